@@ -1,0 +1,51 @@
+# Each target does its own set-up; on a fresh machine only Python 3.11 or newer (with venv) and make are needed.
+#
+#   make demo     a plain install in .venv-demo, five drawn hands, their assessment as a page
+#   make test     the full install in .venv, all tests
+#   make check    ruff and strict types
+
+SHELL := /bin/bash
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
+PYTEST_ARGS ?= -n 2 --dist loadfile
+PIP := -m pip --disable-pip-version-check --quiet
+SOURCES := $(shell find src -type f -not -name '*.pyc' -not -path '*.egg-info/*')
+
+# One thread a test worker: two workers on two cores.
+TEST_ENV := OMP_NUM_THREADS=1
+
+.PHONY: demo test check format clean
+
+demo: .venv-demo/.installed
+	@.venv-demo/bin/python examples/demo.py demo-output
+
+test: .venv/.installed
+	$(TEST_ENV) .venv/bin/python -m pytest $(PYTEST_ARGS)
+
+check: .venv/.installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy --strict src
+
+format: .venv/.installed
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+# The plain package as users get it: not editable, no extras. Its dependencies stay when only the sources change.
+.venv-demo/.dependencies: pyproject.toml constraints.txt
+	@echo "Setting up .venv-demo (about half a minute) ..."
+	@test -x .venv-demo/bin/python || $(PYTHON) -m venv .venv-demo
+	@.venv-demo/bin/python $(PIP) install --constraint constraints.txt .
+	@touch $@
+
+.venv-demo/.installed: .venv-demo/.dependencies $(SOURCES)
+	@.venv-demo/bin/python $(PIP) install --no-deps --force-reinstall .
+	@touch $@
+
+.venv/.installed: pyproject.toml constraints.txt
+	@echo "Setting up .venv with torch (a few minutes, about 5 GB) ..."
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@.venv/bin/python $(PIP) install --constraint constraints.txt --editable '.[train,dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-demo demo-output build .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

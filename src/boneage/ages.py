@@ -1,0 +1,85 @@
+"""The age axis and the sexes: the one place that knows that months run from 1 to 240."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from boneage.errors import UsageError
+
+FIRST_MONTH: Final = 1
+LAST_MONTH: Final = 240
+MONTHS: Final[npt.NDArray[np.int64]] = np.arange(FIRST_MONTH, LAST_MONTH + 1)
+"""The age axis, int64 [240]: `distribution[k]` is the probability of `MONTHS[k]` months."""
+MONTHS.setflags(write=False)
+
+_MALE_WORDS: Final = frozenset({"male", "m", "boy", "true", "1"})
+_FEMALE_WORDS: Final = frozenset({"female", "f", "girl", "false", "0"})
+_UNKNOWN_WORDS: Final = frozenset({"unknown", "u", "o", "other", "", "nan", "none", "na", "n/a", "?"})
+
+
+class Sex(StrEnum):
+    """A child's sex as the standards for bone age know it; unknown is `None` wherever a sex is asked."""
+
+    MALE = "male"
+    FEMALE = "female"
+
+    @property
+    def sign(self) -> float:
+        """How the networks see it: male +1, female -1."""
+        return 1.0 if self is Sex.MALE else -1.0
+
+
+def parse_sex(word: object, *, where: str = "") -> Sex | None:
+    """Read a sex word (`male`, `F`, `True` of a column "male", `unknown`, ...), without regard to case.
+
+    Returns:
+        The sex, or None where the word says that it is unknown.
+
+    Raises:
+        UsageError: the word says neither; `where` (a file, a row) is put in front of the message.
+    """
+    text = "" if word is None else str(word).strip().lower()
+    if text in _MALE_WORDS:
+        return Sex.MALE
+    if text in _FEMALE_WORDS:
+        return Sex.FEMALE
+    if text in _UNKNOWN_WORDS:
+        return None
+    place = f"{where}: " if where else ""
+    raise UsageError(f"{place}'{word}' is no sex that is known here. Write male, female or unknown.")
+
+
+def expectation_months(distribution: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Bone age as the expectation of a distribution over `MONTHS` (the paper's Eq. 8).
+
+    Args:
+        distribution: float [..., 240], each row summing to 1.
+
+    Returns:
+        float64 [...], months.
+    """
+    return np.asarray(distribution, dtype=np.float64) @ MONTHS.astype(np.float64)
+
+
+def central_interval_months(distribution: npt.NDArray[np.floating], tail: float) -> tuple[float, float]:
+    """The interval that leaves `tail` of the probability out on each side.
+
+    The distribution is read as a density that is constant within each month [k - 1/2, k + 1/2], so the
+    ends move continuously with `tail`.
+
+    Args:
+        distribution: float [240], summing to 1.
+        tail: mass left out at each end, in (0, 1/2).
+
+    Returns:
+        (lower, upper) in months, within [1, 240].
+    """
+    cumulative = np.concatenate([[0.0], np.cumsum(np.asarray(distribution, dtype=np.float64))])
+    cumulative /= cumulative[-1]
+    edges = np.arange(FIRST_MONTH, LAST_MONTH + 2) - 0.5
+    lower, upper = np.interp([tail, 1.0 - tail], cumulative, edges)
+    return float(np.clip(lower, FIRST_MONTH, LAST_MONTH)), float(np.clip(upper, FIRST_MONTH, LAST_MONTH))

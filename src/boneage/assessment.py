@@ -1,0 +1,90 @@
+"""The answer to one radiograph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from boneage.ages import Sex
+from boneage.radiograph import Radiograph
+from boneage.regions import Box, Region
+from boneage.views import View
+
+NOTICE: Final = (
+    "Research use only, not a medical device; not for diagnosis, treatment, "
+    "or age determination of asylum seekers or athletes."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SexAnswer:
+    """The answer for one sex.
+
+    Attributes:
+        bone_age_months: expectation of the distribution, in [1, 240].
+        interval_90_months: (lower, upper).
+        distribution: float32 [240] over `boneage.ages.MONTHS`, summing to 1.
+    """
+
+    bone_age_months: float
+    interval_90_months: tuple[float, float]
+    distribution: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """Where a localizer looked: `map` float32 [cells, cells] in [0, 1] over `box` (pixels of the radiograph)."""
+
+    map: npt.NDArray[np.float32]
+    box: Box
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """Bone age, how sure it is, and where it looked.
+
+    Attributes:
+        radiograph: what was assessed.
+        sex: the sex it was assessed for; None where unknown, then `answers` holds both.
+        answers: one `SexAnswer` for each sex that was assessed.
+        regions: boxes in pixels of the radiograph as shown (after EXIF rotation).
+        attention: the map behind each region.
+        views: uint8 [size, size] as the regressor saw them.
+        model, model_sha256: which model answered.
+        seconds: from reading to answer, without loading the model.
+        warnings: what a reader should know (a region that was not found, a guessed sex, ...).
+        notice: research use only; for phantom-trained models it says that, too.
+    """
+
+    radiograph: Radiograph
+    sex: Sex | None
+    answers: Mapping[Sex, SexAnswer]
+    regions: Mapping[Region, Box]
+    attention: Mapping[Region, Attention]
+    views: Mapping[View, npt.NDArray[np.uint8]]
+    model: str
+    model_sha256: str
+    seconds: float
+    warnings: tuple[str, ...] = field(default=())
+    notice: str = NOTICE
+
+    @property
+    def answer(self) -> SexAnswer | None:
+        """The one answer, or None where the sex is unknown."""
+        return None if self.sex is None else self.answers[self.sex]
+
+    @property
+    def bone_age_months(self) -> float | None:
+        return None if self.answer is None else self.answer.bone_age_months
+
+    @property
+    def interval_90_months(self) -> tuple[float, float] | None:
+        return None if self.answer is None else self.answer.interval_90_months
+
+    @property
+    def distribution(self) -> npt.NDArray[np.float32] | None:
+        return None if self.answer is None else self.answer.distribution

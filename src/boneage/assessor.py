@@ -1,0 +1,163 @@
+"""The whole story: radiograph -> regions -> views -> age distribution -> Assessment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from boneage.ages import FIRST_MONTH, LAST_MONTH, MONTHS, Sex, central_interval_months, expectation_months, parse_sex
+from boneage.assessment import NOTICE, Assessment, SexAnswer
+from boneage.cascade import Cascade, cut_views
+from boneage.errors import ModelError
+from boneage.model import SETTINGS_FILE, Model, find_model, load_model
+from boneage.radiograph import Radiograph
+from boneage.views import View
+
+PHANTOM_NOTICE: Final = (
+    "This model was trained on phantom hands, never on a child's radiograph: its ages mean nothing for a child."
+)
+
+ViewArrays = Mapping[View, npt.NDArray[np.uint8]]
+
+
+class Assessor:
+    """Assesses radiographs with one model.
+
+    Args:
+        model: the model; its networks start on the first assessment.
+        cascade: phase I; made from the model where none is given.
+    """
+
+    def __init__(self, model: Model, cascade: Cascade | None = None) -> None:
+        self.model = model
+        self.cascade = cascade or Cascade(model.localizers, model.film_short_side, model.layout)
+
+    @property
+    def notice(self) -> str:
+        return f"{PHANTOM_NOTICE} {NOTICE}" if self.model.settings.phantom_trained else NOTICE
+
+    def assess(self, radiograph: Radiograph | str | Path, sex: Sex | str | None = None) -> Assessment:
+        """Assess one radiograph.
+
+        Args:
+            radiograph: a `Radiograph`, or the path of a file to read.
+            sex: wins over the header's. None (or an empty word): the header's, and unknown where there is none.
+                "unknown": both sexes are assessed, whatever the header says.
+
+        Returns:
+            The bone age for that sex, or for both where it is unknown; boxes in pixels of the radiograph.
+
+        Raises:
+            UsageError: the sex word is none.
+            UnreadableRadiograph, UnsuitableRadiograph: the file cannot be read or must not be assessed.
+            ModelError: a network does not give what its model promises.
+        """
+        started = time.perf_counter()
+        radiograph = radiograph if isinstance(radiograph, Radiograph) else _read(radiograph)
+        asked, warnings = _settle_sex(radiograph, sex)
+        film = self.cascade.film(radiograph)
+        found = self.cascade.regions(film)
+        views = cut_views(film, found, self.model.views, self.model.regressor.input_size, squash=self.cascade.squash)
+        answers = {sex: self.answer(views, sex) for sex in ([asked] if asked else list(Sex))}
+        shown = found.scaled(radiograph.width / film.shape[1], radiograph.height / film.shape[0])
+        return Assessment(
+            radiograph,
+            asked,
+            answers,
+            shown.boxes,
+            shown.attention,
+            views,
+            self.model.name,
+            self.model.sha256,
+            time.perf_counter() - started,
+            (*radiograph.warnings, *warnings, *found.warnings),
+            self.notice,
+        )
+
+    def answer(self, views: ViewArrays, sex: Sex) -> SexAnswer:
+        """Bone age, interval and distribution for one sex, from views uint8 [size, size] each."""
+        settings = self.model.settings
+        stack = np.stack([views[view] for view in self.model.views])
+        batch = np.stack([stack, stack[..., ::-1]]) if settings.average_mirror else stack[None]
+        feeds: dict[str, npt.NDArray[np.generic]] = {"views": np.ascontiguousarray(batch)}
+        if settings.sex_input:
+            feeds["sex"] = np.full((len(batch), 1), sex.sign, dtype=np.float32)
+        output = self.model.regressor.run(feeds, "months" if settings.scalar else "distribution").astype(np.float64)
+        if not np.isfinite(output).all():
+            raise ModelError(
+                f"{self.model.regressor.path}: the network answered with values that are no numbers. "
+                "Verify the model with `boneage models verify`."
+            )
+        if settings.scalar:
+            months = float(np.clip(output.mean(), FIRST_MONTH, LAST_MONTH))
+            distribution = np.exp(-0.5 * ((MONTHS - months) / settings.scalar_sd_months) ** 2)
+            distribution /= distribution.sum()
+        else:
+            distribution = _mean_distribution(output, self.model.regressor.path)
+            months = float(expectation_months(distribution))
+        interval = central_interval_months(distribution, settings.calibration.tail)
+        return SexAnswer(months, interval, distribution.astype(np.float32))
+
+
+def _mean_distribution(output: npt.NDArray[np.float64], path: Path) -> npt.NDArray[np.float64]:
+    """The mean of distributions [n, 240], made to sum to 1 exactly (networks round)."""
+    if output.ndim != 2 or output.shape[1] != MONTHS.size or not (output.clip(0).sum(axis=1) > 0).all():
+        raise ModelError(f"{path}: gave {output.shape}, no distribution over {MONTHS.size} months. Export it again.")
+    rows = output.clip(0)
+    mean: npt.NDArray[np.float64] = (rows / rows.sum(axis=1, keepdims=True)).mean(axis=0)
+    return mean
+
+
+def _settle_sex(radiograph: Radiograph, sex: Sex | str | None) -> tuple[Sex | None, tuple[str, ...]]:
+    """The sex to assess for, and a warning where it contradicts the header."""
+    if sex is None or not sex.strip():
+        return radiograph.sex, ()
+    asked, header = parse_sex(sex), radiograph.sex
+    if header is None or header is asked:
+        return asked, ()
+    word = "unknown" if asked is None else asked.value
+    return asked, (f"The header says {header.value}, but the sex that was asked for is {word}. Check which is right.",)
+
+
+def _read(path: str | Path) -> Radiograph:
+    # Here, not above: the readers load pydicom and Pillow's plug-ins.
+    from boneage.formats import read_radiograph
+
+    return read_radiograph(path)
+
+
+@lru_cache(maxsize=4)
+def _cached(folder: Path, _changed_ns: int) -> Assessor:
+    return Assessor(load_model(folder))
+
+
+def load(model: str | Path | None = None) -> Assessor:
+    """An assessor for a shipped model (by name), for a model folder, or for the default model.
+
+    The model is kept: asking for it again costs nothing until its `model.json` changes.
+
+    Raises:
+        ModelError: the model is missing, damaged, or of another version.
+    """
+    folder = find_model(model)
+    return _cached(folder.resolve(), (folder / SETTINGS_FILE).stat().st_mtime_ns)
+
+
+def assess(path: str | Path, sex: Sex | str | None = None, model: str | Path | None = None) -> Assessment:
+    """Assess one radiograph from a file; see `Assessor.assess`.
+
+    Args:
+        path: PNG, JPEG, TIFF, WebP or DICOM.
+        sex: "male", "female", "unknown", or None for what the header says.
+        model: a shipped name or a model folder; None for the default.
+
+    Raises:
+        UsageError, UnreadableRadiograph, UnsuitableRadiograph, ModelError: see `boneage.errors`.
+    """
+    return load(model).assess(path, sex)

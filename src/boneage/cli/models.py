@@ -1,0 +1,104 @@
+"""`boneage models`: list, verify and describe models."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from boneage.cli.output import write_out
+from boneage.errors import ModelError
+from boneage.model import MODELS_FOLDER, Model, default_model, load_model, shipped_models
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="List, verify and describe models.")
+
+_Asked = Annotated[str | None, typer.Argument(metavar="NAME|DIR", help="Shipped model or folder; else the default.")]
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the models that came with the package; the default is marked with a star."""
+    names = shipped_models()
+    if not names:
+        write_out("No model is shipped. Train one with `boneage train` and use its folder with --model DIR.\n")
+        return
+    try:
+        default = default_model()
+    except ModelError as error:
+        typer.echo(f"Warning: {error}", err=True)
+        default = ""
+    damaged = False
+    for name in names:
+        mark = "*" if name == default else " "
+        try:
+            write_out(f"{mark} {name}  {_line(load_model(MODELS_FOLDER / name))}\n")
+        except ModelError as error:
+            damaged = True
+            write_out(f"{mark} {name}  damaged: {error}\n")
+    if damaged:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(model: _Asked = None) -> None:
+    """Verify a model: settings, checksums, and that every network runs. Exit status 1 where it is damaged."""
+    loaded = load_model(model)
+    for network in loaded.networks.values():
+        size = network.input_size
+        inputs = {entry.name: entry for entry in network.session.get_inputs()}
+        feeds: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
+        for name, entry in inputs.items():
+            channels = len(loaded.views) if network is loaded.regressor else 1
+            if entry.type == "tensor(uint8)":
+                feeds[name] = np.zeros((1, channels, size, size), np.uint8)
+            else:
+                feeds[name] = np.ones((1, 1), np.float32)
+        for output in network.session.get_outputs():
+            network.run(feeds, output.name)
+        write_out(f"ok  {network.path.name}  {network.sha256}\n")
+    write_out(f"ok  {loaded.name}  {loaded.sha256}\n")
+
+
+@app.command()
+def info(
+    model: _Asked = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole model.json.")] = False,
+) -> None:
+    """Say what a model is: recipe, views, thresholds, training data and its terms, figures."""
+    loaded = load_model(model)
+    if as_json:
+        write_out(json.dumps(dict(loaded.document), indent=2) + "\n")
+        return
+    settings = loaded.settings
+    calibration = settings.calibration
+    data = loaded.document.get("training_data") or {}
+    lines = {
+        "name": f"{settings.name} {settings.version}".strip(),
+        "folder": str(loaded.folder),
+        "sha256": loaded.sha256,
+        "recipe": f"{settings.recipe} (boneage {settings.code_version}, {settings.created})",
+        "size": f"{loaded.bytes_on_disk / 1e6:.1f} MB",
+        "film": "own resolution" if settings.film_short_side is None else f"short side {settings.film_short_side} px",
+        "regions": "; ".join(
+            f"{entry.region.value} on {entry.looks_at} at {entry.network.input_size} px, tau {entry.tau:g}"
+            for entry in loaded.localizers
+        )
+        or "none",
+        "age network": f"views {', '.join(settings.views)} at {loaded.regressor.input_size} px, "
+        f"{'sees the sex' if settings.sex_input else 'does not see the sex'}",
+        "interval": f"tail {calibration.tail:g} on {calibration.cases} cases of {calibration.split}",
+        "trained on": ", ".join(f"{key}: {value}" for key, value in data.items()) or "not said",
+        "figures": json.dumps(loaded.document.get("metrics") or {}),
+    }
+    if settings.phantom_trained:
+        lines["warning"] = "trained on drawn phantom hands: its ages mean nothing"
+    width = max(map(len, lines))
+    write_out("".join(f"{key.ljust(width)}  {value}\n" for key, value in lines.items()))
+
+
+def _line(model: Model) -> str:
+    recipe = model.settings.recipe or "unknown recipe"
+    phantom = ", trained on phantoms" if model.settings.phantom_trained else ""
+    return f"{model.version}  {recipe}  {model.bytes_on_disk / 1e6:.1f} MB  {model.sha256[:12]}{phantom}"

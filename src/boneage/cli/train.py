@@ -1,0 +1,72 @@
+"""`boneage train`: a recipe and a data set -> a model folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from boneage.assessment import NOTICE
+from boneage.errors import UsageError
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="paper, compact, tiny, or a .py file with a RECIPE.")],
+    data: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    out: Annotated[Path, typer.Option(help="Folder for the stages; the model comes to OUT/model.")],
+    table: Annotated[
+        Path | None, typer.Option(help="CSV or xlsx with the labels, where it is not found by itself.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures, where it is not found by itself.")
+    ] = None,
+    films: Annotated[
+        Path | None, typer.Option(help="Folder for the decoded films; trainings may share it. Else OUT/films.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where it stopped; complete stages are not run again.")
+    ] = False,
+    assign: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, e.g. regressor.schedule.epochs=4."),
+    ] = None,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) that train together.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that cut views ahead of the training.")] = 0,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto (32 bits on a CPU, mixed on a GPU), 32-true, 16-mixed or bf16-mixed.")
+    ] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
+) -> None:
+    """Train both phases from ages alone and write a model folder.
+
+    Killed at any moment, the same command with --resume goes on from the last finished epoch to the same weights.
+    """
+    # Here, not above: torch takes seconds to import, and --help should not.
+    from boneage.datasets import read_dataset
+    from boneage.training.hardware import Machine
+    from boneage.training.recipes import find_recipe, replaced
+    from boneage.training.stages import check_out, train
+
+    if accelerator not in ("auto", "cpu", "gpu"):
+        raise UsageError(f"--accelerator {accelerator}: take auto, cpu or gpu.")
+    if precision not in ("auto", "32-true", "16-mixed", "bf16-mixed"):
+        raise UsageError(f"--precision {precision}: take auto, 32-true, 16-mixed or bf16-mixed.")
+    settings = replaced(find_recipe(recipe), assign or [])
+    check_out(out, resume=resume)
+    dataset = read_dataset(data, table=table, images=images)
+    if not quiet:
+        typer.echo(dataset.report(), err=True)
+    machine = Machine(
+        devices=devices,
+        workers=workers,
+        accelerator=accelerator,  # type: ignore[arg-type]
+        precision=precision,
+        progress=not quiet,
+    )
+    folder = train(settings, dataset, out, machine, resume=resume, films=films)
+    typer.echo(f"The model is in {folder}. Measure it: boneage evaluate --model {folder} --data {data}", err=True)
+    typer.echo(NOTICE, err=True)
+    sys.stdout.write(f"{folder}\n")

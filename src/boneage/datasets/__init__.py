@@ -1,0 +1,22 @@
+"""Data sets on disk: any layout that people have, and the cache of decoded films."""
+
+from __future__ import annotations
+
+from boneage.datasets.boxes import read_boxes
+from boneage.datasets.cache import FilmCache
+from boneage.datasets.layouts import read_dataset
+from boneage.datasets.sheets import Columns
+from boneage.datasets.table import Case, Dataset, Dropped, Split, split_of, with_dropped
+
+__all__ = [
+    "Case",
+    "Columns",
+    "Dataset",
+    "Dropped",
+    "FilmCache",
+    "Split",
+    "read_boxes",
+    "read_dataset",
+    "split_of",
+    "with_dropped",
+]

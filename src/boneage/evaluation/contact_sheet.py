@@ -1,0 +1,136 @@
+"""A contact sheet: films, boxes and attention of many cases in one picture, to be looked at.
+
+It shows radiographs: it is for the disk of whoever holds them, never for a repository or a page.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from boneage.assessment import NOTICE, Assessment
+from boneage.errors import UsageError
+from boneage.evaluation.files import write_atomically
+from boneage.evaluation.localization import REGION_OF_TRUTH, Corners
+from boneage.regions import Box, Region
+
+TILE: Final = 240
+"""Pixels a side of one tile."""
+COLOURS: Final[Mapping[Region, tuple[int, int, int]]] = {
+    Region.HAND: (86, 180, 233),
+    Region.REGION_1: (230, 159, 0),
+    Region.REGION_2: (0, 158, 115),
+}
+_TRUTH: Final = (240, 228, 66)
+_GAP, _LINE, _HEAD = 6, 16, 34
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One case, already shrunk so that hundreds fit into memory.
+
+    Attributes:
+        title: one line above the tiles.
+        film: uint8 [h, w], at most `TILE` pixels a side.
+        regions: boxes in pixels of `film`.
+        attention: region -> float32 [h, w] in [0, 1] over the film; zero where the network did not look.
+        truths: readers' boxes in pixels of `film`.
+    """
+
+    title: str
+    film: npt.NDArray[np.uint8]
+    regions: Mapping[Region, Box]
+    attention: Mapping[Region, npt.NDArray[np.float32]]
+    truths: Mapping[str, Box] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, assessment: Assessment, title: str, truths: Mapping[str, Corners] | None = None) -> Self:
+        """Shrink an assessment to what the sheet needs; `truths` are fractions of width and height by truth name."""
+        radiograph = assessment.radiograph
+        scale = TILE / max(radiograph.width, radiograph.height)
+        width, height = max(1, round(radiograph.width * scale)), max(1, round(radiograph.height * scale))
+        to_x, to_y = width / radiograph.width, height / radiograph.height
+        picture = Image.fromarray(radiograph.pixels).resize((width, height), Image.Resampling.BILINEAR)
+        maps: dict[Region, npt.NDArray[np.float32]] = {}
+        for region, looked in assessment.attention.items():
+            x0, y0, x1, y1 = (round(v) for v in looked.box.scaled(to_x, to_y).as_list())
+            size = (max(1, x1 - x0), max(1, y1 - y0))
+            enlarged = Image.fromarray(np.asarray(looked.map, dtype=np.float32)).resize(size, Image.Resampling.BILINEAR)
+            canvas = Image.new("F", (width, height))
+            canvas.paste(enlarged, (x0, y0))
+            maps[region] = np.clip(np.asarray(canvas, dtype=np.float32), 0.0, 1.0)
+        return cls(
+            title,
+            np.asarray(np.clip(np.asarray(picture) * 255.0, 0, 255), dtype=np.uint8),
+            {region: box.scaled(to_x, to_y) for region, box in assessment.regions.items()},
+            maps,
+            {name: Box(*corners).scaled(width, height) for name, corners in (truths or {}).items()},
+        )
+
+
+def contact_sheet(panels: Sequence[Panel], path: str | Path, *, columns: int = 2) -> None:
+    """Lay the panels out, `columns` cases a row, and write one PNG, atomically.
+
+    Each case has a tile with all boxes and one for each region with its attention map, its box (solid) and the
+    reader's box, where there is one (yellow).
+
+    Raises:
+        UsageError: there is no panel, or `columns` is under 1.
+        OutputError: the folder cannot be written to.
+    """
+    if not panels or columns < 1:
+        raise UsageError("a contact sheet needs at least one assessed case and one column.")
+    columns = min(columns, len(panels))
+    tiles = 1 + len(Region)
+    wide, high = tiles * (TILE + _GAP) + 2 * _GAP, TILE + _LINE + 2 * _GAP
+    lines = -(-len(panels) // columns)
+    sheet = Image.new("RGB", (columns * wide, _HEAD + lines * high), (18, 18, 18))
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=12)
+    draw.text((_GAP, 2), f"Films with radiographs: keep on your own disk. {NOTICE}", (220, 220, 220), font)
+    x = _GAP
+    legend = {str(region).replace("_", " "): colour for region, colour in COLOURS.items()}
+    for name, colour in {**legend, "reader's box": _TRUTH}.items():
+        draw.rectangle((x, 20, x + 10, 30), fill=colour)
+        draw.text((x + 14, 18), name, (220, 220, 220), font)
+        x += 110
+    for place, panel in enumerate(panels):
+        left, top = place % columns * wide + _GAP, _HEAD + place // columns * high
+        draw.text((left, top), panel.title, (235, 235, 235), font)
+        sheet.paste(_boxes(panel, tuple(Region), None), (left, top + _LINE))
+        for step, region in enumerate(Region, start=1):
+            tile = _boxes(panel, (region,), panel.attention.get(region))
+            sheet.paste(tile, (left + step * (TILE + _GAP), top + _LINE))
+    buffer = io.BytesIO()
+    sheet.save(buffer, format="PNG")
+    write_atomically(path, buffer.getvalue())
+
+
+def _boxes(panel: Panel, regions: Sequence[Region], attention: npt.NDArray[np.float32] | None) -> Image.Image:
+    """One tile: the film, with the attention over it if there is any, and the boxes of the regions."""
+    gray = np.repeat(panel.film[:, :, None], 3, axis=2).astype(np.float32)
+    if attention is not None:
+        weight = 0.75 * attention[:, :, None]
+        gray = gray * (1 - weight) + weight * np.array([213.0, 40.0, 80.0], dtype=np.float32)
+    tile = Image.fromarray(gray.astype(np.uint8))
+    draw = ImageDraw.Draw(tile)
+    if attention is not None or len(regions) == 1:
+        for name, truth in panel.truths.items():
+            if REGION_OF_TRUTH.get(name) in regions:
+                draw.rectangle(_inside(truth), outline=_TRUTH, width=1)
+    for region in regions:
+        if region in panel.regions:
+            draw.rectangle(_inside(panel.regions[region]), outline=COLOURS[region], width=2)
+    return tile
+
+
+def _inside(box: Box) -> tuple[float, float, float, float]:
+    """Pillow's rectangles include their last pixel."""
+    return box.x0, box.y0, max(box.x0, box.x1 - 1), max(box.y0, box.y1 - 1)

@@ -1,0 +1,14 @@
+"""How the page and the plots call the truths and groups of the localization."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TRUTH_NAMES: Final = {
+    "hand_mask": "Hand (tight, with forearm)",
+    "hand": "Hand (loose box)",
+    "region_1": "Region 1 (wrist, radius, ulna)",
+    "wrist": "Region 1 against wrist alone",
+    "region_2": "Region 2 (all MCP joints)",
+}
+GROUP_NAMES: Final = {"all": "all boxed cases", "outside_train": "outside training"}

@@ -1,0 +1,31 @@
+"""Which words for a body part can stand on a hand radiograph."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+_HANDS: Final = re.compile(
+    r"HAND|WRIST|FINGER|THUMB|CARP|PHALAN|FOREARM|RADIUS|ULNA|BONE ?AGE|KNOCHENALTER|DAUMEN|POIGNET|DOIGT|POUCE|BRAS\b"
+    r"|MANO|MUNECA|DEDO|POLSO|PUNHO|ARM\b|\bMAINS?\b|\bMAOS?\b|\bANTEBRA"
+)
+_ANY_LIMB: Final = re.compile(r"EXTREMIT|\bLIMB|MEMBRE|MIEMBRO|MEMBRO|\bARTO\b")
+_NOT_THAT_LIMB: Final = re.compile(
+    r"LOWER (?!ARM)|UNTERE |INFERI|\bLEG|BEIN|FOOT|FEET|\bTOE|\bPIED|\bPIES?\b|\bFUSS|ZEH|\bPE\b"
+    r"|UPPER ?ARM|OBERARM|HUMER"
+)
+_SAYS_NOTHING: Final = frozenset({"UNKNOWN", "UNDEFINED", "NONE", "OTHER", "DEFAULT", "NA", "N A", "UNSPECIFIED"})
+
+
+def is_hand(body_part: str) -> bool:
+    """Whether a body part in words (English, German, French, Spanish, Italian, Portuguese) can be a hand film's.
+
+    Accepted are words for hand, wrist, finger, forearm, arm and upper limb, a limb that is not named lower, and
+    words that say nothing ("", "UNKNOWN"); words of other languages are not.
+    """
+    plain = unicodedata.normalize("NFKD", body_part.upper()).encode("ascii", "ignore").decode()
+    plain = " ".join(re.sub(r"[^A-Z]+", " ", plain).split())
+    if plain in _SAYS_NOTHING or not any(sign.isalpha() for sign in body_part):
+        return True
+    return bool(_HANDS.search(plain) or _ANY_LIMB.search(plain)) and not _NOT_THAT_LIMB.search(plain)

@@ -1,0 +1,234 @@
+"""DICOM (CR, DX and their kin) -> `Radiograph`.
+
+The order of the gray values is the standard's (PS3.3 C.7.6.3, C.11.1, C.11.2): stored values -> modality LUT or
+rescale -> VOI LUT or window -> MONOCHROME1 turned round. pydicom is imported when the first DICOM is read.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+import numpy as np
+
+from boneage.ages import Sex
+from boneage.errors import UnreadableRadiograph, UnsuitableRadiograph
+from boneage.formats.body_parts import is_hand
+from boneage.formats.dicom_values import (
+    BROKEN_VALUE,
+    Values,
+    modality_values,
+    number,
+    padding_of,
+    text,
+    value,
+    windowed,
+    without_padding,
+)
+from boneage.formats.pictures import gray_of_colour, refuse_huge
+from boneage.radiograph import Laterality, Radiograph
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+MAGIC: Final = b"DICM"
+MAGIC_OFFSET: Final = 128
+
+LARGEST_INFLATED: Final = 2**30
+"""Bytes that a deflated DICOM may grow to."""
+
+PLANE_FILMS: Final = frozenset({"", "CR", "DX", "RG", "RF", "XA", "DF", "SC", "OT", "HC"})
+"""Modalities that can be a plane radiograph (SC, OT: converted from another system)."""
+
+_EXPORT_AGAIN: Final = "Export the image again from the archive"
+
+
+def looks_like_dicom(head: bytes) -> bool:
+    """Whether a file without the magic word begins with a DICOM element of group 2 or 8, as old exports do."""
+    if len(head) < 8 or head[:2] not in (b"\x02\x00", b"\x08\x00") or head[3] != 0:
+        return False
+    return head[4:6].isalpha() or int.from_bytes(head[4:8], "little") < 1024
+
+
+def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
+    """Read the (first) image of a DICOM file.
+
+    Sex comes from PatientSex, laterality from ImageLaterality or Laterality, spacing from PixelSpacing or
+    ImagerPixelSpacing or NominalScannedPixelSpacing.
+
+    Args:
+        stream: open for reading, at its beginning, seekable.
+        file: the path as given, for messages and for the radiograph.
+
+    Raises:
+        UnreadableRadiograph: no pixels, or a transfer syntax that cannot be decoded.
+        UnsuitableRadiograph: another modality or body part, in colour, too large. What pydicom raises besides is
+            left to the caller.
+    """
+    import pydicom
+    from pydicom.pixels.utils import pixel_array
+
+    _refuse_inflation(stream)
+    # Asked before the pixels are read, so that a huge or a wrong image costs no memory.
+    _refuse_unsuitable(pydicom.dcmread(stream, force=True, stop_before_pixels=True))
+    stream.seek(0)
+    dataset = pydicom.dcmread(stream, force=True)
+    if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise UnreadableRadiograph("the DICOM holds no pixels, or is cut off before them", _EXPORT_AGAIN)
+    _complete_meta(dataset)
+    _refuse_coded_size(dataset)
+    warnings: list[str] = []
+    if int(number(dataset, "NumberOfFrames") or 1) > 1:
+        warnings.append("the first of several frames in the file was read")
+    if text(dataset, "PresentationIntentType") == "FOR PROCESSING":
+        warnings.append("the image is raw (FOR PROCESSING): its gray values are not those that a reader sees")
+    try:
+        stored = np.asarray(pixel_array(dataset, index=0))
+    except Exception as error:
+        syntax = dataset.file_meta.TransferSyntaxUID
+        raise UnreadableRadiograph(
+            f"its pixels cannot be decoded ({getattr(syntax, 'name', syntax)}: {' '.join(str(error).split())[:160]})",
+            f"{_EXPORT_AGAIN}, uncompressed if it fails again",
+        ) from error
+
+    padding: Values | None = None
+    if stored.ndim == 3 or text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
+        values = _gray_of_colour_image(stored, dataset)
+    else:
+        padding = padding_of(stored, dataset)
+        values = windowed(modality_values(stored, dataset), dataset, padding, warnings)
+    spacing = _spacing_mm(dataset)
+    if spacing is not None and not 0.99 < spacing[0] / spacing[1] < 1.01:
+        warnings.append(f"the pixels are not square ({spacing[0]:g} x {spacing[1]:g} mm)")
+    modality = text(dataset, "Modality")
+    radiograph = Radiograph.from_values(
+        values if padding is None else without_padding(values, padding),
+        bones_dark=_bones_dark(dataset),
+        file=file,
+        sex={"M": Sex.MALE, "F": Sex.FEMALE}.get(text(dataset, "PatientSex")),
+        laterality=_laterality(dataset),
+        spacing_mm=spacing,
+        source=f"DICOM {modality}".strip(),
+        warnings=tuple(warnings),
+    )
+    if padding is not None:
+        radiograph.pixels[padding] = 0.0
+    return radiograph
+
+
+def _refuse_inflation(stream: BinaryIO) -> None:
+    """A deflated DICOM is inflated at once by pydicom: a small file could fill the memory."""
+    from pydicom.filereader import _read_file_meta_info, read_preamble
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    read_preamble(stream, force=True)
+    meta = _read_file_meta_info(stream)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        inflated = 0
+        piece = stream.read(2**16)
+        while piece:
+            inflated += len(inflater.decompress(piece, 2**20))
+            if inflated > LARGEST_INFLATED:
+                raise UnsuitableRadiograph(
+                    f"the deflated DICOM grows beyond {LARGEST_INFLATED >> 20} MB", "Give the film of one hand"
+                )
+            piece = inflater.unconsumed_tail or stream.read(2**16)
+    stream.seek(0)
+
+
+def _refuse_unsuitable(header: Dataset) -> None:
+    modality = text(header, "Modality")
+    if modality not in PLANE_FILMS:
+        raise UnsuitableRadiograph(f"the DICOM is of modality {modality}, not a radiograph", "Give a CR or DX image")
+    part = value(header, "BodyPartExamined") or _anatomic_region(header)
+    if part is not None and not is_hand(str(part)):
+        raise UnsuitableRadiograph(
+            f"the DICOM shows another body part ({str(part).strip()[:64]})",
+            "Give the radiograph of a hand, or correct BodyPartExamined in its header",
+        )
+    rows, columns = value(header, "Rows"), value(header, "Columns")
+    if isinstance(rows, int) and isinstance(columns, int):
+        refuse_huge(columns, rows)
+
+
+def _anatomic_region(header: Dataset) -> str | None:
+    items = value(header, "AnatomicRegionSequence")
+    return text(items[0], "CodeMeaning") or None if items else None
+
+
+def _complete_meta(dataset: Dataset) -> None:
+    """Old files name no transfer syntax: take the one by which the header could be read."""
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    if not hasattr(dataset, "file_meta"):
+        dataset.file_meta = FileMetaDataset()
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little = dataset.original_encoding
+        syntax = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else syntax
+
+
+def _refuse_coded_size(dataset: Dataset) -> None:
+    """The compressed frame has a size of its own, by which decoders allocate."""
+    from pydicom.encaps import get_frame
+
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    frames = int(number(dataset, "NumberOfFrames") or 1)
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=frames)
+    size = _coded_size(frame)
+    if size is not None:
+        refuse_huge(*size)
+
+
+def _coded_size(frame: bytes) -> tuple[int, int] | None:
+    """(width, height) that a JPEG, JPEG-LS or JPEG 2000 frame says of itself, or None."""
+    place = frame.find(b"\xff\x4f\xff\x51")
+    if 0 <= place <= len(frame) - 16 and not frame.startswith(b"\xff\xd8"):
+        width, height = struct.unpack_from(">II", frame, place + 8)
+        return int(width), int(height)
+    place = 2
+    while frame.startswith(b"\xff\xd8") and place + 9 <= len(frame) and frame[place] == 0xFF:
+        marker = frame[place + 1]
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            height, width = struct.unpack_from(">HH", frame, place + 5)
+            return int(width), int(height)
+        place += 1 if marker == 0xFF else 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
+    return None
+
+
+def _gray_of_colour_image(stored: Values, dataset: Dataset) -> Values:
+    from pydicom.pixels.processing import apply_color_lut
+
+    rgb = apply_color_lut(stored, dataset) if stored.ndim == 2 else stored
+    return gray_of_colour(rgb[..., :3])
+
+
+def _bones_dark(dataset: Dataset) -> bool:
+    # DICOM asks for INVERSE together with MONOCHROME1: both say the same thing, which is done once.
+    return (
+        text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
+        or text(dataset, "PresentationLUTShape") == "INVERSE"
+    )
+
+
+def _laterality(dataset: Dataset) -> Laterality | None:
+    word = text(dataset, "ImageLaterality") or text(dataset, "Laterality")
+    if word in ("L", "LEFT"):
+        return "left"
+    return "right" if word in ("R", "RIGHT") else None
+
+
+def _spacing_mm(dataset: Dataset) -> tuple[float, float] | None:
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
+        try:
+            row, column = (float(side) for side in value(dataset, keyword))
+        except BROKEN_VALUE:
+            continue
+        if 0.0 < row < math.inf and 0.0 < column < math.inf:
+            return row, column
+    return None

@@ -1,0 +1,139 @@
+"""Gray values of a DICOM image in the order of the standard: modality LUT, then VOI LUT or window.
+
+They are applied here and not by pydicom, whose `apply_windowing` turns a film with a negative rescale slope round, and
+whose tables assume inputs no deeper than outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+BROKEN_VALUE: Final = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError, IndexError)
+
+Values = npt.NDArray[Any]
+
+
+def value(dataset: Dataset, keyword: str) -> Any:
+    """One value of the header, or None where it is absent, empty or damaged."""
+    try:
+        said = dataset.get(keyword)
+    except BROKEN_VALUE:
+        return None
+    return None if said is None or said == "" else said
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """One value as upper-case text, "" where there is none."""
+    said = value(dataset, keyword)
+    return "" if said is None else str(said).strip().upper()
+
+
+def number(dataset: Dataset, keyword: str) -> float | None:
+    """The (first) number of an element, or None where it is absent or no finite number."""
+    said = value(dataset, keyword)
+    try:
+        first = float(said if isinstance(said, str | int | float) else next(iter(said)))
+    except (*BROKEN_VALUE, StopIteration):
+        return None
+    return first if math.isfinite(first) else None
+
+
+def modality_values(stored: Values, dataset: Dataset) -> Values:
+    """Stored values -> modality LUT or rescale, float32 (PS3.3 C.11.1)."""
+    items = value(dataset, "ModalityLUTSequence")
+    if items:
+        return _looked_up(stored, items[0], dataset)
+    slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
+    values = stored.astype(np.float32)
+    if slope is not None and slope != 0.0:
+        values *= np.float32(slope)
+    return values + np.float32(intercept or 0.0)
+
+
+def windowed(values: Values, dataset: Dataset, padding: Values | None, warnings: list[str]) -> Values:
+    """The first VOI LUT, else the first window, else the values as they are (PS3.3 C.11.2)."""
+    try:
+        shown = _voi(values, dataset)
+    except BROKEN_VALUE as error:
+        warnings.append(f"the VOI LUT or window in the header is damaged and was left out ({error})")
+        return values
+    real = slice(None) if padding is None else ~padding
+    if np.ptp(shown[real]) == 0 < np.ptp(values[real]):
+        warnings.append("the window in the header hides the whole picture and was left out")
+        return values
+    return shown
+
+
+def _voi(values: Values, dataset: Dataset) -> Values:
+    items = value(dataset, "VOILUTSequence")
+    if items:
+        return _looked_up(values, items[0], dataset)
+    center, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
+    if center is None or width is None:
+        return values
+    function = text(dataset, "VOILUTFunction") or "LINEAR"
+    if function == "SIGMOID":
+        if width <= 0:
+            raise ValueError(f"a window width of {width:g}")
+        exponent = np.clip(-4.0 * (values - np.float32(center)) / np.float32(width), -60.0, 60.0)
+        return np.asarray(1.0 / (1.0 + np.exp(exponent)), dtype=np.float32)
+    if function == "LINEAR":
+        center, width = center - 0.5, width - 1.0
+    elif function != "LINEAR_EXACT":
+        raise ValueError(f"a VOI LUT function {function}")
+    if width < 0 or (width == 0 and function == "LINEAR_EXACT"):
+        raise ValueError("a window width that is too small")
+    if width == 0:
+        return np.asarray(values > center, dtype=np.float32)
+    return np.asarray(np.clip((values - np.float32(center)) / np.float32(width) + np.float32(0.5), 0.0, 1.0))
+
+
+def _looked_up(values: Values, item: Dataset, dataset: Dataset) -> Values:
+    """Values through a look-up table; those before and behind it take its first and last entry."""
+    # pydicom may give a descriptor that was read as signed, or as unsigned: both fields are put right here.
+    entries, first = (int(part) for part in item.LUTDescriptor[:2])
+    entries = entries % 2**16 or 2**16
+    if first >= 2**15 and values.min() < 0:
+        first -= 2**16
+    data = item.LUTData
+    if isinstance(data, bytes):
+        _, little = dataset.original_encoding
+        words = ">u2" if little is False else "<u2"
+        table = np.frombuffer(data[: len(data) // 2 * 2], dtype=words if len(data) >= 2 * entries else np.uint8)
+    else:
+        table = np.asarray(data).reshape(-1)
+    table = table[:entries].astype(np.float32)
+    if table.size == 0:
+        raise ValueError("a look-up table without entries")
+    places = np.clip(np.rint(values) - first, 0, table.size - 1).astype(np.intp)
+    return np.asarray(table[places])
+
+
+def padding_of(stored: Values, dataset: Dataset) -> Values | None:
+    """Where the stored values lie from PixelPaddingValue to PixelPaddingRangeLimit.
+
+    Returns:
+        bool [height, width], or None where no pixel, or every one, is padding.
+    """
+    first = number(dataset, "PixelPaddingValue")
+    if first is None:
+        return None
+    last = number(dataset, "PixelPaddingRangeLimit")
+    low, high = sorted((first, first if last is None else last))
+    mask = (stored >= low) & (stored <= high)
+    return mask if mask.any() and not mask.all() else None
+
+
+def without_padding(values: Values, padding: Values) -> Values:
+    """Padding is filled with the quantiles of the rest, so that the percentile window is that of the rest."""
+    real = np.sort(values[~padding])
+    filled = np.array(values, dtype=np.float32)
+    filled[padding] = real[np.linspace(0, real.size - 1, int(padding.sum())).round().astype(np.intp)]
+    return filled

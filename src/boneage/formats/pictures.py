@@ -1,0 +1,259 @@
+"""PNG, JPEG, TIFF and WebP -> `Radiograph`; and what is gray enough to be a radiograph."""
+
+from __future__ import annotations
+
+import logging
+import math
+import struct
+import zlib
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from boneage.errors import UnreadableRadiograph, UnsuitableRadiograph
+from boneage.radiograph import Radiograph
+
+if TYPE_CHECKING:
+    import tifffile
+
+PictureKind = Literal["PNG", "JPEG", "TIFF", "WEBP"]
+
+LARGEST_PIXELS: Final = 100_000_000
+"""Pixels; a hand film scanned at 600 dpi has 40 million. More is refused before anything is decoded."""
+
+CHROMA_PERCENTILE: Final = 99.0
+LARGEST_CHROMA: Final = 16 / 255
+"""Largest difference of a pixel's channels, as a share of the full scale, at `CHROMA_PERCENTILE` of the pixels.
+
+JPEG leaves a few steps of colour noise on a gray film, and a coloured marker fills less than 1 % of one."""
+
+_LUMA: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_ORIENTATION: Final = 0x0112
+_DAMAGED: Final = (
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, ArithmeticError),
+    *(AssertionError, SyntaxError, EOFError, OSError, RuntimeError, struct.error, zlib.error),
+)
+"""What decoders are known to raise about damaged or unusual files."""
+_PLAIN_MODES: Final = frozenset({"1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+_PAGES: Final = "the first of several pictures in the file was read"
+_SEE_THROUGH: Final = "see-through places were laid on black"
+
+Values = npt.NDArray[Any]
+
+
+def kind_of_picture(head: bytes) -> PictureKind | None:
+    """The kind of picture that begins with these bytes (12 are enough), or None."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    return None
+
+
+def read_picture(stream: BinaryIO, kind: PictureKind, file: str) -> Radiograph:
+    """Read a PNG, JPEG, TIFF or WebP: 8 or 16 bits or float, gray, palette, or colour that is really gray.
+
+    Args:
+        stream: open for reading, at its beginning, seekable.
+        kind: as `kind_of_picture` found it.
+        file: the path as given, for messages and for the radiograph.
+
+    Raises:
+        UnreadableRadiograph, UnsuitableRadiograph: see `boneage.formats.read_radiograph`. What the decoders raise
+            besides is left to the caller.
+    """
+    return _read_tiff(stream, file) if kind == "TIFF" else _read_with_pillow(stream, kind, file)
+
+
+def refuse_huge(width: int, height: int) -> None:
+    """Raise UnsuitableRadiograph for more than `LARGEST_PIXELS`: ask before decoding."""
+    if width * height > LARGEST_PIXELS:
+        raise UnsuitableRadiograph(
+            f"the picture is {width}x{height} pixels, more than {LARGEST_PIXELS // 10**6} million",
+            "Give the film of one hand at its own resolution",
+        )
+
+
+def gray_of_colour(rgb: Values) -> Values:
+    """The gray values of a colour picture that is really gray.
+
+    Really gray means: at the 99th percentile of the pixels the channels differ by at most 16/255 of the full scale.
+    A film with an even tint (a blue base, sepia) is refused like a photograph: skin, too, is of one hue.
+
+    Args:
+        rgb: [height, width, 3], any real type; whole numbers are taken to fill the bits that they use.
+
+    Returns:
+        [height, width]: the first channel where all are equal, else luma (ITU-R BT.601), float32.
+
+    Raises:
+        UnsuitableRadiograph: the picture has colours.
+    """
+    # A regular sample of 4 million pixels tells as much as all of them.
+    step = max(1, math.isqrt(rgb.shape[0] * rgb.shape[1] // 4_000_000))
+    sample = rgb[::step, ::step].astype(np.float32)
+    if not np.isfinite(sample).all():
+        return np.asarray(rgb[..., 0])  # `Radiograph.from_values` says what is wrong with it
+    if rgb.dtype == np.uint8:
+        full = 255.0
+    elif rgb.dtype.kind in "iu":
+        full = 2.0 ** math.ceil(math.log2(max(float(sample.max()), 1.0) + 1.0)) - 1.0
+    else:
+        full = float(sample.max())
+    chroma = sample.max(axis=2) - sample.min(axis=2)
+    if float(np.percentile(chroma, CHROMA_PERCENTILE)) > LARGEST_CHROMA * full:
+        raise UnsuitableRadiograph(
+            "the picture is in colour: a radiograph is gray",
+            "Give the radiograph itself, not a photograph; a tinted scan of a film can be saved in gray",
+        )
+    if np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 0], rgb[..., 2]):
+        return np.asarray(rgb[..., 0])
+    return np.asarray(rgb.astype(np.float32) @ _LUMA)
+
+
+def _read_with_pillow(stream: BinaryIO, kind: PictureKind, file: str) -> Radiograph:
+    warnings: list[str] = []
+    try:
+        image: Image.Image = Image.open(stream, formats=[kind])
+    except Image.DecompressionBombError as error:
+        raise UnsuitableRadiograph(
+            f"the picture has more than {LARGEST_PIXELS // 10**6} million pixels",
+            "Give the film of one hand at its own resolution",
+        ) from error
+    except UnidentifiedImageError as error:
+        raise UnreadableRadiograph(
+            f"it begins like a {kind} but is damaged or cut off", "Copy or export the file again"
+        ) from error
+    with image:
+        refuse_huge(*image.size)
+        if getattr(image, "n_frames", 1) > 1:
+            warnings.append(_PAGES)
+        deep_colour = kind == "PNG" and any("16" in str(tile.args) for tile in getattr(image, "tile", ()))
+        image.load()
+        if deep_colour and not image.mode.startswith("I"):
+            warnings.append("a 16-bit picture with colour or alpha channels was read with 8 bits")
+        orientation: object = 1
+        try:
+            orientation = image.getexif().get(_ORIENTATION, 1)
+        except _DAMAGED:  # no reason to lose the film
+            warnings.append("the EXIF block is damaged: the picture may lie on its side")
+        # Pillow turns 8 bits with white at zero round by itself, and leaves deeper ones as they are.
+        white_at_zero = kind == "TIFF" and image.mode[0] in "IF" and _tiff_photometric(image) == 0
+        gray, see_through = _gray_of_pillow(image)
+        if see_through:
+            warnings.append(_SEE_THROUGH)
+    return Radiograph.from_values(
+        _turned(gray, orientation), bones_dark=white_at_zero, file=file, source=kind, warnings=tuple(warnings)
+    )
+
+
+def _tiff_photometric(image: Image.Image) -> object:
+    return getattr(image, "tag_v2", {}).get(262)
+
+
+def _gray_of_pillow(image: Image.Image) -> tuple[Values, bool]:
+    """Gray values of a decoded picture, and whether it was see-through anywhere."""
+    transparent = image.info.get("transparency")
+    if image.mode in _PLAIN_MODES:
+        values = np.asarray(image)
+        if image.mode == "1":
+            values = values.astype(np.uint8)
+        elif image.mode.startswith("I;16") and image.mode != "I;16":
+            values = values.astype(np.uint16)
+        hidden = values == transparent if isinstance(transparent, int) else np.zeros(1, dtype=bool)
+        return (np.where(hidden, 0, values), True) if hidden.any() else (values, False)
+    if image.mode in ("LA", "La"):
+        both = np.asarray(image.convert("LA"))
+        return _on_black(both[..., 0], both[..., 1])
+    if image.mode in ("RGBA", "RGBa", "PA") or transparent is not None:
+        four = np.asarray(image.convert("RGBA"))
+        colour, see_through = _on_black(four[..., :3], four[..., 3:])
+        return gray_of_colour(colour), see_through
+    return gray_of_colour(np.asarray(image.convert("RGB"))), False
+
+
+def _on_black(values: Values, alpha: Values) -> tuple[Values, bool]:
+    """Lay see-through pixels on black; where every pixel is opaque nothing changes."""
+    opaque = float(np.iinfo(alpha.dtype).max) if alpha.dtype.kind in "iu" else 1.0
+    if not (alpha < opaque).any():
+        return values, False
+    return values.astype(np.float32) * (alpha.astype(np.float32) / np.float32(opaque)), True
+
+
+def _turned(values: Values, orientation: object) -> Values:
+    """Turn [height, width] as the EXIF orientation (1..8) asks; anything else is taken for 1."""
+    number = int(orientation) if isinstance(orientation, int) else 1
+    if number in (5, 6, 7, 8):
+        values = values.T
+    # Of the transposed picture (5), 6 is mirrored left-right, 8 upside down, 7 both.
+    if number in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    if number in (3, 4, 7, 8):
+        values = values[::-1]
+    return values
+
+
+def _read_tiff(stream: BinaryIO, file: str) -> Radiograph:
+    """tifffile keeps every sample type; Pillow (libtiff) decodes what tifffile leaves to others (LZW, JPEG, CMYK)."""
+    try:
+        return _read_with_tifffile(stream, file)
+    except _DAMAGED:
+        stream.seek(0)
+        return _read_with_pillow(stream, "TIFF", file)
+
+
+def _read_with_tifffile(stream: BinaryIO, file: str) -> Radiograph:
+    import tifffile
+
+    logger = logging.getLogger("tifffile")
+    if not logger.handlers:
+        # Without a handler, Python would print what tifffile logs about a damaged file.
+        logger.addHandler(logging.NullHandler())
+    with tifffile.TiffFile(stream) as tiff:
+        page = tiff.pages.first
+        refuse_huge(page.imagewidth, page.imagelength)
+        refuse_huge(page.tilewidth, page.tilelength)
+        if page.photometric not in (0, 1, 2, 3) or page.imagedepth != 1:
+            raise NotImplementedError(f"photometric interpretation {page.photometric}")
+        gray, see_through = _gray_of_samples(np.asarray(page.asarray()), page)
+        warnings = (_PAGES,) * (len(tiff.pages) > 1) + (_SEE_THROUGH,) * see_through
+        tag = page.tags.get(_ORIENTATION)
+    return Radiograph.from_values(
+        _turned(gray, 1 if tag is None else tag.value),
+        bones_dark=page.photometric == 0,
+        file=file,
+        source="TIFF",
+        warnings=warnings,
+    )
+
+
+def _gray_of_samples(values: Values, page: tifffile.TiffPage) -> tuple[Values, bool]:
+    """Gray values of a TIFF page's samples as stored (a page with white at zero is turned round later)."""
+    if page.photometric == 3:
+        return gray_of_colour(np.moveaxis(np.asarray(page.colormap)[:, values], 0, -1)), False
+    if values.dtype.kind not in "biuf":
+        raise UnsuitableRadiograph("the pixels are no real numbers", "Export the film again as a gray picture")
+    if values.dtype.kind == "b":
+        values = values.astype(np.uint8)
+    if page.axes.startswith("S"):
+        values = np.moveaxis(values, 0, -1)
+    if values.ndim == 2:
+        return values, False
+    colours = 3 if page.photometric == 2 else 1
+    if values.ndim != 3 or values.shape[2] < colours:
+        raise UnsuitableRadiograph(f"the pixels have the shape {values.shape}", "Give one gray picture")
+    alpha: Values | None = None
+    # 2 is unassociated alpha; with 1 the colours have been laid on black already; the rest is no alpha.
+    if page.photometric != 0 and 2 in page.extrasamples:
+        alpha = values[..., colours + tuple(page.extrasamples).index(2), None]
+    values = values[..., :colours]
+    see_through = False
+    if alpha is not None:
+        values, see_through = _on_black(values, alpha)
+    return (gray_of_colour(values) if colours == 3 else values[..., 0]), see_through

@@ -1,0 +1,298 @@
+"""A trained model on disk: networks, settings, checksums, provenance.
+
+A model folder holds `model.json` and one `.onnx` file a network. The preprocessing is inside the networks: they
+take 8-bit views as `boneage.views.cut` makes them. Nothing is trusted before its checksum is verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from boneage.ages import FIRST_MONTH, LAST_MONTH
+from boneage.errors import ModelError, OutputError
+from boneage.model_settings import (
+    FORMAT,
+    NETWORK_OF_AGES,
+    Calibration,
+    Layout,
+    Settings,
+    read_settings,
+)
+from boneage.network import Localizer, Network, available_cores
+from boneage.views import View
+
+__all__ = [
+    "MODELS_FOLDER",
+    "SETTINGS_FILE",
+    "Localizer",
+    "Model",
+    "Network",
+    "available_cores",
+    "default_model",
+    "find_model",
+    "load_model",
+    "networks_sha256",
+    "settings_sha256",
+    "shipped_models",
+    "write_model",
+]
+
+SETTINGS_FILE: Final = "model.json"
+MODELS_FOLDER: Final = Path(__file__).parent / "models"
+"""The models that are shipped with the package, one folder each; the text file DEFAULT names the one to use."""
+
+_RESTORE: Final = "Copy the model folder again, or install the package again"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model folder that was read and verified.
+
+    Attributes:
+        folder: where it lies.
+        sha256: over the sorted checksums of the networks: the model's identity in every output.
+        settings: what `model.json` says, checked.
+        networks: by name.
+        localizers: in the order in which they run.
+        document: the whole of `model.json` (provenance and metrics included).
+    """
+
+    folder: Path
+    sha256: str
+    settings: Settings
+    networks: Mapping[str, Network]
+    localizers: tuple[Localizer, ...]
+    document: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def version(self) -> str:
+        return self.settings.version
+
+    @property
+    def regressor(self) -> Network:
+        return self.networks[NETWORK_OF_AGES]
+
+    @property
+    def film_short_side(self) -> int | None:
+        return self.settings.film_short_side
+
+    @property
+    def layout(self) -> Layout:
+        return self.settings.layout
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        return self.settings.views
+
+    @property
+    def calibration(self) -> Calibration:
+        return self.settings.calibration
+
+    @property
+    def bytes_on_disk(self) -> int:
+        return sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
+
+
+def networks_sha256(checksums: Mapping[str, str]) -> str:
+    """The identity of a model: SHA-256 over its networks' sorted checksums, one a line."""
+    return hashlib.sha256("\n".join(sorted(checksums.values())).encode()).hexdigest()
+
+
+def settings_sha256(document: Mapping[str, Any]) -> str:
+    """SHA-256 over the canonical JSON (sorted keys, no spaces, ASCII) of `model.json` without this very field."""
+    rest = {key: value for key, value in document.items() if key != "settings_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that came with the package, sorted."""
+    if not MODELS_FOLDER.is_dir():
+        return []
+    return sorted(path.name for path in MODELS_FOLDER.iterdir() if (path / SETTINGS_FILE).is_file())
+
+
+def default_model() -> str:
+    """The name of the model that is used where none is asked for.
+
+    Raises:
+        ModelError: no model is shipped, or it is not said which of several is the default.
+    """
+    shipped, note = shipped_models(), MODELS_FOLDER / "DEFAULT"
+    if note.is_file():
+        name = note.read_text(encoding="utf-8").strip()
+        if name in shipped:
+            return name
+        raise ModelError(f"{note}: names the model '{name}', which is not there. Install the package again.")
+    if len(shipped) == 1:
+        return shipped[0]
+    if shipped:
+        raise ModelError(f"{MODELS_FOLDER}: holds {', '.join(shipped)} and no file DEFAULT. Name one with --model.")
+    raise ModelError(
+        "No model came with this installation of boneage. Train one with `boneage train` "
+        "and give its folder (--model DIR), or install a release that has one."
+    )
+
+
+def find_model(name_or_dir: str | Path | None = None) -> Path:
+    """The folder of a model: a shipped name, a path to a folder, or None for the default.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    asked = default_model() if name_or_dir is None else name_or_dir
+    if isinstance(asked, str) and asked in shipped_models():
+        return MODELS_FOLDER / asked
+    folder = Path(asked)
+    if (folder / SETTINGS_FILE).is_file():
+        return folder
+    if folder.is_dir():
+        raise ModelError(f"{asked}: this folder holds no {SETTINGS_FILE}. Give the folder that `boneage train` wrote.")
+    known = ", ".join(shipped_models()) or "none"
+    raise ModelError(f"{asked}: neither a model folder nor a shipped model ({known}). See `boneage models list`.")
+
+
+def load_model(name_or_dir: str | Path | None = None) -> Model:
+    """Read and verify a model. Sessions start later, when a network is first used.
+
+    Args:
+        name_or_dir: a shipped name or a folder; None for the default.
+
+    Raises:
+        ModelError: missing, damaged (a checksum differs), or of a version that this code does not read;
+            the message names the file.
+    """
+    folder = find_model(name_or_dir)
+    file = folder / SETTINGS_FILE
+    try:
+        document = json.loads(file.read_bytes().decode("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file}: cannot be read ({error}). {_RESTORE}.") from error
+    # The version comes first: another version may well compute its checksums in another way.
+    if isinstance(document, dict) and "format" in document and document["format"] != FORMAT:
+        raise ModelError(
+            f"{file}: model format {document['format']!r}; this version of boneage reads format {FORMAT}. "
+            "Install the version that wrote it, or train again."
+        )
+    if not isinstance(document, dict) or document.get("settings_sha256") != settings_sha256(document):
+        raise ModelError(
+            f"{file}: the settings do not match their checksum (settings_sha256): the file was changed. {_RESTORE}."
+        )
+    settings = read_settings(document, str(file))
+    networks = {
+        name: Network(name, folder / entry.file, entry.input_size, entry.sha256)
+        for name, entry in settings.networks.items()
+    }
+    for network in networks.values():
+        _verify(network)
+    identity = networks_sha256({name: network.sha256 for name, network in networks.items()})
+    if document.get("networks_sha256") != identity:
+        raise ModelError(f"{file}: networks_sha256 does not match the networks. {_RESTORE}.")
+    localizers = tuple(Localizer.of(entry, networks[entry.network]) for entry in settings.localizers)
+    return Model(folder, identity, settings, networks, localizers, document)
+
+
+def _verify(network: Network) -> None:
+    try:
+        with network.path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{network.path}: cannot be read ({error.strerror}). {_RESTORE}.") from error
+    if found != network.sha256:
+        raise ModelError(
+            f"{network.path}: the checksum differs from {SETTINGS_FILE} (SHA-256 {found[:12]}... instead of "
+            f"{network.sha256[:12]}...): the file is damaged or is another one. {_RESTORE}."
+        )
+
+
+def write_model(
+    folder: str | Path, settings: Mapping[str, Any], networks: Mapping[str, bytes | Path], *, replace: bool = False
+) -> Path:
+    """Write a model folder, all or nothing.
+
+    The folder is built beside its place, loaded once to see that it is whole, and then renamed.
+
+    Args:
+        folder: the model folder to make.
+        settings: `model.json` without what is computed here: `format`, `months`, `created`, `code_version`,
+            the networks' `file` and `sha256`, `networks_sha256`, `settings_sha256`.
+        networks: the ONNX bytes (or a file) of every network that `settings["networks"]` names.
+        replace: put it in the place of an existing model folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ModelError: the settings are not complete, or the folder exists and `replace` is not set.
+        OutputError: it could not be written; what stood there before is untouched.
+    """
+    from boneage import __version__
+
+    target = Path(folder)
+    if target.exists() and not replace:
+        raise ModelError(f"{target}: exists already. Name a new folder, or remove this one first.")
+    if replace and target.exists() and not (target / SETTINGS_FILE).is_file() and any(target.iterdir()):
+        raise ModelError(f"{target}: is no model folder and is not empty. Name a new folder.")
+    described = settings.get("networks", {})
+    if set(described) != set(networks):
+        raise ModelError(f"{target}: the settings describe {sorted(described)}, the networks are {sorted(networks)}.")
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "months": [FIRST_MONTH, LAST_MONTH],
+        "created": datetime.now(UTC).date().isoformat(),
+        "code_version": __version__,
+        **settings,
+    }
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror}). Choose another folder.") from error
+    try:
+        entries: dict[str, dict[str, Any]] = {}
+        for name, content in networks.items():
+            data = content if isinstance(content, bytes) else Path(content).read_bytes()
+            (work / f"{name}.onnx").write_bytes(data)
+            checksum = hashlib.sha256(data).hexdigest()
+            entries[name] = {**described[name], "file": f"{name}.onnx", "sha256": checksum}
+        document["networks"] = entries
+        document["networks_sha256"] = networks_sha256({name: entry["sha256"] for name, entry in entries.items()})
+        document["settings_sha256"] = settings_sha256(document)
+        (work / SETTINGS_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        work.chmod(0o755)
+        load_model(work)
+        _put(work, target)
+    except OSError as error:
+        raise OutputError(
+            f"{target}: the model cannot be written ({error.strerror}). Free some space or choose another folder."
+        ) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target
+
+
+def _put(work: Path, target: Path) -> None:
+    """Rename `work` to `target`; an older folder there moves away first and comes back if that fails."""
+    if not target.exists():
+        work.rename(target)
+        return
+    older = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)) / target.name
+    target.rename(older)
+    try:
+        work.rename(target)
+    except OSError:
+        older.rename(target)
+        raise
+    finally:
+        shutil.rmtree(older.parent, ignore_errors=True)

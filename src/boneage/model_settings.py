@@ -1,0 +1,240 @@
+"""What `model.json` says, checked field by field (format 1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NoReturn, TypeVar, cast
+
+from boneage.ages import FIRST_MONTH, LAST_MONTH
+from boneage.errors import ModelError
+from boneage.regions import Region
+from boneage.views import View
+
+FORMAT: Final = 1
+NETWORK_OF_AGES: Final = "regressor"
+
+Layout = Literal["letterbox", "squash"]
+T = TypeVar("T")
+
+_NEEDS: Final[dict[str, tuple[Region, ...]]] = {
+    "O": (),
+    "H": (Region.HAND,),
+    "R1": (Region.REGION_1,),
+    "R2": (Region.REGION_2,),
+    "E": (Region.REGION_1,),
+    "HE": (Region.HAND, Region.REGION_1),
+}
+"""Which regions must be known before a view can be cut."""
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """A network's file in the model folder, its checksum, and the side of its square input in pixels."""
+
+    file: str
+    sha256: str
+    input_size: int
+
+
+@dataclass(frozen=True)
+class LocalizerSettings:
+    """One step of phase I; see `boneage.model.Localizer`."""
+
+    region: Region
+    network: str
+    output: str
+    looks_at: str
+    tau: float
+    margin: float
+    average_mirror: bool
+    smallest: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`tail`: mass outside the 90 % interval at each end, chosen so that it covers `coverage` of `cases` of `split`."""
+
+    tail: float
+    coverage: float | None
+    cases: int | None
+    split: str | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a model, format 1.
+
+    Attributes:
+        film_short_side: pixels of the film's shorter side before anything else; None for original resolution.
+        layout: how a box becomes a square view.
+        views: input order of the regressor.
+        average_mirror: the mean of the distributions of the views and of their mirror images.
+        scalar: a plain L1 network; the distribution is a Gaussian with a standard deviation of `scalar_sd_months`.
+    """
+
+    name: str
+    version: str
+    recipe: str
+    created: str
+    code_version: str
+    film_short_side: int | None
+    layout: Layout
+    networks: Mapping[str, NetworkSettings]
+    localizers: tuple[LocalizerSettings, ...]
+    views: tuple[View, ...]
+    average_mirror: bool
+    sex_input: bool
+    scalar: bool
+    scalar_sd_months: float
+    calibration: Calibration
+    phantom_trained: bool
+
+
+class _Fields:
+    """Typed access to one JSON object; every complaint names the file and the field."""
+
+    def __init__(self, values: object, file: str, where: str) -> None:
+        self.file, self.where = file, where
+        if not isinstance(values, dict):
+            self.complain("should be an object")
+        self.values = cast(dict[str, Any], values)
+
+    def complain(self, about: str, key: str = "") -> NoReturn:
+        name = ".".join(part for part in (self.where, key) if part) or "the document"
+        raise ModelError(f"{self.file}: '{name}' {about}. Export the model again with this version of boneage.")
+
+    def _any(self, key: str, kinds: tuple[type, ...], words: str, default: T | None, required: bool) -> Any:
+        if key not in self.values:
+            if required:
+                self.complain("is missing", key)
+            return default
+        value = self.values[key]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            self.complain(f"should be {words}, not {value!r}", key)
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        return str(self._any(key, (str,), "a text", default, default is None))
+
+    def flag(self, key: str, default: bool | None = None) -> bool:
+        return bool(self._any(key, (bool,), "true or false", default, default is None))
+
+    def number(self, key: str, low: float, high: float, default: float | None = None) -> float:
+        value = float(self._any(key, (int, float), "a number", default, default is None))
+        if not (math.isfinite(value) and low <= value <= high):
+            self.complain(f"should lie between {low:g} and {high:g}, not {value:g}", key)
+        return value
+
+    def whole(self, key: str, low: int, high: int) -> int:
+        value = int(self._any(key, (int,), "a whole number", None, True))
+        if not low <= value <= high:
+            self.complain(f"should lie between {low} and {high}, not {value}", key)
+        return value
+
+    def one_of(self, key: str, words: tuple[str, ...], default: str | None = None) -> str:
+        value = self.text(key, default)
+        if value not in words:
+            self.complain(f"should be one of {', '.join(words)}, not {value!r}", key)
+        return value
+
+    def rows(self, key: str) -> list[_Fields]:
+        entries = self._any(key, (list,), "a list", None, True)
+        return [_Fields(entry, self.file, f"{key}[{at}]") for at, entry in enumerate(entries)]
+
+
+def read_settings(document: object, file: str) -> Settings:
+    """Check the parsed `model.json` and return it typed.
+
+    Args:
+        document: the parsed JSON.
+        file: its path, for messages.
+
+    Raises:
+        ModelError: a field is missing, of another type, or out of range; the message names file and field.
+    """
+    top = _Fields(document, file, "")
+    if top.whole("format", 0, 10**9) != FORMAT:
+        top.complain(f"should be {FORMAT}, the format that this version of boneage reads", "format")
+    if top.values.get("months") != [FIRST_MONTH, LAST_MONTH]:
+        top.complain(f"should be [{FIRST_MONTH}, {LAST_MONTH}], the age axis of this version", "months")
+    networks = _networks(top)
+    localizers = _localizers(top, networks)
+    calibration = _Fields(top.values.get("calibration"), file, "calibration")
+    scalar = top.flag("scalar", False)
+    return Settings(
+        name=top.text("name"),
+        version=top.text("version", ""),
+        recipe=top.text("recipe", ""),
+        created=top.text("created", ""),
+        code_version=top.text("code_version", ""),
+        film_short_side=None if top.values.get("film_short_side") is None else top.whole("film_short_side", 16, 10**5),
+        layout=cast(Layout, top.one_of("layout", ("letterbox", "squash"), "letterbox")),
+        networks=networks,
+        localizers=localizers,
+        views=_views(top, {entry.region for entry in localizers}),
+        average_mirror=top.flag("average_mirror", False),
+        sex_input=top.flag("sex_input"),
+        scalar=scalar,
+        scalar_sd_months=top.number("scalar_sd_months", 0.1, 120.0) if scalar else 0.0,
+        calibration=Calibration(
+            tail=calibration.number("tail", 1e-6, 0.499),
+            coverage=calibration.values.get("coverage"),
+            cases=calibration.values.get("cases"),
+            split=calibration.values.get("split"),
+        ),
+        phantom_trained=top.flag("phantom_trained", False),
+    )
+
+
+def _networks(top: _Fields) -> dict[str, NetworkSettings]:
+    table = _Fields(top.values.get("networks"), top.file, "networks")
+    networks = {}
+    for name in table.values:
+        entry = _Fields(table.values[name], top.file, f"networks.{name}")
+        network_file = entry.text("file")
+        if "/" in network_file or "\\" in network_file or network_file in ("", ".", ".."):
+            entry.complain(f"should be a file name inside the model folder, not {network_file!r}", "file")
+        networks[name] = NetworkSettings(network_file, entry.text("sha256"), entry.whole("input_size", 8, 4096))
+    if NETWORK_OF_AGES not in networks:
+        table.complain("is missing", NETWORK_OF_AGES)
+    return networks
+
+
+def _localizers(top: _Fields, networks: Mapping[str, NetworkSettings]) -> tuple[LocalizerSettings, ...]:
+    localizers: list[LocalizerSettings] = []
+    for entry in top.rows("localizers"):
+        region = Region(entry.one_of("region", tuple(region.value for region in Region)))
+        known = {done.region for done in localizers}
+        if region in known:
+            entry.complain(f"is {region.value} a second time", "region")
+        looks_at = entry.one_of("looks_at", ("O", "H", "E", "HE"))
+        missing = [needed.value for needed in _NEEDS[looks_at] if needed not in known]
+        if missing:
+            entry.complain(f"is {looks_at}, which needs {' and '.join(missing)} to be found before", "looks_at")
+        localizers.append(
+            LocalizerSettings(
+                region=region,
+                network=entry.one_of("network", tuple(networks)),
+                output=entry.text("output", "attention"),
+                looks_at=looks_at,
+                tau=entry.number("tau", 1e-6, 1.0),
+                margin=entry.number("margin", -0.9, 10.0, 0.0),
+                average_mirror=entry.flag("average_mirror", False),
+                smallest=entry.number("smallest", 1e-3, 1.0, 0.05),
+            )
+        )
+    return tuple(localizers)
+
+
+def _views(top: _Fields, found: set[Region]) -> tuple[View, ...]:
+    views = top.values.get("views")
+    names = [view.value for view in View]
+    if not isinstance(views, list) or not views or any(view not in names for view in views):
+        top.complain(f"should be a list out of {', '.join(names)}, not {views!r}", "views")
+    for view in views:
+        missing = [needed.value for needed in _NEEDS[view] if needed not in found]
+        if missing:
+            top.complain(f"holds {view}, which needs a localizer for {' and '.join(missing)}", "views")
+    return tuple(View(view) for view in views)

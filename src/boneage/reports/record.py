@@ -1,0 +1,106 @@
+"""One assessment as one JSON object, and in words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from boneage.ages import Sex
+from boneage.assessment import NOTICE, Assessment, SexAnswer
+from boneage.errors import RadiographError, UnsuitableRadiograph
+
+
+def record(assessment: Assessment, file: str | None = None) -> dict[str, Any]:
+    """The JSON object of one assessment; the keys and their meaning are the command line's contract.
+
+    Ages are rounded to 0.01 month, boxes to 0.1 pixel, probabilities to 1e-7.
+
+    Args:
+        assessment: the answer.
+        file: the path as it was given; None for the one that the radiograph knows.
+    """
+    single = assessment.answer
+    entry: dict[str, Any] = {
+        "file": assessment.radiograph.file if file is None else file,
+        "status": "assessed",
+        "reason": None,
+        "sex": assessment.sex.value if assessment.sex else "unknown",
+        **(_answer(single) if single else dict.fromkeys(("bone_age_months", "interval_90_months", "distribution"))),
+        "regions": {
+            region.value: [round(float(edge), 1) for edge in box.as_list()]
+            for region, box in assessment.regions.items()
+        },
+        "model": assessment.model,
+        "model_sha256": assessment.model_sha256,
+        "seconds": round(assessment.seconds, 3),
+        "warnings": list(assessment.warnings),
+        "notice": assessment.notice,
+    }
+    if single is None:
+        entry["by_sex"] = {sex.value: _answer(answer) for sex, answer in assessment.answers.items()}
+    return entry
+
+
+def failed_record(
+    file: str,
+    error: Exception,
+    *,
+    sex: Sex | None = None,
+    model: str | None = None,
+    model_sha256: str | None = None,
+    seconds: float = 0.0,
+    notice: str = NOTICE,
+) -> dict[str, Any]:
+    """The JSON object of a file without an answer: "rejected" (read, not to be assessed) or "failed"."""
+    return {
+        "file": file,
+        "status": "rejected" if isinstance(error, UnsuitableRadiograph) else "failed",
+        "reason": reason_of(error, file),
+        "sex": sex.value if sex else "unknown",
+        "bone_age_months": None,
+        "interval_90_months": None,
+        "distribution": None,
+        "regions": {},
+        "model": model,
+        "model_sha256": model_sha256,
+        "seconds": round(seconds, 3),
+        "warnings": [],
+        "notice": notice,
+    }
+
+
+def reason_of(error: Exception, file: str = "") -> str:
+    """Why there is no answer and what to do, in plain words, without the file's name in front."""
+    if isinstance(error, RadiographError):
+        said = ". ".join(part.rstrip(".") for part in (error.reason, error.remedy) if part) + "."
+    else:
+        said = str(error) or type(error).__name__
+        said = said.removeprefix(f"{file}: ") if file else said
+    return said[:1].upper() + said[1:]
+
+
+def _answer(answer: SexAnswer) -> dict[str, Any]:
+    return {
+        "bone_age_months": round(answer.bone_age_months, 2),
+        "interval_90_months": [round(end, 2) for end in answer.interval_90_months],
+        "distribution": _rounded(answer.distribution),
+    }
+
+
+def _rounded(distribution: npt.NDArray[np.float32]) -> list[float]:
+    return [round(float(share), 7) for share in distribution.astype(np.float64)]
+
+
+def years_and_months(months: float) -> str:
+    """126.3 -> "10 y 6 mo", the way bone ages are spoken of."""
+    years, rest = divmod(round(months), 12)
+    return f"{years} y {rest} mo"
+
+
+def short_file_name(file: str, longest: int = 60) -> str:
+    """A file name for people: what cannot be printed replaced, the middle left out where it is long."""
+    name = re.sub(r"[\x00-\x1f\x7f]", "?", file.encode("utf-8", "replace").decode("utf-8"))
+    return name if len(name) <= longest else f"{name[: longest // 2 - 2]}...{name[-(longest // 2 - 1) :]}"

@@ -1,0 +1,97 @@
+"""Chen et al.'s own networks, sizes and schedules, as far as METHOD and the paper's text say them.
+
+Command:  boneage train paper --data DIR --out runs/paper --devices 1 --workers 8
+Hardware: one GPU of 24 GB or more, films at their original resolution (the RSNA set), timm's ImageNet weights
+Hours:    not measured yet; the networks see about 70 x 3 + 120 passes of the training set at 300-560 pixels
+Score:    the paper reports 4.3 months on 500 training cases of its own choice, which is not comparable with ours
+
+Its tau of 20 (hand) and 50 (regions) are positions on a re-read JET colour scale, that is .047 and .160 of the
+map's maximum. Inception's map at 560 pixels has 16 x 16 cells. Deviations: the Gaussian label is normalised over
+1..240, and the loss of Eq. 12 (lambda 0.5) is the formula KL(G || p).
+"""
+
+from boneage.training.settings import (
+    NO_JITTER,
+    Backbone,
+    LocalizerSettings,
+    Recipe,
+    RegressorSettings,
+    Schedule,
+    TauSettings,
+)
+
+_PHASE_1 = Schedule(
+    epochs=70,
+    batch=32,
+    learning_rate=3e-4,
+    shape="steps",
+    steps=((50, 1e-4),),
+    optimizer="adam",
+    weight_decay=0.0,
+    average=0.0,
+    gradient_clip=0.0,
+)
+_PHASE_2 = Schedule(
+    epochs=120,
+    batch=16,
+    learning_rate=3e-4,
+    shape="steps",
+    steps=((60, 1e-4), (90, 1e-5)),
+    optimizer="adam",
+    weight_decay=0.0,
+    average=0.0,
+    gradient_clip=0.0,
+)
+_INCEPTION = Backbone("inception_v3")
+_XCEPTION = Backbone("legacy_xception")
+
+
+def _region(looks_at: str) -> LocalizerSettings:
+    return LocalizerSettings(
+        looks_at="E" if looks_at == "E" else "O",
+        size=560,
+        backbone=_INCEPTION,
+        pooling="gmp",
+        average_mirror=False,
+        tau=0.16,
+        smallest=0.05,
+        jitter=NO_JITTER,
+        schedule=_PHASE_1,
+    )
+
+
+RECIPE = Recipe(
+    name="paper",
+    film_short_side=None,
+    layout="squash",
+    hand=LocalizerSettings(
+        size=300,
+        backbone=_INCEPTION,
+        pooling="gap",
+        average_mirror=False,
+        tau=0.047,
+        smallest=0.05,
+        jitter=NO_JITTER,
+        schedule=_PHASE_1,
+    ),
+    region_1=_region("O"),
+    region_2=_region("E"),
+    tau=TauSettings(
+        grid=(0.047, 0.127, 0.144, 0.160, 0.177, 0.194, 0.211),
+        mode="one_each",
+        cases=None,
+        regressor=RegressorSettings(size=224, backbone=_XCEPTION, jitter=NO_JITTER, average_mirror=False),
+    ),
+    regressor=RegressorSettings(
+        views=("H", "R1", "R2"),
+        size=560,
+        backbone=_XCEPTION,
+        head="paper",
+        dropout=0.0,
+        sex=(32,),
+        kl_weight=0.5,
+        average_mirror=False,
+        jitter=NO_JITTER,
+        schedule=_PHASE_2,
+    ),
+)

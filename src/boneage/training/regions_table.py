@@ -1,0 +1,188 @@
+"""The regions of a whole data set: found once, by the same cascade that assesses, and kept as files.
+
+`maps.npz` holds a localizer's attention maps, `regions.csv` the boxes in film pixels.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from boneage.assessment import NOTICE, Attention
+from boneage.cascade import Cascade, Localization
+from boneage.errors import DatasetError, OutputError
+from boneage.model import Localizer
+from boneage.model_settings import Layout
+from boneage.regions import Box, Region
+from boneage.training.views_data import Films
+from boneage.views import FilmArray, View, cut
+
+RegionsTable = Mapping[str, Localization]
+Maps = Mapping[str, npt.NDArray[np.float32]]
+"""One localizer's attention maps by case id: float32 [m, m] in [0, 1], cells off the film zero."""
+
+T = TypeVar("T")
+
+_CORNERS = ("x0", "y0", "x1", "y1")
+
+
+class Replay(Cascade):
+    """A cascade that is told the maps it had found before, so that boxes for another tau cost nothing."""
+
+    def __init__(
+        self, localizers: Sequence[Localizer], layout: Layout, known: Mapping[Region, npt.NDArray[np.float32]]
+    ) -> None:
+        super().__init__(localizers, None, layout)
+        self.known = known
+
+    def attention(self, localizer: Localizer, film: FilmArray, box: Box) -> Attention:
+        if localizer.region in self.known:
+            return Attention(self.known[localizer.region], box)
+        return super().attention(localizer, film, box)
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds regions of many films.
+
+    Attributes:
+        films: the decoded films.
+        layout: as the model will have it.
+        threads: films at a time; each network should run in one thread then.
+        progress: print a line now and then.
+    """
+
+    films: Films
+    layout: Layout
+    threads: int = 1
+    progress: bool = True
+
+    def maps(self, localizers: Sequence[Localizer], ids: Sequence[str], known: Mapping[Region, Maps]) -> Maps:
+        """The maps of the last of `localizers` for each id; those in front of it replay their `known` maps."""
+        last = localizers[-1].region
+
+        def one(case_id: str) -> npt.NDArray[np.float32]:
+            cascade = Replay(localizers, self.layout, {region: maps[case_id] for region, maps in known.items()})
+            return cascade.regions(self.films.film(case_id)).attention[last].map
+
+        return dict(zip(ids, self._each(one, ids, f"attention maps of {last.value}"), strict=True))
+
+    def regions(self, localizers: Sequence[Localizer], ids: Sequence[str], known: Mapping[Region, Maps]) -> RegionsTable:
+        """The regions of each id (without their maps), from known maps where they are known."""
+
+        def one(case_id: str) -> Localization:
+            cascade = Replay(localizers, self.layout, {region: maps[case_id] for region, maps in known.items()})
+            found = cascade.regions(self.films.film(case_id))
+            return Localization(found.boxes, {}, found.missing, found.warnings)
+
+        return dict(zip(ids, self._each(one, ids, "boxes"), strict=True))
+
+    def _each(self, one: Callable[[str], T], ids: Sequence[str], what: str) -> Iterator[T]:
+        began = said = time.monotonic()
+        with ThreadPoolExecutor(self.threads) as pool:
+            for count, result in enumerate(pool.map(one, ids), 1):
+                yield result
+                now = time.monotonic()
+                if self.progress and now - said > 20:
+                    said = now
+                    rate = count / (now - began)
+                    print(f"{what}: {count}/{len(ids)} films, {rate:.1f} films/s", file=sys.stderr, flush=True)
+
+
+def write_maps(file: Path, maps: Maps) -> None:
+    """Keep maps as one .npz file in single precision: a box must not depend on whether it was kept."""
+    temporary = file.with_name(f".{file.name}.tmp")
+    with temporary.open("wb") as stream:
+        np.savez(stream, ids=np.array(list(maps)), maps=np.stack(list(maps.values())).astype(np.float32))
+    os.replace(temporary, file)
+
+
+def read_maps(file: Path) -> Maps:
+    """Read what `write_maps` wrote."""
+    with np.load(file) as stored:
+        return dict(zip(stored["ids"].tolist(), stored["maps"], strict=True))
+
+
+def write_regions(file: Path, table: RegionsTable, sizes: Mapping[str, tuple[int, int]]) -> Path:
+    """Write a regions table as CSV.
+
+    Columns: id, width, height (of the film, pixels), for each region four corners in film pixels
+    (`hand_x0`, ...), `missing` (regions for which a stand-in box was taken, separated by blanks), notice.
+
+    Args:
+        sizes: (width, height) of each film.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    regions = [region for region in Region if any(region in found.boxes for found in table.values())]
+    header = ["id", "width", "height", *(f"{region.value}_{at}" for region in regions for at in _CORNERS)]
+    temporary = file.with_name(f".{file.name}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow([*header, "missing", "notice"])
+            for case_id, found in table.items():
+                # repr keeps every bit, so that a table that was read back cuts the very same views.
+                corners = [repr(float(x)) for region in regions for x in found.boxes[region].as_list()]
+                missing = " ".join(sorted(region.value for region in found.missing))
+                writer.writerow([case_id, *sizes[case_id], *corners, missing, NOTICE])
+        os.replace(temporary, file)
+    except OSError as error:
+        raise OutputError(f"{file}: the regions table cannot be written ({error.strerror}).") from error
+    return file
+
+
+def read_regions(file: Path) -> dict[str, Localization]:
+    """Read a regions table.
+
+    Raises:
+        DatasetError: it is missing or damaged.
+    """
+    table = {}
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                boxes = {
+                    region: Box(*(float(row[f"{region.value}_{at}"]) for at in _CORNERS))
+                    for region in Region
+                    if f"{region.value}_x0" in row
+                }
+                table[row["id"]] = Localization(boxes, {}, frozenset(Region(word) for word in row["missing"].split()))
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise DatasetError(f"{file}: cannot be read as a regions table ({error}). Make it again.") from error
+    return table
+
+
+def write_crops(
+    folder: Path, films: Films, table: RegionsTable, views: Sequence[View], size: int, *, squash: bool = False
+) -> int:
+    """Write the views of every case as 8-bit PNG files, `folder/<view>/<id>.png`.
+
+    They show patients: keep them where the radiographs themselves may be kept.
+
+    Returns:
+        How many files were written.
+    """
+    count = 0
+    for view in views:
+        (folder / view.value).mkdir(parents=True, exist_ok=True)
+    for case_id, found in table.items():
+        film = films.film(case_id)
+        for view in views:
+            picture, box = found.place(view, film)
+            Image.fromarray(cut(picture, box, size, squash=squash)).save(folder / view.value / f"{case_id}.png")
+            count += 1
+    return count

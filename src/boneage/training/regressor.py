@@ -1,0 +1,35 @@
+"""How the age regressor of phase II learns."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from boneage.training.learner import Learner
+from boneage.training.losses import distribution_loss, expectation
+from boneage.training.networks import AgeRegressor
+from boneage.training.settings import RegressorSettings
+from boneage.training.views_data import Example
+
+
+class RegressorLearner(Learner):
+    """Distribution + expectation + KL, or plain L1; measured by the absolute error in months."""
+
+    def __init__(self, network: AgeRegressor, settings: RegressorSettings, *, seed: int, steps_per_epoch: int) -> None:
+        super().__init__(network, settings.schedule, seed=seed, steps_per_epoch=steps_per_epoch)
+        self.settings = settings
+
+    def loss(self, network: nn.Module, batch: Example) -> Tensor:
+        answer = network(batch.views, batch.sex)
+        if self.settings.scalar:
+            return (answer.float() - batch.age_months).abs().mean()
+        return distribution_loss(
+            answer, batch.age_months, self.settings.kl_weight, self.settings.label_sd, self.settings.kl_direction
+        )
+
+    def error(self, network: nn.Module, batch: Example) -> Tensor:
+        answer = network(batch.views, batch.sex)
+        months = answer.float() if self.settings.scalar else expectation(answer)
+        if self.settings.average_mirror:
+            mirrored = network(batch.views.flip(3), batch.sex)
+            months = (months + (mirrored.float() if self.settings.scalar else expectation(mirrored))) / 2
+        return (months - batch.age_months).abs()

@@ -1,0 +1,89 @@
+"""One stage of a training on disk: whether it is complete, and for which settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+MARKER, BEGUN = "stage.json", "begun.json"
+
+
+def key_of(*parts: Any) -> str:
+    """A short SHA-256 of settings (data classes, texts, numbers, keys of earlier stages)."""
+    document = json.dumps([_plain(part) for part in parts], sort_keys=True)
+    return hashlib.sha256(document.encode()).hexdigest()[:16]
+
+
+class Stage:
+    """A folder with the results of one stage.
+
+    A stage that is complete for the same key is not run again. One that was begun for the same key goes on where
+    it was. Anything else in the folder belongs to other settings and is removed when the stage begins.
+
+    Args:
+        folder: the stage's own folder.
+        key: of everything that its result depends on, earlier stages included.
+    """
+
+    def __init__(self, folder: Path, key: str, *, progress: bool = True) -> None:
+        self.folder, self.key, self.progress = folder, key, progress
+        self._started = time.monotonic()
+
+    @property
+    def complete(self) -> bool:
+        return _read(self.folder / MARKER).get("key") == self.key
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What `finish` was told."""
+        facts: Mapping[str, Any] = _read(self.folder / MARKER)["facts"]
+        return facts
+
+    def begin(self) -> None:
+        """Make the folder ready; what was done for the same key stays."""
+        self._started = time.monotonic()
+        known = _read(self.folder / BEGUN).get("key") or _read(self.folder / MARKER).get("key")
+        if self.folder.exists() and known != self.key:
+            if known is not None:
+                self._say("its settings, or those of a stage before it, have changed: running it anew")
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write(self.folder / BEGUN, {"key": self.key})
+        self._say("begins")
+
+    def finish(self, **facts: Any) -> None:
+        """Mark the stage as complete; its checkpoints are no longer needed and go."""
+        _write(self.folder / MARKER, {"key": self.key, "seconds": round(time.monotonic() - self._started), "facts": facts})
+        for checkpoints in self.folder.glob("**/checkpoints"):
+            shutil.rmtree(checkpoints)
+        self._say("is complete")
+
+    def _say(self, what: str) -> None:
+        if self.progress:
+            print(f"stage {self.folder.name} {what}", file=sys.stderr, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _write(file: Path, document: Mapping[str, Any]) -> None:
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, file)

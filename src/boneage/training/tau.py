@@ -1,0 +1,139 @@
+"""Choosing tau without boxes: the age error of a small regressor on the crops (the paper's Figure 5a)."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from boneage.cascade import Localization
+from boneage.model import Localizer
+from boneage.regions import Region
+from boneage.training.fit import fit, steps_per_epoch
+from boneage.training.hardware import Machine
+from boneage.training.networks import AgeRegressor
+from boneage.training.regions_table import Finder, Maps, RegionsTable
+from boneage.training.regressor import RegressorLearner
+from boneage.training.settings import RegressorSettings, TauSettings
+from boneage.training.views_data import FromTable, Labelled, RegionsOf, ViewsData, ViewSource
+from boneage.views import View
+
+TABLE, FIGURE = "tau.csv", "tau.png"
+_CROPS = {Region.HAND: View.H, Region.REGION_1: View.R1, Region.REGION_2: View.R2}
+
+
+@dataclass(frozen=True)
+class RandomTau:
+    """The regions at a tau drawn at random, for each case and epoch anew."""
+
+    tables: Sequence[RegionsTable]
+
+    def __call__(self, case_id: str, rng: np.random.Generator | None) -> Localization:
+        which = int(rng.integers(len(self.tables))) if rng is not None else 0
+        return self.tables[which][case_id]
+
+
+def search_tau(
+    localizers: Sequence[Localizer],
+    known: Mapping[Region, Maps],
+    finder: Finder,
+    train: Sequence[Labelled],
+    select: Sequence[Labelled],
+    settings: TauSettings,
+    folder: Path,
+    machine: Machine,
+    *,
+    seed: int,
+    start: str,
+) -> dict[float, float]:
+    """The error on *select* for each tau of the grid; the best is the smallest.
+
+    Args:
+        localizers: the chain up to the one that is searched; the tau of the last is replaced.
+        known: maps of every region in the chain.
+        train, select: cases; of `train` the first `settings.cases` in a random order.
+        folder: gets the fit, `tau.csv` and `tau.png`.
+        start: where backbones start that do not say it.
+
+    Returns:
+        tau -> mean absolute error of the small regressor, months. With `mode="one_network"` one regressor, trained
+        on crops of all tau, is asked at each tau: n times cheaper, and no luck of n trainings between the values.
+    """
+    region = localizers[-1].region
+    if settings.cases is not None and settings.cases < len(train):
+        chosen = np.random.default_rng([seed, 2]).permutation(len(train))[: settings.cases]
+        train = [train[int(k)] for k in sorted(chosen)]
+    ids = [case.id for case in (*train, *select)]
+    tables = {}
+    for tau in settings.grid:
+        chain = [*localizers[:-1], dataclasses.replace(localizers[-1], tau=tau)]
+        tables[tau] = finder.regions(chain, ids, known)
+    regressor = dataclasses.replace(settings.regressor, views=(_CROPS[region].value,))
+    squash = finder.layout == "squash"
+
+    def learnt(regions_of: RegionsOf, where: Path, label: str) -> nn.Module:
+        torch.manual_seed(seed)
+        network = AgeRegressor(regressor, start=start)
+        schedule = dataclasses.replace(regressor.schedule, validate_every=0)
+        learner = RegressorLearner(
+            network, regressor, seed=seed, steps_per_epoch=steps_per_epoch(len(train), schedule, machine)
+        )
+        sources = [ViewSource(_CROPS[region])]
+        data = ViewsData(
+            finder.films, train, sources, regions_of, regressor.size, squash=squash, jitter=regressor.jitter, seed=seed
+        )
+        measured = ViewsData(finder.films, select, sources, regions_of, regressor.size, squash=squash)
+        return fit(learner, data, measured, where, schedule, machine, label)
+
+    errors = {}
+    shared = None
+    if settings.mode == "one_network":
+        shared = learnt(RandomTau(list(tables.values())), folder, f"tau of {region.value}")
+    for tau, table in tables.items():
+        network = shared or learnt(FromTable(table), folder / f"{tau:g}", f"tau {tau:g} of {region.value}")
+        data = ViewsData(finder.films, select, [ViewSource(_CROPS[region])], FromTable(table), regressor.size, squash=squash)
+        errors[tau] = mean_error(network, regressor, data)
+        if machine.progress:
+            print(f"tau {tau:g} of {region.value}: {errors[tau]:.2f} months on select", file=sys.stderr, flush=True)
+    _write(folder, region, errors)
+    return errors
+
+
+def mean_error(network: nn.Module, settings: RegressorSettings, data: ViewsData) -> float:
+    """Mean absolute error of a torch regressor, months."""
+    assert isinstance(network, AgeRegressor)
+    learner = RegressorLearner(network, settings, seed=0, steps_per_epoch=1)
+    with torch.inference_mode():
+        errors = [learner.error(network.eval(), batch) for batch in DataLoader(data, batch_size=64)]
+    return float(torch.cat(errors).mean())
+
+
+def _write(folder: Path, region: Region, errors: Mapping[float, float]) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    temporary = folder / f".{TABLE}.tmp"
+    with temporary.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["region", "tau", "select_error_months"])
+        writer.writerows([region.value, tau, f"{error:.4f}"] for tau, error in errors.items())
+    os.replace(temporary, folder / TABLE)
+    figure = Figure(figsize=(5, 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.plot(list(errors), list(errors.values()), "o-")
+    axes.set_xlabel("tau, fraction of the map's maximum")
+    axes.set_ylabel("error on select, months")
+    axes.set_title(f"{region.value}: small regressor on the crops")
+    temporary = folder / f".{FIGURE}.tmp"
+    figure.savefig(temporary, dpi=110, format="png")
+    os.replace(temporary, folder / FIGURE)

@@ -1,0 +1,147 @@
+"""What a network sees: square pictures cut from the film.
+
+Training and assessing cut views with the same functions; the only difference is the jitter that training adds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from boneage.regions import Box
+
+FilmArray = npt.NDArray[np.uint8]
+
+
+class View(StrEnum):
+    """O: the whole film; H: hand; R1: carpus; R2: metacarpal heads; E: the film with R1 erased."""
+
+    O = "O"  # noqa: E741
+    H = "H"
+    R1 = "R1"
+    R2 = "R2"
+    E = "E"
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """A random look at a view: about the box's centre, then along the picture's axes.
+
+    Attributes:
+        degrees: rotation, counter-clockwise as seen.
+        zoom: more than 1 shows less of the film, larger.
+        shift_x, shift_y: the look moves by this fraction of the view's side.
+        mirror: left and right change places.
+    """
+
+    degrees: float = 0.0
+    zoom: float = 1.0
+    shift_x: float = 0.0
+    shift_y: float = 0.0
+    mirror: bool = False
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a square view of `size` pixels lies on the film (without jitter).
+
+    A place (u, v) of the view is (left + u * step_x, top + v * step_y) of the film.
+    """
+
+    left: float
+    top: float
+    step_x: float
+    step_y: float
+    size: int
+
+    @classmethod
+    def around(cls, box: Box, size: int, *, squash: bool = False) -> Frame:
+        """The frame that shows all of `box`: letterboxed about its centre, or squashed to a square."""
+        if squash:
+            return cls(box.x0, box.y0, box.width / size, box.height / size, size)
+        side = max(box.width, box.height)
+        x, y = box.center
+        return cls(x - side / 2, y - side / 2, side / size, side / size, size)
+
+    def to_film(self, box: Box, view_side: float | None = None) -> Box:
+        """A box of the view (of a map of the view, `view_side` cells a side) as a box of the film."""
+        k = 1.0 if view_side is None else self.size / view_side
+        return box.scaled(k * self.step_x, k * self.step_y).shifted(self.left, self.top)
+
+    def shows_film(self, cells: int, film_width: int, film_height: int) -> npt.NDArray[np.bool_]:
+        """bool [cells, cells]: which cells of a map of this view have their centre on the film, not on padding."""
+        at = (np.arange(cells) + 0.5) * self.size / cells
+        x, y = self.left + at * self.step_x, self.top + at * self.step_y
+        return ((y >= 0) & (y < film_height))[:, None] & ((x >= 0) & (x < film_width))[None, :]
+
+
+def whole(film: FilmArray) -> Box:
+    """The box of the whole film."""
+    return Box(0.0, 0.0, float(film.shape[1]), float(film.shape[0]))
+
+
+def cut(
+    film: FilmArray, box: Box, size: int, *, squash: bool = False, jitter: Jitter | None = None
+) -> npt.NDArray[np.uint8]:
+    """Cut a square view out of a film: antialiased when shrinking, bilinear, black outside the film.
+
+    Args:
+        film: uint8 [h, w].
+        box: in film pixels; it may reach beyond the film.
+        size: side of the view in pixels.
+        squash: ignore the aspect ratio (the paper's way) instead of letterboxing.
+        jitter: a random look, in training.
+
+    Returns:
+        uint8 [size, size].
+    """
+    frame = Frame.around(box, size, squash=squash)
+    jitter = jitter or Jitter()
+    step_x, step_y = frame.step_x / jitter.zoom, frame.step_y / jitter.zoom
+    image = Image.fromarray(film)
+    # Pillow's affine transform does not antialias: shrink first, then move at a step of about one pixel.
+    width = max(1, round(film.shape[1] / max(1.0, step_x)))
+    height = max(1, round(film.shape[0] / max(1.0, step_y)))
+    if (width, height) != image.size:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    to_x, to_y = width / film.shape[1], height / film.shape[0]
+    angle = math.radians(jitter.degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
+    flip = -1.0 if jitter.mirror else 1.0
+    x, y = box.center
+    x += jitter.shift_x * size * frame.step_x
+    y += jitter.shift_y * size * frame.step_y
+    half = size / 2
+    a, b = flip * cos * step_x, -sin * step_x
+    d, e = flip * sin * step_y, cos * step_y
+    matrix = (
+        a * to_x,
+        b * to_x,
+        (x - (a + b) * half) * to_x,
+        d * to_y,
+        e * to_y,
+        (y - (d + e) * half) * to_y,
+    )
+    image = image.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8)
+
+
+def erased(film: FilmArray, box: Box) -> FilmArray:
+    """View E: the film with a box filled with random values (METHOD: phase I, step 5).
+
+    The values are drawn with a seed taken from the film's own content, so that the same film always gets
+    the same answer.
+    """
+    seed = int.from_bytes(hashlib.sha256(np.ascontiguousarray(film).tobytes()).digest()[:8], "little")
+    height, width = film.shape
+    x0, x1 = (int(np.clip(round(x), 0, width)) for x in (box.x0, box.x1))
+    y0, y1 = (int(np.clip(round(y), 0, height)) for y in (box.y0, box.y1))
+    result = film.copy()
+    result[y0:y1, x0:x1] = np.random.default_rng(seed).integers(0, 256, (y1 - y0, x1 - x0), dtype=np.uint8)
+    return result

@@ -1,0 +1,190 @@
+"""What several tests share: a stand-in model of a few ONNX nodes, and small drawn hands."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from boneage.model import write_model
+from boneage.radiograph import Radiograph
+
+VIEW_SIZE = 64
+CELLS = 8
+
+Parts = tuple[dict[str, Any], dict[str, bytes]]
+
+
+def localizer_bytes(weights: dict[str, npt.NDArray[np.float32]], constant: float | None = None) -> bytes:
+    """A localizer: the view averaged over 8x8 cells, minus its mean, times fixed weights a cell.
+
+    Args:
+        weights: output name -> float32 [8, 8].
+        constant: all outputs have this value at every place instead.
+    """
+    nodes = [
+        helper.make_node("Cast", ["view"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("AveragePool", ["real"], ["pooled"], kernel_shape=[8, 8], strides=[8, 8]),
+        helper.make_node("Squeeze", ["pooled", "channel"], ["cells"]),
+        helper.make_node("ReduceMean", ["cells", "places"], ["mean"], keepdims=1),
+        helper.make_node("Sub", ["cells", "mean"], ["bright"]),
+    ]
+    constants = {"channel": np.array([1], np.int64), "places": np.array([1, 2], np.int64)}
+    for name, weight in weights.items():
+        constants[f"{name}_weight"] = weight if constant is None else np.zeros((CELLS, CELLS), np.float32)
+        constants[f"{name}_bias"] = np.array(0.0 if constant is None else constant, np.float32)
+        nodes.append(helper.make_node("Mul", ["bright", f"{name}_weight"], [f"{name}_product"]))
+        nodes.append(helper.make_node("Add", [f"{name}_product", f"{name}_bias"], [name]))
+    return _model_bytes(
+        nodes,
+        [helper.make_tensor_value_info("view", TensorProto.UINT8, ["n", 1, VIEW_SIZE, VIEW_SIZE])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", CELLS, CELLS]) for name in weights],
+        constants,
+    )
+
+
+def regressor_bytes(views: int, *, scalar: bool = False, sex_input: bool = True) -> bytes:
+    """A regressor: centre = 30 + 200 * mean brightness + 6 * sex; a softmax around it over 240 months, or itself."""
+    constants = {
+        "where": np.array([1, 2, 3], np.int64),
+        "gain": np.array(200 / 255, np.float32),
+        "start": np.array(30, np.float32),
+        "six": np.array(6, np.float32),
+        "row": np.array([-1, 1], np.int64),
+        "flat": np.array([-1], np.int64),
+        "months_axis": np.arange(1, 241, dtype=np.float32)[None],
+        "sharpness": np.array(-1 / 200, np.float32),
+    }
+    nodes = [
+        helper.make_node("Cast", ["views"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["real", "where"], ["mean4"], keepdims=1),
+        helper.make_node("Reshape", ["mean4", "row"], ["brightness"]),
+        helper.make_node("Mul", ["brightness", "gain"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "start"], ["of_views"]),
+    ]
+    inputs = [helper.make_tensor_value_info("views", TensorProto.UINT8, ["n", views, VIEW_SIZE, VIEW_SIZE])]
+    center = "of_views"
+    if sex_input:
+        inputs.append(helper.make_tensor_value_info("sex", TensorProto.FLOAT, ["n", 1]))
+        nodes.append(helper.make_node("Mul", ["sex", "six"], ["of_sex"]))
+        nodes.append(helper.make_node("Add", ["of_views", "of_sex"], ["center"]))
+        center = "center"
+    if scalar:
+        nodes.append(helper.make_node("Reshape", [center, "flat"], ["months"]))
+        output = helper.make_tensor_value_info("months", TensorProto.FLOAT, ["n"])
+    else:
+        nodes += [
+            helper.make_node("Sub", ["months_axis", center], ["distance"]),
+            helper.make_node("Mul", ["distance", "distance"], ["squared"]),
+            helper.make_node("Mul", ["squared", "sharpness"], ["scores"]),
+            helper.make_node("Softmax", ["scores"], ["distribution"], axis=1),
+        ]
+        output = helper.make_tensor_value_info("distribution", TensorProto.FLOAT, ["n", 240])
+    return _model_bytes(nodes, inputs, [output], constants)
+
+
+def _model_bytes(nodes: list[Any], inputs: list[Any], outputs: list[Any], constants: dict[str, Any]) -> bytes:
+    used = {name for node in nodes for name in node.input}
+    start = [numpy_helper.from_array(value, name) for name, value in constants.items() if name in used]
+    graph = helper.make_graph(nodes, "standin", inputs, outputs, start)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def _standin_parts() -> Parts:
+    upper, lower = np.zeros((CELLS, CELLS), np.float32), np.zeros((CELLS, CELLS), np.float32)
+    upper[2:5], lower[5:7] = 1.0, 1.0
+    networks = {
+        "hand": localizer_bytes({"attention": np.ones((CELLS, CELLS), np.float32)}),
+        # One network may serve several regions by different outputs.
+        "bones": localizer_bytes({"carpus": lower, "metacarpus": upper}),
+        "regressor": regressor_bytes(3),
+    }
+    on_hand = {"network": "bones", "margin": 0.0, "average_mirror": True, "smallest": 0.1}
+    settings = {
+        "name": "standin",
+        "version": "0.0.1",
+        "recipe": "none",
+        "film_short_side": 96,
+        "layout": "letterbox",
+        "networks": {name: {"input_size": VIEW_SIZE} for name in networks},
+        "localizers": [
+            {"region": "hand", "network": "hand", "output": "attention", "looks_at": "O", "tau": 0.2, "margin": 0.05,
+             "average_mirror": True, "smallest": 0.15},
+            {"region": "region_1", "output": "carpus", "looks_at": "H", "tau": 0.4, **on_hand},
+            {"region": "region_2", "output": "metacarpus", "looks_at": "HE", "tau": 0.4, **on_hand},
+        ],
+        "views": ["H", "R1", "R2"],
+        "average_mirror": True,
+        "sex_input": True,
+        "scalar": False,
+        "calibration": {"tail": 0.05, "coverage": 0.9, "cases": 0, "split": "select"},
+        "phantom_trained": False,
+        "training_data": {"name": "none", "cases": 0, "terms": "none", "split_rule": "none"},
+        "metrics": {},
+    }  # fmt: skip
+    return settings, networks
+
+
+def _hand(width: int = 120, height: int = 150) -> npt.NDArray[np.uint8]:
+    """A hand drawn with boxes: forearm, palm and four fingers on a dark ground with a little texture."""
+    x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
+    film = 12 + 6 * np.sin(40 * x) * np.cos(31 * y)
+    film[(x > 0.38) & (x < 0.62) & (y > 0.7)] = 170
+    film[(x > 0.28) & (x < 0.72) & (y > 0.4) & (y <= 0.75)] = 215
+    for finger in range(4):
+        left = 0.29 + 0.11 * finger
+        film[(x > left) & (x < left + 0.08) & (y > 0.12 + 0.03 * abs(finger - 1.5)) & (y <= 0.4)] = 190
+    return np.asarray(film, dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def standin_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole stand-in model; read it, never write into it."""
+    settings, networks = _standin_parts()
+    return write_model(tmp_path_factory.mktemp("models") / "standin", settings, networks)
+
+
+@pytest.fixture
+def standin_parts() -> Parts:
+    """Settings and ONNX bytes of the stand-in model, to change and to write with `write_model`."""
+    settings, networks = _standin_parts()
+    return copy.deepcopy(settings), networks
+
+
+@pytest.fixture
+def make_localizer() -> Callable[..., bytes]:
+    return localizer_bytes
+
+
+@pytest.fixture
+def make_regressor() -> Callable[..., bytes]:
+    return regressor_bytes
+
+
+@pytest.fixture
+def hand_pixels() -> Callable[..., npt.NDArray[np.uint8]]:
+    """Draw a hand: `hand_pixels(width=120, height=150)` -> uint8 [height, width]."""
+    return _hand
+
+
+@pytest.fixture
+def hand() -> Radiograph:
+    return Radiograph.from_values(_hand(), file="hand.png")
+
+
+@pytest.fixture
+def hand_file(tmp_path: Path) -> Path:
+    """A hand as a PNG file."""
+    path = tmp_path / "hand.png"
+    Image.fromarray(_hand()).save(path)
+    return path

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from boneage.ages import Sex
+from boneage.datasets import Case, Dataset, Dropped, split_of, with_dropped
+from boneage.errors import DatasetError
+
+
+def case(name: str, **known: object) -> Case:
+    facts: dict[str, object] = {"sex": Sex.MALE, "age_months": 100.0, "split": "train"} | known
+    return Case(name, Path(f"{name}.png"), **facts)  # type: ignore[arg-type]
+
+
+def dataset(cases: list[Case], dropped: int = 0) -> Dataset:
+    return Dataset("set", Path("set"), tuple(cases), tuple(Dropped(f"x{i}", "t.csv", "missing file") for i in range(dropped)))
+
+
+# The last digits of int(sha256(id).hexdigest(), 16), from `sha256sum` and `bc`.
+@pytest.mark.parametrize(
+    ("case_id", "last_two", "split"),
+    [
+        ("1377", @1377@),
+        ("1378", @1378@),
+        ("00001", @00001@),
+        ("1", @1@),
+        ("1383", @1383@),
+        ("@SEL@", @@SEL@@),
+        ("@REP@", @@REP@@),
+    ],
+)
+def test_splits_follow_the_hash_of_the_id(case_id: str, last_two: int, split: str) -> None:
+    assert split_of(case_id) == split
+    assert split == ("report" if last_two < 10 else "select" if last_two < 15 else "train")
+
+
+def test_labelled_moves_missing_labels_to_the_dropped() -> None:
+    whole = dataset([case("a"), case("b", sex=None), case("c", age_months=None)])
+    assert [item.id for item in whole.labelled.cases] == ["a"]
+    assert [(item.id, item.reason) for item in whole.labelled.dropped] == [("b", "unknown sex"), ("c", "no age")]
+    assert len(whole) == 3
+
+
+def test_tables_without_ages_are_set_aside_and_said() -> None:
+    from dataclasses import replace
+
+    whole = replace(dataset([case("a"), case("t", age_months=None)]), without_labels=frozenset({"t"}))
+    ready = whole.check_for_training()
+    assert [item.id for item in ready.cases] == ["a"]
+    assert not ready.dropped
+    assert "1 cases of tables without ages" in ready.report()
+
+
+def test_training_stops_above_five_per_cent() -> None:
+    cases = [case(str(number)) for number in range(95)]
+    assert len(dataset(cases, dropped=5).check_for_training()) == 95
+    with pytest.raises(DatasetError, match=r"6 of 100 rows were dropped, more than 5%(?s:.)*missing file: 6"):
+        dataset(cases[:94], dropped=6).check_for_training()
+
+
+def test_late_drops_count_too() -> None:
+    cases = [case(str(number)) for number in range(20)]
+    late = with_dropped(dataset(cases), [Dropped("0", "0.png", "unreadable file"), Dropped("1", "1.png", "unreadable file")])
+    assert len(late) == 18
+    with pytest.raises(DatasetError, match="unreadable file: 2"):
+        late.check_for_training()
+
+
+def test_nothing_to_train_on() -> None:
+    with pytest.raises(DatasetError, match="no case"):
+        dataset([]).check_for_training()
+    with pytest.raises(DatasetError, match="no case"):
+        dataset([case("a", split="report")]).check_for_training()
+
+
+def test_of_keeps_the_asked_splits() -> None:
+    whole = dataset([case("a"), case("b", split="select"), case("c", split="report")], dropped=1)
+    assert [item.id for item in whole.of("select", "report").cases] == ["b", "c"]
+    assert len(whole.of("train").dropped) == 1
+
+
+def test_the_report_names_examples_and_counts_the_rest() -> None:
+    said = dataset([case("a")], dropped=8).report()
+    assert "train 1, select 0, report 0" in said
+    assert "8 of 9 rows dropped (88.9%)" in said
+    assert "x0, t.csv" in said
+    assert "and 3 more" in said

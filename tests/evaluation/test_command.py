@@ -1,0 +1,193 @@
+"""`boneage evaluate` with an assessor that answers without a network."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from boneage.ages import Sex
+from boneage.assessment import Assessment, Attention, SexAnswer
+from boneage.cli import app
+from boneage.cli.evaluate import OWN_FILES, predict, spread
+from boneage.datasets import Case, split_of
+from boneage.errors import ModelError, UnsuitableRadiograph
+from boneage.evaluation import read_predictions
+from boneage.radiograph import Radiograph
+from boneage.regions import Box, Region
+
+FLAT = np.full(240, 1 / 240, dtype=np.float32)
+IDS = [str(i) for i in range(1, 61)]
+REPORT = [case for case in IDS if split_of(case) == "report"]
+
+
+class Always:
+    """Answers 100 months and the middle of the film."""
+
+    def assess(self, radiograph: Radiograph, sex: Sex | None) -> Assessment:
+        w, h = radiograph.width, radiograph.height
+        if w > 90:
+            raise UnsuitableRadiograph("too wide a film")
+        box = Box(w / 4, h / 4, 3 * w / 4, 3 * h / 4)
+        look = Attention(np.eye(4, dtype=np.float32), Box(0, 0, w, h))
+        answers = {one: SexAnswer(100.0, (80.0, 120.0), FLAT) for one in ([sex] if sex else Sex)}
+        return Assessment(
+            radiograph,
+            sex,
+            answers,
+            dict.fromkeys(Region, box),
+            dict.fromkeys(Region, look),
+            {},
+            "always",
+            "f" * 64,
+            0.0,
+        )
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("boneage.load", lambda model: Always())
+    monkeypatch.setattr("boneage.model.find_model", lambda model: model)
+    folder = tmp_path / "data"
+    (folder / "boneage-training-dataset").mkdir(parents=True)
+    lines = ["id,boneage,male"]
+    gray = np.tile(np.arange(80, dtype=np.uint8) * 3, (100, 1))
+    for i, case in enumerate(IDS):
+        Image.fromarray(gray).save(folder / "boneage-training-dataset" / f"{case}.png")
+        lines.append(f"{case},{90 + i % 20},{i % 2 == 0}")
+    (folder / "boneage-training-dataset.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *map(str, words)])
+
+
+def test_report_split_only(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run("--data", data, "--out", out)
+    assert result.exit_code == 0, result.output
+    rows = read_predictions(out / "predictions.csv")
+    assert [row.id for row in rows] == REPORT
+    assert {row.split for row in rows} == {"report"}
+    assert rows[0].file == f"boneage-training-dataset/{REPORT[0]}.png"
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["accuracy"]["overall"]["n"] == len(REPORT)
+    assert metrics["model"] == "always"
+    assert "Research use only" in result.output
+    assert {path.name for path in out.iterdir()} <= set(OWN_FILES)
+
+
+def test_all_with_boxes_and_a_contact_sheet(data: Path, tmp_path: Path) -> None:
+    boxes = tmp_path / "boxes.csv"
+    boxed = IDS[:20]
+    with boxes.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["id", "reader", "label", "x0", "y0", "x1", "y1"])
+        writer.writerows([case, "me", "hand", 0.25, 0.25, 0.75, 0.75] for case in boxed)
+    out = tmp_path / "out"
+    result = run("--data", data, "--out", out, "--boxes", boxes, "--contact-sheet", 3)
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["accuracy"]["overall"]["n"] == len(REPORT)
+    assert metrics["localization"]["hand"]["all"]["n"] == len(boxed)
+    assert metrics["localization"]["hand"]["outside_train"]["n"] == sum(split_of(case) != "train" for case in boxed)
+    assert metrics["localization"]["hand"]["all"]["miou"]["value"] == 1.0
+    assert {row.id for row in read_predictions(out / "localized.csv")} == set(boxed) - set(REPORT)
+    assert (out / "contact_sheet.png").stat().st_size > 1000
+    # Without boxes, by force: what belongs to the earlier figures goes, other files stay.
+    (out / "notes.txt").write_text("mine")
+    assert run("--data", data, "--out", out, "--force", "--split", "all").exit_code == 0
+    assert not (out / "localized.csv").exists()
+    assert not (out / "contact_sheet.png").exists()
+    assert (out / "notes.txt").read_text() == "mine"
+    assert len(read_predictions(out / "predictions.csv")) == len(IDS)
+
+
+def test_bad_files_are_listed_and_the_rest_assessed(data: Path, tmp_path: Path) -> None:
+    pictures = data / "boneage-training-dataset"
+    (pictures / "1.png").write_bytes(b"")
+    Image.fromarray(np.tile(np.arange(100, dtype=np.uint8), (100, 1))).save(pictures / "2.png")
+    out = tmp_path / "out"
+    result = run("--data", data, "--out", out, "--split", "all", "--workers", 1)
+    assert result.exit_code == 1, result.output
+    rows = {row.id: row for row in read_predictions(out / "predictions.csv")}
+    assert len(rows) == len(IDS)
+    assert rows["1"].status == "failed"
+    assert (rows["2"].status, rows["2"].reason) == ("rejected", "too wide a film")
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["accuracy"]["counts"]["scored"] == len(IDS) - 2
+    assert "too wide a film" in (out / "report.html").read_text()
+
+
+def test_earlier_results_are_refused(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "metrics.json").write_text("precious")
+    result = run("--data", data, "--out", out)
+    assert result.exit_code == 2
+    assert "--force" in result.output
+    assert (out / "metrics.json").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--column", "years=Age"], "--column years=Age"),
+        (["--column", "age_unit=weeks"], "months or years"),
+        (["--column", "id=a", "--column", "id=b"], "more than once"),
+        (["--boxes", "absent.csv"], "absent.csv"),
+        (["--against", "absent.csv"], "absent.csv"),
+    ],
+)
+def test_wrong_calls(data: Path, tmp_path: Path, words: list[str], said: str) -> None:
+    out = tmp_path / "out"
+    result = run("--data", data, "--out", out, *words)
+    assert result.exit_code in (1, 2)
+    assert said in result.output
+    assert list(out.iterdir()) == []
+
+
+def test_out_that_is_a_file(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    result = run("--data", data, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "is a file" in result.output
+
+
+def test_empty_split_is_named(data: Path, tmp_path: Path) -> None:
+    train = next(case for case in IDS if split_of(case) == "train")
+    (data / "boneage-training-dataset.csv").write_text(f"id,boneage,male\n{train},100,True\n")
+    result = run("--data", data, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "no case is in the split 'report' (train: 1)" in result.output
+
+
+def test_comparison(data: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert run("--data", data, "--out", first).exit_code == 0
+    assert run("--data", data, "--out", second, "--against", first / "predictions.csv").exit_code == 0
+    metrics = json.loads((second / "metrics.json").read_text())
+    assert metrics["comparison"]["difference"]["value"] == 0.0
+
+
+def test_model_that_does_not_work_stops() -> None:
+    class Broken:
+        def assess(self, radiograph: Radiograph, sex: Sex | None) -> Assessment:
+            raise ModelError("the model is damaged")
+
+    cases = [Case("1", Path("1.png"), None, None, "train")]
+    with pytest.raises(ModelError, match="damaged"):
+        list(predict(cases, Broken(), lambda path: Radiograph(np.zeros((64, 64), dtype=np.float32))))
+
+
+def test_spread() -> None:
+    ids = [str(i) for i in range(10)]
+    assert spread(ids, 0) == set()
+    assert spread(ids, 2) == {"0", "5"}
+    assert spread(ids, 99) == set(ids)

@@ -1,0 +1,441 @@
+"""DICOM into the canonical form, on small drawn films and on the test files that come with pydicom."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+import pydicom.data
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    RLELossless,
+    generate_uid,
+)
+
+from boneage.ages import Sex
+from boneage.errors import UnreadableRadiograph, UnsuitableRadiograph
+from boneage.formats import dicom, read_radiograph
+from boneage.radiograph import Radiograph
+
+Stored = npt.NDArray[Any]
+
+RAMP: Stored = np.arange(4000, dtype=np.uint16).reshape(50, 80).repeat(2, axis=0)
+"""100 x 80 values of 12 bits."""
+
+
+def header(values: Stored, **said: object) -> Dataset:
+    dataset = Dataset()
+    dataset.SOPClassUID = UID("1.2.840.10008.5.1.4.1.1.1")
+    dataset.SOPInstanceUID = generate_uid(entropy_srcs=["boneage"])
+    dataset.Modality = "CR"
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.SamplesPerPixel = 1
+    dataset.Rows, dataset.Columns = values.shape[-2:] if values.shape[-1] != 3 else values.shape[-3:-1]
+    if values.shape[-1] == 3:
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
+    dataset.BitsAllocated = values.dtype.itemsize * 8
+    dataset.BitsStored = dataset.BitsAllocated if values.dtype.itemsize == 1 or values.dtype.kind == "i" else 12
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = int(values.dtype.kind == "i")
+    for keyword, value in said.items():
+        if value is None:
+            delattr(dataset, keyword)
+        else:
+            setattr(dataset, keyword, value)
+    return dataset
+
+
+def written(path: Path, values: Stored, syntax: UID = ExplicitVRLittleEndian, **said: object) -> Path:
+    dataset = header(values, **said)
+    dataset.PixelData = values.tobytes()
+    dataset["PixelData"].VR = "OW" if values.dtype.itemsize == 2 else "OB"
+    return stored(path, dataset, syntax)
+
+
+def stored(path: Path, dataset: Dataset, syntax: UID) -> Path:
+    dataset.file_meta = FileMetaDataset()
+    if syntax in (RLELossless, JPEG2000Lossless):
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.compress(syntax, generate_instance_uid=False)
+    elif syntax == ExplicitVRBigEndian:
+        dataset.PixelData = np.frombuffer(dataset.PixelData, dtype="<u2").astype(">u2").tobytes()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def lut(table: Stored, first: int, bits: int) -> Sequence:
+    item = Dataset()
+    item.LUTDescriptor = [len(table), first, bits]
+    item["LUTDescriptor"].VR = "US" if first >= 0 else "SS"
+    item.LUTData = table.astype("<u2").tobytes()
+    item["LUTData"].VR = "OW"
+    return Sequence([item])
+
+
+def canonical(values: Stored, *, bones_dark: bool = False) -> npt.NDArray[np.float32]:
+    return Radiograph.from_values(values, bones_dark=bones_dark).pixels
+
+
+def assert_shows(path: Path, values: Stored, atol: float = 1e-5) -> Radiograph:
+    radiograph = read_radiograph(path)
+    np.testing.assert_allclose(radiograph.pixels, canonical(values), atol=atol)
+    return radiograph
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        ImplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+        RLELossless,
+        JPEG2000Lossless,
+    ],
+    ids=lambda syntax: syntax.keyword,
+)
+def test_lossless_syntaxes(tmp_path: Path, syntax: UID) -> None:
+    assert assert_shows(written(tmp_path / "a.dcm", RAMP, syntax), RAMP).source == "DICOM CR"
+
+
+def test_jpeg_baseline(tmp_path: Path) -> None:
+    small = np.array(Image.fromarray((RAMP >> 4).astype(np.uint8)).resize((160, 200), Image.Resampling.BICUBIC))
+    coded = BytesIO()
+    Image.fromarray(small).save(coded, "JPEG", quality=98)
+    dataset = header(small)
+    dataset.PixelData = encapsulate([coded.getvalue()])
+    dataset["PixelData"].VR = "OB"
+    assert_shows(stored(tmp_path / "a.dcm", dataset, JPEGBaseline8Bit), small, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MR_small.dcm",
+        "MR_small_RLE.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_implicit.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+        "MR_small_padded.dcm",
+        "JPEGLSNearLossless_08.dcm",
+        "JPEGLSNearLossless_16.dcm",
+        "JPGExtended.dcm",
+        "JPEG2000.dcm",
+        "693_J2KI.dcm",
+        "image_dfl.dcm",
+        "SC_rgb_jpeg_gdcm.dcm",  # JPEG lossless
+        "SC_rgb_rle_16bit.dcm",
+        "examples_palette.dcm",
+        "examples_ybr_color.dcm",
+    ],
+)
+def test_test_files_of_pydicom(tmp_path: Path, name: str) -> None:
+    """Read as if each were a film of a hand; whatever is in colour is decoded so far as to see that."""
+    found = pydicom.data.get_testdata_file(name, download=False)
+    if found is None:
+        pytest.skip("this pydicom does not ship it")
+    dataset = pydicom.dcmread(found, force=True)
+    if dataset.get("Modality") in (None, "CR", "DX", "OT", "SC") and not dataset.get("BodyPartExamined"):
+        path = Path(str(found))
+    else:
+        dataset.Modality, dataset.BodyPartExamined = "CR", "HAND"
+        path = tmp_path / "a.dcm"
+        dataset.save_as(path)
+    if name.startswith(("SC_rgb", "examples")):
+        with pytest.raises(UnsuitableRadiograph, match="in colour"):
+            read_radiograph(path)
+    elif name.startswith("JPEGLSNear"):
+        with pytest.raises(UnsuitableRadiograph, match="too small"):  # said of decoded pixels
+            read_radiograph(path)
+    else:
+        radiograph = read_radiograph(path)
+        assert radiograph.pixels.shape == (dataset.Rows, dataset.Columns)
+        assert radiograph.pixels.std() > 0.05
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_old_export_without_preamble_and_meta(tmp_path: Path, *, implicit: bool) -> None:
+    dataset = header(RAMP)
+    dataset.PixelData = RAMP.tobytes()
+    dataset["PixelData"].VR = "OW"
+    pydicom.dcmwrite(tmp_path / "a", dataset, implicit_vr=implicit, little_endian=True)
+    assert (tmp_path / "a").read_bytes()[:2] == b"\x08\x00"
+    assert_shows(tmp_path / "a", RAMP)
+
+
+class TestGrayValues:
+    def test_monochrome_1_and_2_are_one_film(self, tmp_path: Path) -> None:
+        turned = (4095 - RAMP).astype(np.uint16)
+        path = written(tmp_path / "a.dcm", turned, PhotometricInterpretation="MONOCHROME1")
+        assert_shows(path, RAMP)
+
+    def test_both_inverse_flags_invert_once(self, tmp_path: Path) -> None:
+        turned = (4095 - RAMP).astype(np.uint16)
+        for interpretation in ("MONOCHROME1", "MONOCHROME2"):
+            path = written(
+                tmp_path / "a.dcm",
+                turned,
+                PhotometricInterpretation=interpretation,
+                PresentationLUTShape="INVERSE",
+            )
+            assert_shows(path, RAMP)
+        assert_shows(written(tmp_path / "b.dcm", RAMP, PresentationLUTShape="IDENTITY"), RAMP)
+
+    def test_monochrome_1_is_inverted_after_the_window(self, tmp_path: Path) -> None:
+        # Window 1000..2000 of the stored values; what lies above it is black as shown.
+        path = written(
+            tmp_path / "a.dcm",
+            RAMP,
+            PhotometricInterpretation="MONOCHROME1",
+            WindowCenter=1500,
+            WindowWidth=1000,
+            VOILUTFunction="LINEAR_EXACT",
+        )
+        pixels = read_radiograph(path).pixels
+        np.testing.assert_allclose(pixels, 1 - np.clip((RAMP - 1000.0) / 1000, 0, 1), atol=1e-6)
+
+    @pytest.mark.parametrize("center", [[1500.5, 10.0], 1500.5])
+    def test_the_first_linear_window(self, tmp_path: Path, center: object) -> None:
+        # PS3.3 C.11.2.1.2.1: from c - .5 - (w - 1) / 2 to c - .5 + (w - 1) / 2, here 1000 to 2000.
+        width = [1001, 5] if isinstance(center, list) else 1001
+        pixels = read_radiograph(written(tmp_path / "a.dcm", RAMP, WindowCenter=center, WindowWidth=width)).pixels
+        np.testing.assert_allclose(pixels, np.clip((RAMP - 1000.0) / 1000, 0, 1), atol=1e-6)
+
+    def test_sigmoid_window(self, tmp_path: Path) -> None:
+        path = written(tmp_path / "a.dcm", RAMP, WindowCenter=2000, WindowWidth=1000, VOILUTFunction="SIGMOID")
+        assert_shows(path, 1 / (1 + np.exp(-4 * (RAMP - 2000.0) / 1000)))
+
+    def test_rescale_before_the_window(self, tmp_path: Path) -> None:
+        # Stored 0..3999 become 100..8098; the window takes 2100..4100, which is 1000..2000 as stored.
+        path = written(
+            tmp_path / "a.dcm",
+            RAMP,
+            RescaleSlope=2,
+            RescaleIntercept=100,
+            WindowCenter=3100,
+            WindowWidth=2000,
+            VOILUTFunction="LINEAR_EXACT",
+        )
+        pixels = read_radiograph(path).pixels
+        np.testing.assert_allclose(pixels, np.clip((RAMP - 1000.0) / 1000, 0, 1), atol=1e-6)
+
+    def test_negative_slope_turns_the_film_round_and_the_window_does_not_turn_it_back(self, tmp_path: Path) -> None:
+        turned = (4095 - RAMP).astype(np.uint16)
+        said: dict[str, object] = {"RescaleSlope": -1, "RescaleIntercept": 4095}
+        assert_shows(written(tmp_path / "a.dcm", turned, **said), RAMP)
+        said |= {"WindowCenter": 1500, "WindowWidth": 1000, "VOILUTFunction": "LINEAR_EXACT"}
+        pixels = read_radiograph(written(tmp_path / "b.dcm", turned, **said)).pixels
+        np.testing.assert_allclose(pixels, np.clip((RAMP - 1000.0) / 1000, 0, 1), atol=1e-6)
+
+    def test_voi_lut_wins_over_the_window(self, tmp_path: Path) -> None:
+        # A table for inputs 1000, 1001, ... 1999 that squares them; inputs beyond take its ends.
+        table = (np.arange(1000) ** 2 // 16).astype(np.uint16)
+        path = written(tmp_path / "a.dcm", RAMP, VOILUTSequence=lut(table, 1000, 16), WindowCenter=1, WindowWidth=2)
+        assert_shows(path, table[np.clip(RAMP.astype(int) - 1000, 0, 999)])
+
+    def test_voi_lut_of_eight_bits_under_twelve(self, tmp_path: Path) -> None:
+        table = (np.arange(4096) // 16).astype(np.uint16)
+        assert_shows(written(tmp_path / "a.dcm", RAMP, VOILUTSequence=lut(table, 0, 8)), RAMP // 16)
+
+    def test_signed_values_through_a_table(self, tmp_path: Path) -> None:
+        signed = RAMP.astype(np.int16) - 2000
+        table = np.arange(1000, dtype=np.uint16) * 3
+        path = written(tmp_path / "a.dcm", signed, VOILUTSequence=lut(table, -500, 16))
+        assert_shows(path, np.clip(signed + 500, 0, 999) * 3)
+        assert_shows(written(tmp_path / "b.dcm", signed), signed)
+
+    def test_modality_lut(self, tmp_path: Path) -> None:
+        table = np.sqrt(np.arange(4096) * 4096).astype(np.uint16)
+        assert_shows(written(tmp_path / "a.dcm", RAMP, ModalityLUTSequence=lut(table, 0, 12)), table[RAMP])
+
+    def test_damaged_window_is_left_out(self, tmp_path: Path) -> None:
+        for said in (
+            {"WindowCenter": 1500, "WindowWidth": 0},
+            {"WindowCenter": 1500, "WindowWidth": 10, "VOILUTFunction": "ODD"},
+            {"WindowCenter": 90000, "WindowWidth": 10},
+            {"VOILUTSequence": Sequence([Dataset()])},
+        ):
+            radiograph = assert_shows(written(tmp_path / "a.dcm", RAMP, **said), RAMP)
+            assert "left out" in radiograph.warnings[0]
+
+    @pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
+    def test_padding_is_black_and_outside_the_window(self, tmp_path: Path, interpretation: str) -> None:
+        # The film fills the right four fifths and uses 1000..1999; the padding is 0.
+        film = np.arange(1000, 2000, dtype=np.uint16).reshape(50, 20).repeat(2, 0).repeat(4, 1)
+        padded = np.hstack([np.zeros((100, 20), dtype=np.uint16), film])
+        said = {"PhotometricInterpretation": interpretation, "PixelPaddingValue": 0}
+        pixels = read_radiograph(written(tmp_path / "a.dcm", padded, **said)).pixels
+        expected = canonical(film, bones_dark=interpretation == "MONOCHROME1")
+        np.testing.assert_allclose(pixels[:, 20:], expected, atol=2e-3)
+        assert not pixels[:, :20].any()
+
+    def test_padding_range(self, tmp_path: Path) -> None:
+        padded = np.where(RAMP < 960, RAMP % 3, RAMP).astype(np.uint16)
+        path = written(tmp_path / "a.dcm", padded, PixelPaddingValue=2, PixelPaddingRangeLimit=0)
+        pixels = read_radiograph(path).pixels
+        assert not pixels[RAMP < 960].any()
+        np.testing.assert_allclose(pixels[RAMP >= 960], canonical(RAMP[24:]).ravel(), atol=1e-3)
+
+    def test_padding_everywhere_is_no_padding(self, tmp_path: Path) -> None:
+        assert_shows(written(tmp_path / "a.dcm", RAMP, PixelPaddingValue=0, PixelPaddingRangeLimit=4095), RAMP)
+
+    def test_gray_in_rgb(self, tmp_path: Path) -> None:
+        gray = (RAMP >> 4).astype(np.uint8)
+        assert_shows(written(tmp_path / "a.dcm", np.dstack([gray] * 3), Modality="SC"), gray)
+
+    def test_colour_is_refused(self, tmp_path: Path) -> None:
+        gray = (RAMP >> 4).astype(np.uint8)
+        with pytest.raises(UnsuitableRadiograph, match="in colour"):
+            read_radiograph(written(tmp_path / "a.dcm", np.dstack([gray, gray // 2, gray // 3]), Modality="SC"))
+
+    def test_first_frame_with_a_warning(self, tmp_path: Path) -> None:
+        frames = np.stack([RAMP, RAMP[::-1]])
+        radiograph = assert_shows(written(tmp_path / "a.dcm", frames, NumberOfFrames=2), RAMP)
+        assert radiograph.warnings == ("the first of several frames in the file was read",)
+
+
+class TestHeader:
+    def test_sex_laterality_spacing(self, tmp_path: Path) -> None:
+        path = written(
+            tmp_path / "a.dcm", RAMP, PatientSex="F", ImageLaterality="L", Laterality="R", PixelSpacing=[0.15, 0.15]
+        )
+        radiograph = read_radiograph(path)
+        assert radiograph.sex is Sex.FEMALE
+        assert radiograph.laterality == "left"
+        assert radiograph.spacing_mm == (0.15, 0.15)
+
+    def test_second_choices(self, tmp_path: Path) -> None:
+        said: dict[str, object] = {"PatientSex": "M", "Laterality": "R", "ImagerPixelSpacing": [0.2, 0.1]}
+        radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, Modality="DX", **said))
+        assert radiograph.sex is Sex.MALE
+        assert radiograph.laterality == "right"
+        assert radiograph.spacing_mm == (0.2, 0.1)
+        assert radiograph.source == "DICOM DX"
+        assert "not square" in radiograph.warnings[0]
+
+    @pytest.mark.parametrize("sex", ["O", "", "X"])
+    def test_what_says_nothing_is_none(self, tmp_path: Path, sex: str) -> None:
+        said: dict[str, object] = {"PatientSex": sex, "ImageLaterality": "B", "PixelSpacing": [0, 0]}
+        radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, **said))
+        assert (radiograph.sex, radiograph.laterality, radiograph.spacing_mm) == (None, None, None)
+
+    def test_raw_images_warn(self, tmp_path: Path) -> None:
+        radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, PresentationIntentType="FOR PROCESSING"))
+        assert "FOR PROCESSING" in radiograph.warnings[0]
+
+    @pytest.mark.parametrize(
+        "part",
+        ["", "HAND", "LHAND", "LEFT HAND", "WRIST", "FINGER", "FOREARM", "ARM", "UPPER LIMB", "EXTREMITY", "UP_EXM HAND"]
+        + ["HANDGELENK", "MITTELHAND", "UNTERARM", "OBERE EXTREMITAET", "MAIN", "POIGNET", "AVANT BRAS", "UNKNOWN"]
+        + ["MEMBRE SUPERIEUR", "MANO", "MUNECA", "BONE AGE", "LOWER ARM"],
+    )
+    def test_hands_in_words(self, tmp_path: Path, part: str) -> None:
+        assert_shows(written(tmp_path / "a.dcm", RAMP, BodyPartExamined=part[:16]), RAMP)
+
+    @pytest.mark.parametrize(
+        "part",
+        ["CHEST", "KNEE", "FOOT", "TOE", "LOWER EXTREMITY", "UNTERE EXTREMIT", "HUMERUS", "UPPER ARM", "PIED", "SHOULDER"]
+        + ["DEDO DO PE", "LEG", "SKULL", "PELVIS", "WHOLEBODY", "THORAX"],
+    )
+    def test_another_body_part_is_named(self, tmp_path: Path, part: str) -> None:
+        with pytest.raises(UnsuitableRadiograph, match=part) as caught:
+            read_radiograph(written(tmp_path / "a.dcm", RAMP, BodyPartExamined=part))
+        assert caught.value.file == str(tmp_path / "a.dcm")
+
+    @pytest.mark.parametrize(("meaning", "good"), [("Hand", True), ("Hand structure", True), ("Knee", False)])
+    def test_anatomic_region_speaks_where_the_body_part_is_silent(
+        self, tmp_path: Path, meaning: str, *, good: bool
+    ) -> None:
+        item = Dataset()
+        item.CodeMeaning = meaning
+        path = written(tmp_path / "a.dcm", RAMP, AnatomicRegionSequence=Sequence([item]))
+        if good:
+            assert_shows(path, RAMP)
+        else:
+            with pytest.raises(UnsuitableRadiograph, match="KNEE"):
+                read_radiograph(path)
+
+    @pytest.mark.parametrize("modality", ["CT", "MR", "US", "MG"])
+    def test_another_modality_is_named(self, tmp_path: Path, modality: str) -> None:
+        with pytest.raises(UnsuitableRadiograph, match=modality):
+            read_radiograph(written(tmp_path / "a.dcm", RAMP, Modality=modality))
+
+
+class TestRefused:
+    def test_no_pixels(self, tmp_path: Path) -> None:
+        path = stored(tmp_path / "a.dcm", header(RAMP), ExplicitVRLittleEndian)
+        with pytest.raises(UnreadableRadiograph, match="no pixels"):
+            read_radiograph(path)
+
+    @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless, DeflatedExplicitVRLittleEndian])
+    @pytest.mark.parametrize("kept", [0.02, 0.5, 0.95])
+    def test_cut_off(self, tmp_path: Path, syntax: UID, kept: float) -> None:
+        noise = np.random.default_rng(0).integers(0, 4095, (100, 80), dtype=np.uint16)
+        path = written(tmp_path / "a.dcm", noise, syntax)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(kept * len(content))])
+        with pytest.raises(UnreadableRadiograph) as caught:
+            read_radiograph(path)
+        assert caught.value.remedy
+
+    def test_huge_by_its_header(self, tmp_path: Path) -> None:
+        path = written(tmp_path / "a.dcm", RAMP, Rows=30000, Columns=30000)
+        with pytest.raises(UnsuitableRadiograph, match="30000x30000"):
+            read_radiograph(path)
+
+    def test_huge_by_its_compressed_frame(self, tmp_path: Path) -> None:
+        path = written(tmp_path / "a.dcm", RAMP, JPEG2000Lossless)
+        content = bytearray(path.read_bytes())
+        place = content.index(b"\xff\x4f\xff\x51")
+        content[place + 8 : place + 16] = struct.pack(">II", 40000, 30000)
+        path.write_bytes(content)
+        with pytest.raises(UnsuitableRadiograph, match="40000x30000"):
+            read_radiograph(path)
+
+    def test_deflated_beyond_measure(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = written(tmp_path / "a.dcm", np.zeros_like(RAMP), DeflatedExplicitVRLittleEndian)
+        monkeypatch.setattr(dicom, "LARGEST_INFLATED", 1000)
+        with pytest.raises(UnsuitableRadiograph, match="deflated"):
+            read_radiograph(path)
+
+    def test_unknown_transfer_syntax_is_named(self, tmp_path: Path) -> None:
+        path = written(tmp_path / "a.dcm", RAMP)
+        path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.9\0"))
+        with pytest.raises(UnreadableRadiograph):
+            read_radiograph(path)
+
+
+def test_sizes_of_coded_frames() -> None:
+    coded = BytesIO()
+    Image.new("L", (70, 90)).save(coded, "JPEG")
+    assert dicom._coded_size(coded.getvalue()) == (70, 90)
+    coded = BytesIO()
+    Image.new("L", (70, 90)).save(coded, "JPEG2000")
+    assert dicom._coded_size(coded.getvalue()) == (70, 90)
+    assert dicom._coded_size(b"") is None
+    assert dicom._coded_size(b"\xff\xd8\xff\xff\xff") is None
+
+
+def test_pydicom_waits_for_the_first_dicom() -> None:
+    code = "import sys, boneage.formats; sys.exit('pydicom' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

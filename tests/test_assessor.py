@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import boneage
+from boneage.ages import MONTHS, Sex
+from boneage.assessment import NOTICE
+from boneage.assessor import Assessor, load
+from boneage.errors import ModelError, UnreadableRadiograph, UsageError
+from boneage.model import load_model, write_model
+from boneage.radiograph import Radiograph
+from boneage.regions import Region
+from boneage.views import View
+
+
+@pytest.fixture
+def assessor(standin_model: Path) -> Assessor:
+    return Assessor(load_model(standin_model))
+
+
+def test_a_whole_assessment(assessor: Assessor, hand: Radiograph) -> None:
+    found = assessor.assess(hand, "female")
+    assert found.sex is Sex.FEMALE
+    assert list(found.answers) == [Sex.FEMALE]
+    assert found.bone_age_months is not None
+    assert 1 <= found.bone_age_months <= 240
+    assert found.interval_90_months is not None
+    assert found.interval_90_months[0] < found.bone_age_months < found.interval_90_months[1]
+    assert found.distribution is not None
+    assert found.distribution.shape == MONTHS.shape
+    assert found.distribution.dtype == np.float32
+    assert found.distribution.sum() == pytest.approx(1, abs=1e-5)
+    assert found.bone_age_months == pytest.approx(float(found.distribution @ MONTHS), abs=1e-3)
+    assert list(found.views) == [View.H, View.R1, View.R2]
+    assert (found.model, found.model_sha256) == ("standin", assessor.model.sha256)
+    assert found.notice == NOTICE
+    assert not found.warnings
+    assert found.seconds > 0
+
+
+def test_boxes_are_in_pixels_of_the_radiograph(assessor: Assessor, hand_pixels: Any) -> None:
+    small = assessor.assess(Radiograph.from_values(hand_pixels(120, 150)), "male")
+    large = assessor.assess(Radiograph.from_values(hand_pixels(480, 600)), "male")
+    for region in Region:
+        np.testing.assert_allclose(
+            large.regions[region].as_list(), np.multiply(4, small.regions[region].as_list()), atol=16
+        )
+        assert large.regions[region].within(480, 600) == large.regions[region]
+        assert large.attention[region].box.width == pytest.approx(4 * small.attention[region].box.width, rel=0.1)
+
+
+def test_the_sexes_differ_and_unknown_gives_both(assessor: Assessor, hand: Radiograph) -> None:
+    male, female = assessor.assess(hand, Sex.MALE), assessor.assess(hand, "F")
+    assert male.bone_age_months == pytest.approx((female.bone_age_months or 0) + 12, abs=0.05)
+    both = assessor.assess(hand)
+    assert (both.sex, both.bone_age_months, both.distribution) == (None, None, None)
+    assert both.answers[Sex.MALE].bone_age_months == male.bone_age_months
+    assert both.answers[Sex.FEMALE].bone_age_months == female.bone_age_months
+
+
+@pytest.mark.parametrize(
+    ("header", "asked", "settled", "warned"),
+    [
+        (None, None, None, False),
+        (Sex.MALE, None, Sex.MALE, False),
+        (Sex.MALE, "", Sex.MALE, False),
+        (Sex.MALE, "male", Sex.MALE, False),
+        (Sex.MALE, "female", Sex.FEMALE, True),
+        (Sex.MALE, "unknown", None, True),
+        (None, "unknown", None, False),
+        (None, "boy", Sex.MALE, False),
+    ],
+)
+def test_which_sex_wins(
+    assessor: Assessor, hand: Radiograph, header: Sex | None, asked: str | None, settled: Sex | None, warned: bool
+) -> None:
+    found = assessor.assess(replace(hand, sex=header), asked)
+    assert found.sex is settled
+    assert any("header" in warning for warning in found.warnings) is warned
+
+
+def test_an_unknown_sex_word(assessor: Assessor, hand: Radiograph) -> None:
+    with pytest.raises(UsageError, match="'girlish'"):
+        assessor.assess(hand, "girlish")
+
+
+def test_a_mirrored_film_gets_the_same_age(assessor: Assessor, hand: Radiograph) -> None:
+    mirrored = replace(hand, pixels=np.ascontiguousarray(hand.pixels[:, ::-1]))
+    ages = [assessor.assess(film, "male").bone_age_months for film in (hand, mirrored)]
+    assert ages[0] == pytest.approx(ages[1], abs=0.5)
+
+
+def test_warnings_of_reading_and_of_missing_regions_arrive(
+    standin_parts: Any, make_localizer: Any, hand: Radiograph, tmp_path: Path
+) -> None:
+    settings, networks = standin_parts
+    blank = np.zeros((8, 8), np.float32)
+    networks["bones"] = make_localizer({"carpus": blank, "metacarpus": blank}, constant=-1.0)
+    assessor = Assessor(load_model(write_model(tmp_path / "m", settings, networks)))
+    found = assessor.assess(replace(hand, warnings=("The film is dark.",)), "male")
+    assert found.warnings[0] == "The film is dark."
+    assert len(found.warnings) == 3
+    assert found.regions[Region.REGION_1] == found.regions[Region.HAND]
+
+
+def test_a_phantom_model_says_so(standin_parts: Any, hand: Radiograph, tmp_path: Path) -> None:
+    settings, networks = standin_parts
+    folder = write_model(tmp_path / "m", {**settings, "phantom_trained": True}, networks)
+    notice = Assessor(load_model(folder)).assess(hand, "male").notice
+    assert "phantom" in notice
+    assert NOTICE in notice
+
+
+def test_a_scalar_network(standin_parts: Any, make_regressor: Any, hand: Radiograph, tmp_path: Path) -> None:
+    settings, networks = standin_parts
+    networks["regressor"] = make_regressor(3, scalar=True)
+    folder = write_model(tmp_path / "m", {**settings, "scalar": True, "scalar_sd_months": 9.0}, networks)
+    found = Assessor(load_model(folder)).assess(hand, "male")
+    assert found.bone_age_months is not None
+    assert found.interval_90_months is not None
+    assert found.interval_90_months[1] - found.interval_90_months[0] == pytest.approx(2 * 1.645 * 9, rel=0.02)
+    assert np.mean(found.interval_90_months) == pytest.approx(found.bone_age_months, abs=0.2)
+
+
+def test_a_network_that_does_not_see_the_sex(
+    standin_parts: Any, make_regressor: Any, hand: Radiograph, tmp_path: Path
+) -> None:
+    settings, networks = standin_parts
+    networks["regressor"] = make_regressor(1, sex_input=False)
+    changes = {"sex_input": False, "views": ["O"], "localizers": [], "average_mirror": False}
+    networks = {"regressor": networks["regressor"]}
+    settings |= changes | {"networks": {"regressor": {"input_size": 64}}}
+    found = Assessor(load_model(write_model(tmp_path / "m", settings, networks))).assess(hand)
+    assert found.regions == {}
+    assert found.answers[Sex.MALE].bone_age_months == found.answers[Sex.FEMALE].bone_age_months
+
+
+def test_a_regressor_without_the_promised_output(
+    standin_parts: Any, make_regressor: Any, hand: Radiograph, tmp_path: Path
+) -> None:
+    settings, networks = standin_parts
+    networks["regressor"] = make_regressor(3, scalar=True)
+    assessor = Assessor(load_model(write_model(tmp_path / "m", settings, networks)))
+    with pytest.raises(ModelError, match=r"regressor\.onnx.*'distribution'"):
+        assessor.assess(hand, "male")
+
+
+def test_from_a_path(standin_model: Path, hand_file: Path) -> None:
+    found = boneage.assess(hand_file, sex="female", model=standin_model)
+    same = boneage.load(standin_model).assess(str(hand_file), "female")
+    assert found.bone_age_months == same.bone_age_months
+    assert found.radiograph.file == str(hand_file)
+    with pytest.raises(UnreadableRadiograph):
+        boneage.assess(hand_file.with_name("nobody.png"), model=standin_model)
+
+
+def test_a_loaded_model_is_kept_until_it_changes(standin_parts: Any, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m", *standin_parts)
+    first = load(folder)
+    assert load(str(folder)) is first
+    settings, networks = standin_parts
+    write_model(folder, {**settings, "name": "newer"}, networks, replace=True)
+    assert load(folder).model.name == "newer"
