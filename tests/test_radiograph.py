@@ -93,7 +93,9 @@ class TestFilm:
     def test_never_enlarged(self) -> None:
         assert Radiograph.from_values(RAMP).film(300).shape == (100, 100)
 
-    @pytest.mark.parametrize(("shape", "expected"), [((200, 100), (128, 64)), ((100, 333), (64, 213)), ((128, 128), (64, 64))])
+    @pytest.mark.parametrize(
+        ("shape", "expected"), [((200, 100), (128, 64)), ((100, 333), (64, 213)), ((128, 128), (64, 64))]
+    )
     def test_short_side_and_aspect(self, shape: tuple[int, int], expected: tuple[int, int]) -> None:
         values = np.random.default_rng(0).random(shape)
         assert Radiograph.from_values(values).film(64).shape == expected

@@ -7,6 +7,7 @@ import threading
 import warnings
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless, UID
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from boneage.errors import RadiographError, UnreadableRadiograph, UnsuitableRadiograph, UsageError
 from boneage.formats import find_radiographs, read_radiograph
@@ -24,13 +25,13 @@ from boneage.radiograph import Radiograph
 PIXELS = np.random.default_rng(0).integers(0, 255, (66, 70), dtype=np.uint8)
 
 
-def _picture(kind: str, mode: str = "L", **options: object) -> bytes:
+def _picture(kind: str, mode: str = "L", **options: Any) -> bytes:
     stream = BytesIO()
     Image.fromarray(PIXELS).convert(mode).save(stream, kind, **options)
     return stream.getvalue()
 
 
-def _tiff(**options: object) -> bytes:
+def _tiff(**options: Any) -> bytes:
     stream = BytesIO()
     tifffile.imwrite(stream, PIXELS.astype(np.uint16), **options)
     return stream.getvalue()
@@ -105,7 +106,9 @@ def test_damaged_files(tmp_path: Path, seed: str, data: st.DataObject) -> None:
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    head=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"RIFF", bytes(128) + b"DICM"]),
+    head=st.sampled_from(
+        [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"RIFF", bytes(128) + b"DICM"]
+    ),
     rest=st.binary(max_size=300),
 )
 def test_any_bytes(tmp_path: Path, head: bytes, rest: bytes) -> None:
@@ -182,7 +185,18 @@ class TestWarningsOfLibraries:
 
 class TestFind:
     def test_sorted_recursive_and_by_kind(self, tmp_path: Path) -> None:
-        wanted = ["b/2.PNG", "a.jpg", "b/1.tiff", "c/d/x.webp", "z.DCM", "IM0001", "1.2.840.1", "y.dicom", "k.tif", "l.jpeg"]
+        wanted = [
+            "b/2.PNG",
+            "a.jpg",
+            "b/1.tiff",
+            "c/d/x.webp",
+            "z.DCM",
+            "IM0001",
+            "1.2.840.1",
+            "y.dicom",
+            "k.tif",
+            "l.jpeg",
+        ]
         unwanted = [".a.png", ".hidden/a.png", "ages.csv", "README", "DICOMDIR", "a.txt", "3.14"]
         for name in wanted + unwanted:
             path = tmp_path / name

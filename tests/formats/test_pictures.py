@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,7 @@ def canonical(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
     return Radiograph.from_values(values).pixels
 
 
-def saved(path: Path, values: npt.NDArray[np.generic], mode: str | None = None, **options: object) -> Path:
+def saved(path: Path, values: npt.NDArray[np.generic], mode: str | None = None, **options: Any) -> Path:
     image = Image.fromarray(values)
     (image if mode is None else image.convert(mode)).save(path, **options)
     return path
@@ -62,9 +63,7 @@ def test_source_and_header_of_a_plain_picture(tmp_path: Path, drawn: Gray) -> No
 
 @pytest.mark.parametrize(("name", "options"), [("a.jpg", {"quality": 95}), ("a.webp", {"quality": 95})])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_lossy_kinds_come_close(
-    tmp_path: Path, drawn: Gray, name: str, options: dict[str, object], mode: str
-) -> None:
+def test_lossy_kinds_come_close(tmp_path: Path, drawn: Gray, name: str, options: dict[str, Any], mode: str) -> None:
     smooth = np.array(Image.fromarray(drawn).resize((200, 160), Image.Resampling.BICUBIC))
     assert_same(saved(tmp_path / name, smooth, mode, **options), canonical(smooth), atol=0.12)
 
@@ -123,19 +122,19 @@ def test_sixteen_bit_colour_tiff_that_is_gray(tmp_path: Path, planar: str) -> No
 def test_white_at_zero_is_turned_round_once(
     tmp_path: Path, drawn: Gray, compression: str, dtype: type[np.generic]
 ) -> None:
-    top = np.iinfo(dtype).max
+    top = 255 if dtype is np.uint8 else 65535
     stored = (top - drawn.astype(np.int64)).astype(dtype)
     path = tmp_path / "a.tif"
-    # Pillow turns round nothing when it writes with the tag 262 forced, so the stored values stay as they are.
     tifffile.imwrite(path, stored, photometric="miniswhite")
     assert_same(path, canonical(drawn), atol=1e-5)
+    # Pillow writes with black at zero: the values stay as they are when the tag is changed afterwards.
     Image.fromarray(stored).save(path, compression=None if compression == "raw" else compression)
     content = bytearray(path.read_bytes())
     place = content.index(struct.pack("<HHI", 262, 3, 1))
     content[place + 8 : place + 10] = b"\0\0"
     path.write_bytes(content)
     with Image.open(path) as image:
-        assert image.tag_v2[262] == 0
+        assert image.tag_v2[262] == 0  # type: ignore[attr-defined]
     assert_same(path, canonical(drawn), atol=1e-5)
 
 
@@ -170,7 +169,7 @@ def test_two_gray_values_of_one_bit(tmp_path: Path, drawn: Gray) -> None:
 )
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "lzw.tif"])
 def test_exif_orientation(
-    tmp_path: Path, drawn: Gray, name: str, orientation: int, corner: tuple[int, int], transposed: bool
+    tmp_path: Path, name: str, orientation: int, corner: tuple[int, int], transposed: bool
 ) -> None:
     stored = np.zeros((80, 100), dtype=np.uint8)
     rows = slice(0, 20) if corner[0] == 0 else slice(-20, None)
@@ -178,7 +177,7 @@ def test_exif_orientation(
     stored[rows, columns] = 255
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options: dict[str, object] = {"lzw.tif": {"compression": "tiff_lzw"}, "a.webp": {"lossless": True}}.get(name, {})
+    options: dict[str, Any] = {"lzw.tif": {"compression": "tiff_lzw"}, "a.webp": {"lossless": True}}.get(name, {})
     radiograph = read_radiograph(saved(tmp_path / name, stored, exif=exif, **options))
     assert radiograph.pixels.shape == ((100, 80) if transposed else (80, 100))
     assert radiograph.pixels[2:18, 2:18].min() > 0.9
@@ -204,7 +203,7 @@ def test_alpha_matters_only_where_it_is_used(tmp_path: Path, drawn: Gray) -> Non
     expected = canonical(np.where(alpha == 0, 0, drawn))
     for name in ("a.png", "a.tif", "a.webp"):
         stacked = np.dstack([hidden, hidden, hidden, alpha])
-        options = {"lossless": True, "exact": True} if name == "a.webp" else {}
+        options: dict[str, Any] = {"lossless": True, "exact": True} if name == "a.webp" else {}
         radiograph = assert_same(saved(tmp_path / name, stacked, **options), expected)
         assert radiograph.warnings == ("see-through places were laid on black",)
     assert_same(saved(tmp_path / "la.png", np.dstack([hidden, alpha])), expected)

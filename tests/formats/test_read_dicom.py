@@ -41,7 +41,7 @@ RAMP: Stored = np.arange(4000, dtype=np.uint16).reshape(50, 80).repeat(2, axis=0
 """100 x 80 values of 12 bits."""
 
 
-def header(values: Stored, **said: object) -> Dataset:
+def header(values: Stored, **said: Any) -> Dataset:
     dataset = Dataset()
     dataset.SOPClassUID = UID("1.2.840.10008.5.1.4.1.1.1")
     dataset.SOPInstanceUID = generate_uid(entropy_srcs=["boneage"])
@@ -63,7 +63,7 @@ def header(values: Stored, **said: object) -> Dataset:
     return dataset
 
 
-def written(path: Path, values: Stored, syntax: UID = ExplicitVRLittleEndian, **said: object) -> Path:
+def written(path: Path, values: Stored, syntax: UID = ExplicitVRLittleEndian, **said: Any) -> Path:
     dataset = header(values, **said)
     dataset.PixelData = values.tobytes()
     dataset["PixelData"].VR = "OW" if values.dtype.itemsize == 2 else "OB"
@@ -215,7 +215,7 @@ class TestGrayValues:
         np.testing.assert_allclose(pixels, 1 - np.clip((RAMP - 1000.0) / 1000, 0, 1), atol=1e-6)
 
     @pytest.mark.parametrize("center", [[1500.5, 10.0], 1500.5])
-    def test_the_first_linear_window(self, tmp_path: Path, center: object) -> None:
+    def test_the_first_linear_window(self, tmp_path: Path, center: Any) -> None:
         # PS3.3 C.11.2.1.2.1: from c - .5 - (w - 1) / 2 to c - .5 + (w - 1) / 2, here 1000 to 2000.
         width = [1001, 5] if isinstance(center, list) else 1001
         pixels = read_radiograph(written(tmp_path / "a.dcm", RAMP, WindowCenter=center, WindowWidth=width)).pixels
@@ -241,7 +241,7 @@ class TestGrayValues:
 
     def test_negative_slope_turns_the_film_round_and_the_window_does_not_turn_it_back(self, tmp_path: Path) -> None:
         turned = (4095 - RAMP).astype(np.uint16)
-        said: dict[str, object] = {"RescaleSlope": -1, "RescaleIntercept": 4095}
+        said: dict[str, Any] = {"RescaleSlope": -1, "RescaleIntercept": 4095}
         assert_shows(written(tmp_path / "a.dcm", turned, **said), RAMP)
         said |= {"WindowCenter": 1500, "WindowWidth": 1000, "VOILUTFunction": "LINEAR_EXACT"}
         pixels = read_radiograph(written(tmp_path / "b.dcm", turned, **said)).pixels
@@ -325,7 +325,7 @@ class TestHeader:
         assert radiograph.spacing_mm == (0.15, 0.15)
 
     def test_second_choices(self, tmp_path: Path) -> None:
-        said: dict[str, object] = {"PatientSex": "M", "Laterality": "R", "ImagerPixelSpacing": [0.2, 0.1]}
+        said: dict[str, Any] = {"PatientSex": "M", "Laterality": "R", "ImagerPixelSpacing": [0.2, 0.1]}
         radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, Modality="DX", **said))
         assert radiograph.sex is Sex.MALE
         assert radiograph.laterality == "right"
@@ -335,7 +335,7 @@ class TestHeader:
 
     @pytest.mark.parametrize("sex", ["O", "", "X"])
     def test_what_says_nothing_is_none(self, tmp_path: Path, sex: str) -> None:
-        said: dict[str, object] = {"PatientSex": sex, "ImageLaterality": "B", "PixelSpacing": [0, 0]}
+        said: dict[str, Any] = {"PatientSex": sex, "ImageLaterality": "B", "PixelSpacing": [0, 0]}
         radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, **said))
         assert (radiograph.sex, radiograph.laterality, radiograph.spacing_mm) == (None, None, None)
 
@@ -345,17 +345,56 @@ class TestHeader:
 
     @pytest.mark.parametrize(
         "part",
-        ["", "HAND", "LHAND", "LEFT HAND", "WRIST", "FINGER", "FOREARM", "ARM", "UPPER LIMB", "EXTREMITY", "UP_EXM HAND"]
-        + ["HANDGELENK", "MITTELHAND", "UNTERARM", "OBERE EXTREMITAET", "MAIN", "POIGNET", "AVANT BRAS", "UNKNOWN"]
-        + ["MEMBRE SUPERIEUR", "MANO", "MUNECA", "BONE AGE", "LOWER ARM"],
+        [
+            "",
+            "HAND",
+            "LHAND",
+            "LEFT HAND",
+            "WRIST",
+            "FINGER",
+            "FOREARM",
+            "ARM",
+            "UPPER LIMB",
+            "EXTREMITY",
+            "UP_EXM HAND",
+            "HANDGELENK",
+            "MITTELHAND",
+            "UNTERARM",
+            "OBERE EXTREMITAET",
+            "MAIN",
+            "POIGNET",
+            "AVANT BRAS",
+            "UNKNOWN",
+            "MEMBRE SUPERIEUR",
+            "MANO",
+            "MUNECA",
+            "BONE AGE",
+            "LOWER ARM",
+        ],
     )
     def test_hands_in_words(self, tmp_path: Path, part: str) -> None:
         assert_shows(written(tmp_path / "a.dcm", RAMP, BodyPartExamined=part[:16]), RAMP)
 
     @pytest.mark.parametrize(
         "part",
-        ["CHEST", "KNEE", "FOOT", "TOE", "LOWER EXTREMITY", "UNTERE EXTREMIT", "HUMERUS", "UPPER ARM", "PIED", "SHOULDER"]
-        + ["DEDO DO PE", "LEG", "SKULL", "PELVIS", "WHOLEBODY", "THORAX"],
+        [
+            "CHEST",
+            "KNEE",
+            "FOOT",
+            "TOE",
+            "LOWER EXTREMITY",
+            "UNTERE EXTREMIT",
+            "HUMERUS",
+            "UPPER ARM",
+            "PIED",
+            "SHOULDER",
+            "DEDO DO PE",
+            "LEG",
+            "SKULL",
+            "PELVIS",
+            "WHOLEBODY",
+            "THORAX",
+        ],
     )
     def test_another_body_part_is_named(self, tmp_path: Path, part: str) -> None:
         with pytest.raises(UnsuitableRadiograph, match=part) as caught:
@@ -387,7 +426,9 @@ class TestRefused:
         with pytest.raises(UnreadableRadiograph, match="no pixels"):
             read_radiograph(path)
 
-    @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless, DeflatedExplicitVRLittleEndian])
+    @pytest.mark.parametrize(
+        "syntax", [ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless, DeflatedExplicitVRLittleEndian]
+    )
     @pytest.mark.parametrize("kept", [0.02, 0.5, 0.95])
     def test_cut_off(self, tmp_path: Path, syntax: UID, kept: float) -> None:
         noise = np.random.default_rng(0).integers(0, 4095, (100, 80), dtype=np.uint16)
@@ -410,6 +451,16 @@ class TestRefused:
         content[place + 8 : place + 16] = struct.pack(">II", 40000, 30000)
         path.write_bytes(content)
         with pytest.raises(UnsuitableRadiograph, match="40000x30000"):
+            read_radiograph(path)
+
+    @pytest.mark.parametrize("height", [0, 99, 101])
+    def test_compressed_frame_of_another_size_than_the_header(self, tmp_path: Path, height: int) -> None:
+        path = written(tmp_path / "a.dcm", RAMP, JPEG2000Lossless)
+        content = bytearray(path.read_bytes())
+        place = content.index(b"\xff\x4f\xff\x51")
+        content[place + 12 : place + 16] = struct.pack(">I", height)
+        path.write_bytes(content)
+        with pytest.raises(UnreadableRadiograph, match=f"80x100 .* 80x{height}"):
             read_radiograph(path)
 
     def test_deflated_beyond_measure(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,9 +122,9 @@ def test_the_same_seed_writes_the_same_data_set(tmp_path: Path) -> None:
 
 
 def test_the_data_set_is_read_and_has_every_split(tmp_path: Path) -> None:
-    root = write_drawn_dataset(tmp_path, 60, size=64)
+    root = write_drawn_dataset(tmp_path, 5, size=64)
     dataset = read_dataset(root)
-    assert len(dataset.labelled.cases) == 60
+    assert len(dataset.labelled.cases) == 5
     assert not dataset.dropped
     assert {case.split for case in dataset.cases} == {"train", "select", "report"}
     truth = read_boxes(root / "annotations" / "boxes.csv")

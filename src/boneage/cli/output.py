@@ -22,6 +22,10 @@ CSV_COLUMNS: Final = (
 )  # fmt: skip
 
 
+_UNBROKEN: Final = 2000
+"""Characters a line may have where no terminal reads: nothing is wrapped, so that a search finds it."""
+
+
 class Printer(Protocol):
     """Prints records as they come, and what remains at the end."""
 
@@ -115,7 +119,9 @@ class _Table:
             table.add_row(*cells, *([Text(self.remark(record))] if remarked else []))
         buffer = io.StringIO()
         on_terminal = sys.stdout.isatty()
-        console = Console(file=buffer, force_terminal=on_terminal, width=None if on_terminal else 160, highlight=False)
+        console = Console(
+            file=buffer, force_terminal=on_terminal, width=None if on_terminal else _UNBROKEN, highlight=False
+        )
         console.print(table)
         for notice in dict.fromkeys(record["notice"] for record in self.records):
             console.print(Text(notice, style="italic"))

@@ -88,9 +88,9 @@ class FilmCache:
         place = Path(folder)
         journal, films = _paths(place, short_side)
         fresh = _Freshness(dataset)
-        entries, _ = load(journal, films)
-        if fresh.missing_from(entries):
-            try:
+        try:
+            entries, _ = load(journal, films)
+            if fresh.missing_from(entries):
                 place.mkdir(parents=True, exist_ok=True)
                 with _locked(place / "lock", progress):
                     # Another build may have done it all while this one waited.
@@ -103,16 +103,16 @@ class FilmCache:
                                 fresh.note_transient(chunk)
                                 lasting = [pair for pair in chunk if pair[0].file]
                                 entries |= {entry.id: entry for entry in writer.append(lasting)}
-            except OSError as error:
-                raise OutputError(
-                    f"{place}: the cache could not be written ({error.strerror or error}). Name a folder with free "
-                    "space that you may write to; what was decoded is kept."
-                ) from error
-            except BrokenProcessPool as error:
-                raise DatasetError(
-                    f"{place}: a process that decoded radiographs died, most likely for want of memory. Start again "
-                    "with workers=1; what was decoded is kept."
-                ) from error
+        except OSError as error:
+            raise OutputError(
+                f"{place}: the cache could not be read or written ({error.strerror or error}). Name a folder with free "
+                "space that you may write to; what was decoded is kept."
+            ) from error
+        except BrokenProcessPool as error:
+            raise DatasetError(
+                f"{place}: a process that decoded radiographs died, most likely for want of memory. Start again "
+                "with workers=1; what was decoded is kept."
+            ) from error
         return cls(place, short_side, *fresh.split(entries))
 
     @property

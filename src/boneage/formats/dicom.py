@@ -78,7 +78,7 @@ def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
     if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise UnreadableRadiograph("the DICOM holds no pixels, or is cut off before them", _EXPORT_AGAIN)
     _complete_meta(dataset)
-    _refuse_coded_size(dataset)
+    _check_coded_size(dataset)
     warnings: list[str] = []
     if int(number(dataset, "NumberOfFrames") or 1) > 1:
         warnings.append("the first of several frames in the file was read")
@@ -172,25 +172,28 @@ def _complete_meta(dataset: Dataset) -> None:
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else syntax
 
 
-def _refuse_coded_size(dataset: Dataset) -> None:
-    """The compressed frame has a size of its own, by which decoders allocate."""
+def _check_coded_size(dataset: Dataset) -> None:
+    """The compressed frame has a size of its own, by which decoders allocate: it has to be the header's."""
     from pydicom.encaps import get_frame
 
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return
     frames = int(number(dataset, "NumberOfFrames") or 1)
-    frame = get_frame(dataset.PixelData, 0, number_of_frames=frames)
-    size = _coded_size(frame)
-    if size is not None:
+    size = _coded_size(get_frame(dataset.PixelData, 0, number_of_frames=frames))
+    if size is not None and size != (dataset.Columns, dataset.Rows):
         refuse_huge(*size)
+        raise UnreadableRadiograph(
+            f"its header says {dataset.Columns}x{dataset.Rows} pixels and its compressed pixels say {size[0]}x{size[1]}",
+            _EXPORT_AGAIN,
+        )
 
 
 def _coded_size(frame: bytes) -> tuple[int, int] | None:
     """(width, height) that a JPEG, JPEG-LS or JPEG 2000 frame says of itself, or None."""
     place = frame.find(b"\xff\x4f\xff\x51")
-    if 0 <= place <= len(frame) - 16 and not frame.startswith(b"\xff\xd8"):
-        width, height = struct.unpack_from(">II", frame, place + 8)
-        return int(width), int(height)
+    if 0 <= place <= len(frame) - 24 and not frame.startswith(b"\xff\xd8"):
+        right, lower, left, upper = struct.unpack_from(">IIII", frame, place + 8)
+        return int(right - left), int(lower - upper)
     place = 2
     while frame.startswith(b"\xff\xd8") and place + 9 <= len(frame) and frame[place] == 0xFF:
         marker = frame[place + 1]

@@ -64,8 +64,8 @@ def drawn_hand(
 def write_drawn_dataset(folder: str | Path, count: int, seed: int = 0, size: int = 300) -> Path:
     """Write drawn hands in the layout of the RSNA challenge, with the true boxes in `annotations/boxes.csv`.
 
-    Ages are spread evenly over 6 to 228 months and the sexes alternate. With 60 hands or more each of the splits
-    by id has cases.
+    Ages are spread evenly over 6 to 228 months and the sexes alternate. With five hands or more each of the splits
+    by id has a case.
 
     Args:
         folder: made where it does not exist.

@@ -48,7 +48,8 @@ def figure(assessment: Assessment) -> Figure:
     _film(page.add_subplot(grid[:, 0]), assessment)
     for column, region in enumerate(assessment.attention):
         panel = page.add_subplot(grid[0, 1 + column])
-        _picture(panel, attention_picture(assessment, region, 500), f"Attention: {TITLES[region].partition(' (')[0].lower()}")
+        title = TITLES[region].partition(" (")[0].lower()
+        _picture(panel, attention_picture(assessment, region, 500), f"Attention: {title}")
     for column, (view, pixels) in enumerate(assessment.views.items()):
         _picture(page.add_subplot(grid[1, 1 + column]), pixels, f"View {VIEW_TITLES[view]}")
     below = page.add_subplot(grid[2, 1:])
@@ -83,7 +84,15 @@ def _headline(page: Figure, assessment: Assessment) -> None:
             f"{if_unknown}{years_and_months(answer.bone_age_months)}  "
             f"(90 % {years_and_months(low)} to {years_and_months(high)})"
         )
-    page.text(0.03, 0.965, "Bone age  " + "    ".join(said), fontsize=17, color=_INK, va="top", weight="bold")
+    page.text(
+        0.03,
+        0.965,
+        "Bone age  " + "    ".join(said),
+        fontsize=17 if len(said) == 1 else 12.5,
+        color=_INK,
+        va="top",
+        weight="bold",
+    )
     name = short_file_name(assessment.radiograph.file or "radiograph")
     known = assessment.sex.value if assessment.sex else "unknown"
     page.text(

@@ -127,9 +127,10 @@ def index_page(rows: Iterable[IndexRow], notice: str, made: str) -> str:
         )
     if assessed:
         ages = any(row.chronological_age_months is not None for row in assessed)
+        remarks = ["Remarks"] if any(row.record["warnings"] for row in assessed) else []
         head = "".join(
             f"<th>{title}</th>"
-            for title in ("", "File", "Sex", *(["Age"] if ages else []), "Bone age", "90 % interval", "Remarks")
+            for title in ("", "File", "Sex", *(["Age"] if ages else []), "Bone age", "90 % interval", *remarks)
         )
         body += (
             f'<div class="card"><h2>Assessed</h2><table><thead><tr>{head}</tr></thead>'

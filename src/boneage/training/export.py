@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import warnings
@@ -88,9 +89,7 @@ def _noise(channels: int, size: int) -> Tensor:
 
 
 def _export(network: nn.Module, file: Path, feeds: dict[str, Tensor], outputs: list[str], half: bool) -> Path:
-    import copy
-
-    network = copy.deepcopy(network).cpu().float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network = copy.deepcopy(network).cpu().float().eval().to(memory_format=torch.contiguous_format)
     if half:
         dropped_to_half(network)
     names = list(feeds)
@@ -103,7 +102,7 @@ def _export(network: nn.Module, file: Path, feeds: dict[str, Tensor], outputs: l
         torch.onnx.export(
             network,
             tuple(feeds.values()),
-            stream,
+            stream,  # type: ignore[arg-type]
             input_names=names,
             output_names=outputs,
             dynamic_axes={name: {0: "n"} for name in (*names, *outputs)},

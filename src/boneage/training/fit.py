@@ -32,7 +32,13 @@ def steps_per_epoch(cases: int, schedule: Schedule, machine: Machine) -> int:
 
 
 def fit(
-    learner: Learner, train: ViewsData, select: ViewsData, folder: Path, schedule: Schedule, machine: Machine, label: str
+    learner: Learner,
+    train: ViewsData,
+    select: ViewsData,
+    folder: Path,
+    schedule: Schedule,
+    machine: Machine,
+    label: str,
 ) -> nn.Module:
     """Train to the end, from the last checkpoint of `folder` where there is one.
 
@@ -70,7 +76,7 @@ def fit(
         max_epochs=schedule.epochs,
         gradient_clip_val=schedule.gradient_clip or None,
         callbacks=[
-            _History(folder, label),
+            _History(folder, label, _measured_every(schedule)),
             _LossWatch(label),
             _Progress(label) if on_terminal else _Lines(label, machine.progress),
             ModelCheckpoint(
@@ -85,7 +91,7 @@ def fit(
         enable_model_summary=False,
         enable_progress_bar=on_terminal,
         num_sanity_val_steps=0,
-        check_val_every_n_epoch=1,
+        check_val_every_n_epoch=_measured_every(schedule),
         limit_val_batches=1.0,
         use_distributed_sampler=False,
         default_root_dir=folder,
@@ -101,7 +107,9 @@ def fit(
         except (RuntimeError, KeyError, EOFError) as error:
             if last is None or "state_dict" not in str(error):
                 raise
-            raise TrainingError(f"{last}: this checkpoint does not fit ({error}). Remove {folder} to start anew.") from error
+            raise TrainingError(
+                f"{last}: this checkpoint does not fit ({error}). Remove {folder} to start anew."
+            ) from error
     if trainer.interrupted:
         raise KeyboardInterrupt
     if machine.devices > 1:
@@ -154,14 +162,22 @@ def _order(
 
 
 def _loading(machine: Machine) -> dict[str, Any]:
-    return {"num_workers": machine.workers, "pin_memory": machine.uses_gpu, "prefetch_factor": 4 if machine.workers else None}
+    return {
+        "num_workers": machine.workers,
+        "pin_memory": machine.uses_gpu,
+        "prefetch_factor": 4 if machine.workers else None,
+    }
+
+
+def _measured_every(schedule: Schedule) -> int:
+    return min(schedule.validate_every or schedule.epochs, schedule.epochs)
 
 
 class _History(lightning.Callback):
     """log.csv and curve.png. The rows travel in the checkpoint, so that a resumed log has no hole and no echo."""
 
-    def __init__(self, folder: Path, label: str) -> None:
-        self.folder, self.label = folder, label
+    def __init__(self, folder: Path, label: str, measured_every: int) -> None:
+        self.folder, self.label, self.measured_every = folder, label, measured_every
         self.rows: list[dict[str, float]] = []
         self.started = time.monotonic()
 
@@ -176,10 +192,11 @@ class _History(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         measured = trainer.callback_metrics
+        is_measured = "select" in measured and (trainer.current_epoch + 1) % self.measured_every == 0
         row = {
             "epoch": trainer.current_epoch + 1,
             "loss": float(measured["loss"]),
-            "select": float(measured.get("select", float("nan"))),
+            "select": float(measured["select"]) if is_measured else float("nan"),
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "seconds": round(time.monotonic() - self.started, 1),
         }
@@ -261,12 +278,16 @@ class _Lines(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if self.spoken and trainer.is_global_zero:
-            measured = {key: float(value) for key, value in trainer.callback_metrics.items() if key in ("loss", "select")}
+            measured = {
+                key: float(value) for key, value in trainer.callback_metrics.items() if key in ("loss", "select")
+            }
             figures = " ".join(f"{key} {value:.4f}" for key, value in measured.items())
             self._say(trainer, f"done in {time.monotonic() - self.began:.0f} s: {figures}")
 
     def _say(self, trainer: lightning.Trainer, text: str) -> None:
-        print(f"{self.label}: epoch {trainer.current_epoch + 1}/{trainer.max_epochs} {text}", file=sys.stderr, flush=True)
+        print(
+            f"{self.label}: epoch {trainer.current_epoch + 1}/{trainer.max_epochs} {text}", file=sys.stderr, flush=True
+        )
 
 
 def _quiet() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 
@@ -38,9 +38,9 @@ class Machine:
     def lightning_precision(self) -> Any:
         if self.precision != "auto":
             return self.precision
-        return "bf16-mixed" if self.uses_gpu and torch.cuda.is_bf16_supported() else (
-            "16-mixed" if self.uses_gpu else "32-true"
-        )
+        if not self.uses_gpu:
+            return "32-true"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 
 
 def keep_freed_memory() -> None:
@@ -53,7 +53,7 @@ def keep_freed_memory() -> None:
     """
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return
-    mallopt = cast("ctypes._NamedFuncPointer", ctypes.CDLL(None).mallopt)
+    mallopt = ctypes.CDLL(None).mallopt
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(_M_TOP_PAD, 256 * 2**20)

@@ -37,7 +37,7 @@ class Learner(lightning.LightningModule):
 
     def __init__(self, network: nn.Module, schedule: Schedule, *, seed: int, steps_per_epoch: int) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.schedule = schedule
         self.seed = seed
@@ -83,7 +83,10 @@ class Learner(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         decayed = [p for p in self.network.parameters() if p.ndim >= 2]
         plain = [p for p in self.network.parameters() if p.ndim < 2]
-        groups = [{"params": decayed, "weight_decay": self.schedule.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        groups = [
+            {"params": decayed, "weight_decay": self.schedule.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
         kind = torch.optim.AdamW if self.schedule.optimizer == "adamw" else torch.optim.Adam
         # Fused steps cannot be clipped under mixed precision, which is what GPUs use.
         fused = all(p.device.type == "cpu" for p in decayed)

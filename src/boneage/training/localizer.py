@@ -22,4 +22,5 @@ class LocalizerLearner(Learner):
         return localizer_loss(network(batch.views), batch.age_months, self.settings.loss, self.settings.label_width)
 
     def error(self, network: nn.Module, batch: Example) -> Tensor:
-        return (network(batch.views).argmax(dim=1).float() + 1.0 - batch.age_months).abs()
+        scores: Tensor = network(batch.views)
+        return (scores.argmax(dim=1).float() + 1.0 - batch.age_months).abs()

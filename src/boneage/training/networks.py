@@ -274,7 +274,9 @@ def _load_local(network: Any, name: str, file: Path, channels: int) -> None:
         else:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise TrainingError(f"{file}: cannot be read as weights ({error}). Give a .safetensors or .pth file.") from error
+        raise TrainingError(
+            f"{file}: cannot be read as weights ({error}). Give a .safetensors or .pth file."
+        ) from error
     state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     first = f"{network.pretrained_cfg['first_conv']}.weight"
     if first in state:

@@ -78,7 +78,9 @@ class Finder:
 
         return dict(zip(ids, self._each(one, ids, f"attention maps of {last.value}"), strict=True))
 
-    def regions(self, localizers: Sequence[Localizer], ids: Sequence[str], known: Mapping[Region, Maps]) -> RegionsTable:
+    def regions(
+        self, localizers: Sequence[Localizer], ids: Sequence[str], known: Mapping[Region, Maps]
+    ) -> RegionsTable:
         """The regions of each id (without their maps), from known maps where they are known."""
 
         def one(case_id: str) -> Localization:

@@ -19,7 +19,7 @@ class RegressorLearner(Learner):
         self.settings = settings
 
     def loss(self, network: nn.Module, batch: Example) -> Tensor:
-        answer = network(batch.views, batch.sex)
+        answer: Tensor = network(batch.views, batch.sex)
         if self.settings.scalar:
             return (answer.float() - batch.age_months).abs().mean()
         return distribution_loss(
@@ -27,7 +27,7 @@ class RegressorLearner(Learner):
         )
 
     def error(self, network: nn.Module, batch: Example) -> Tensor:
-        answer = network(batch.views, batch.sex)
+        answer: Tensor = network(batch.views, batch.sex)
         months = answer.float() if self.settings.scalar else expectation(answer)
         if self.settings.average_mirror:
             mirrored = network(batch.views.flip(3), batch.sex)

@@ -76,7 +76,7 @@ class Schedule:
         cases_per_epoch: draw this many cases an epoch (None: all of them).
         size_schedule: progressive sizes: (first epoch, view side) pairs; empty: the final size throughout.
         freeze_statistics: keep batch norm's running statistics (and use them) as pretrained.
-        validate_every: epochs between measurements on *select*; the last epoch is always measured.
+        validate_every: epochs between measurements on *select*; 0: only after the last.
     """
 
     epochs: int = 8

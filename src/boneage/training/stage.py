@@ -61,7 +61,13 @@ class Stage:
 
     def finish(self, **facts: Any) -> None:
         """Mark the stage as complete; its checkpoints are no longer needed and go."""
-        _write(self.folder / MARKER, {"key": self.key, "seconds": round(time.monotonic() - self._started), "facts": facts})
+        document = {
+            "key": self.key,
+            "seconds": round(time.monotonic() - self._started),
+            "largest_resident_mb": _largest_resident_mb(),
+            "facts": facts,
+        }
+        _write(self.folder / MARKER, document)
         for checkpoints in self.folder.glob("**/checkpoints"):
             shutil.rmtree(checkpoints)
         self._say("is complete")
@@ -69,6 +75,16 @@ class Stage:
     def _say(self, what: str) -> None:
         if self.progress:
             print(f"stage {self.folder.name} {what}", file=sys.stderr, flush=True)
+
+
+def _largest_resident_mb() -> int | None:
+    """The most memory that this process has held so far, where the system tells."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 1024 if sys.platform != "darwin" else peak / 2**20)
 
 
 def _plain(value: Any) -> Any:

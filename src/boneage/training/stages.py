@@ -245,7 +245,9 @@ class _Story:
     def attention(self, region: Region, network: Path, chain: _Phase1) -> Maps:
         """The attention maps of every film."""
         settings = _settings(self.recipe, region)
-        stage = self.stage(f"maps-{region.value}", _sha256(network), settings.average_mirror, settings.looks_at, chain.key)
+        stage = self.stage(
+            f"maps-{region.value}", _sha256(network), settings.average_mirror, settings.looks_at, chain.key
+        )
         if not stage.complete:
             stage.begin()
             step = self._step(region, network, 0.5)
@@ -273,14 +275,18 @@ class _Story:
                 seed=self.recipe.seed,
                 start=self.recipe.pretrained,
             )
-            stage.finish(tau=min(errors, key=errors.__getitem__), errors={str(tau): error for tau, error in errors.items()})
+            stage.finish(
+                tau=min(errors, key=errors.__getitem__), errors={str(tau): error for tau, error in errors.items()}
+            )
         return float(stage.facts["tau"])
 
     def lengthen(self, chain: _Phase1, region: Region, network: Path, maps: Maps, tau: float) -> None:
         """Put a finished localizer at the end of the chain."""
         chain.steps.append(self._step(region, network, tau))
         chain.maps[region] = maps
-        chain.key = key_of(chain.key, region.value, _sha256(network), dataclasses.replace(_settings(self.recipe, region), tau=tau))
+        chain.key = key_of(
+            chain.key, region.value, _sha256(network), dataclasses.replace(_settings(self.recipe, region), tau=tau)
+        )
 
     def student(self, chain: _Phase1) -> _Phase1:
         """One network taught by the chain's boxes, in the chain's place."""
@@ -445,11 +451,27 @@ class _Story:
         )
 
     def _data(
-        self, kind: type[ViewsData], sources: Sequence[Any], found: RegionsOf, size: int, jitter: Any, blank: float = 0.0
+        self,
+        kind: type[ViewsData],
+        sources: Sequence[Any],
+        found: RegionsOf,
+        size: int,
+        jitter: Any,
+        blank: float = 0.0,
     ) -> tuple[ViewsData, ViewsData]:
         films, seed = self.material.films, self.recipe.seed
         return (
-            kind(films, self.material.train, sources, found, size, squash=self.squash, jitter=jitter, seed=seed, blank=blank),
+            kind(
+                films,
+                self.material.train,
+                sources,
+                found,
+                size,
+                squash=self.squash,
+                jitter=jitter,
+                seed=seed,
+                blank=blank,
+            ),
             kind(films, self.material.select, sources, found, size, squash=self.squash),
         )
 

@@ -100,7 +100,9 @@ def search_tau(
         shared = learnt(RandomTau(list(tables.values())), folder, f"tau of {region.value}")
     for tau, table in tables.items():
         network = shared or learnt(FromTable(table), folder / f"{tau:g}", f"tau {tau:g} of {region.value}")
-        data = ViewsData(finder.films, select, [ViewSource(_CROPS[region])], FromTable(table), regressor.size, squash=squash)
+        data = ViewsData(
+            finder.films, select, [ViewSource(_CROPS[region])], FromTable(table), regressor.size, squash=squash
+        )
         errors[tau] = mean_error(network, regressor, data)
         if machine.progress:
             print(f"tau {tau:g} of {region.value}: {errors[tau]:.2f} months on select", file=sys.stderr, flush=True)

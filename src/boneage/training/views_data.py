@@ -19,6 +19,7 @@ from boneage.training.jitter import draw_jitter, draw_mirror, relit
 from boneage.training.settings import JitterRange, LooksAt
 from boneage.views import FilmArray, View, cut, whole
 
+
 class Films(Protocol):
     """Where films come from: a `FilmCache`, or anything that has a uint8 [h, w] array for an id."""
 
@@ -38,7 +39,7 @@ class Key(NamedTuple):
     """What a sampler asks for: which case, in which epoch (it seeds the jitter), at which size."""
 
     epoch: int
-    index: int
+    case: int
     size: int
 
 

@@ -25,9 +25,12 @@ def find_recipe(name_or_file: str) -> Recipe:
     """
     file = Path(__file__).with_name(f"{name_or_file}.py") if name_or_file in NAMES else Path(name_or_file)
     if file.suffix != ".py" or not file.is_file():
-        raise UsageError(f"'{name_or_file}' is no recipe. Take one of {', '.join(NAMES)}, or give a .py file with a RECIPE.")
+        raise UsageError(
+            f"'{name_or_file}' is no recipe. Take one of {', '.join(NAMES)}, or give a .py file with a RECIPE."
+        )
     spec = importlib.util.spec_from_file_location(f"boneage_recipe_{file.stem}", file)
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     recipe = getattr(module, "RECIPE", None)

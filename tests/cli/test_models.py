@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import boneage.cli.models
+import boneage.model
+from boneage.cli import app
+from boneage.model import load_model, write_model
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["models", *map(str, arguments)])
+
+
+@pytest.fixture
+def shipped(standin_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "shipped"
+    shutil.copytree(standin_model, folder / "one")
+    shutil.copytree(standin_model, folder / "two")
+    (folder / "DEFAULT").write_text("two\n")
+    monkeypatch.setattr(boneage.model, "MODELS_FOLDER", folder)
+    monkeypatch.setattr(boneage.cli.models, "MODELS_FOLDER", folder)
+    return folder
+
+
+def test_list_marks_the_default(shipped: Path) -> None:
+    result = run("list")
+    assert result.exit_code == 0
+    first, second = result.stdout.splitlines()
+    assert first.startswith("  one")
+    assert second.startswith("* two")
+
+
+def test_list_shows_a_damaged_model(shipped: Path) -> None:
+    (shipped / "one" / "hand.onnx").write_bytes(b"")
+    result = run("list")
+    assert result.exit_code == 1
+    assert "one  damaged" in result.stdout
+    assert "* two" in result.stdout
+
+
+def test_list_without_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boneage.model, "MODELS_FOLDER", tmp_path)
+    result = run("list")
+    assert result.exit_code == 0
+    assert "No model is shipped" in result.stdout
+
+
+def test_verify(shipped: Path, standin_model: Path) -> None:
+    for arguments in ([], ["one"], [standin_model]):
+        result = run("verify", *arguments)
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout.count("ok  ") == 4
+
+
+def test_verify_a_damaged_model(shipped: Path) -> None:
+    path = shipped / "one" / "regressor.onnx"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    result = run("verify", "one")
+    assert result.exit_code == 1
+    assert "regressor.onnx" in result.stderr
+    assert "again" in result.stderr
+
+
+def test_verify_a_network_that_does_not_run(standin_parts: Any, tmp_path: Path) -> None:
+    settings, networks = standin_parts
+    networks["hand"] = b"whole, but no network"
+    result = run("verify", write_model(tmp_path / "m", settings, networks))
+    assert result.exit_code == 1
+    assert "hand.onnx" in result.stderr
+
+
+def test_info(shipped: Path) -> None:
+    result = run("info")
+    assert result.exit_code == 0
+    assert "standin 0.0.1" in result.stdout
+    assert "region_2 on HE" in result.stdout
+    document = json.loads(run("info", "one", "--json").stdout)
+    assert document == load_model("one").document
+
+
+def test_a_model_that_is_not_there(shipped: Path) -> None:
+    result = run("info", "three")
+    assert result.exit_code == 1
+    assert "one, two" in result.stderr

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from boneage.datasets import Case, Dataset, FilmCache, with_dropped
+from boneage.datasets import cache as cache_module
+from boneage.errors import DatasetError, OutputError, UnreadableRadiograph, UsageError
+from boneage.radiograph import Radiograph
+
+
+def read_png(path: Path) -> Radiograph:
+    """A reader of its own, importable by worker processes."""
+    return Radiograph.from_values(np.asarray(Image.open(path)))
+
+
+class Reader:
+    """Counts, and fails where it is told to."""
+
+    def __init__(
+        self, stop_after: int | None = None, unreadable: tuple[str, ...] = (), lost: tuple[str, ...] = ()
+    ) -> None:
+        self.calls: list[str] = []
+        self.stop_after, self.unreadable, self.lost = stop_after, unreadable, lost
+
+    def __call__(self, path: Path) -> Radiograph:
+        if self.stop_after is not None and len(self.calls) >= self.stop_after:
+            raise KeyboardInterrupt
+        self.calls.append(path.stem)
+        if path.stem in self.unreadable:
+            raise UnreadableRadiograph("it is damaged", "Export it again", path)
+        if path.stem in self.lost:
+            raise OSError(5, "Input/output error")
+        return read_png(path)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, pictures) -> Dataset:
+    paths = pictures(tmp_path / "set", range(10))
+    return Dataset("set", tmp_path / "set", tuple(Case(path.stem, path, None, None, "train") for path in paths))
+
+
+def build(dataset: Dataset, folder: Path, reader: Reader | None = None, short_side: int | None = 65) -> FilmCache:
+    return FilmCache.build(dataset, folder, short_side=short_side, workers=1, progress=False, read=reader or Reader())
+
+
+def test_films_are_what_the_radiograph_makes(dataset: Dataset, tmp_path: Path) -> None:
+    for short_side in (65, None):
+        cache = build(dataset, tmp_path / "cache", short_side=short_side)
+        assert cache.ids == tuple(str(number) for number in range(10))
+        assert len(cache) == 10
+        assert "3" in cache
+        for case in dataset.cases:
+            radiograph = read_png(case.image)
+            film = cache.film(case.id)
+            np.testing.assert_array_equal(film, radiograph.film(short_side))
+            assert film.dtype == np.uint8
+            assert cache.full_size(case.id) == (radiograph.height, radiograph.width)
+
+
+def test_films_cannot_be_written_to(dataset: Dataset, tmp_path: Path) -> None:
+    film = build(dataset, tmp_path / "cache").film("0")
+    with pytest.raises(ValueError, match="read-only"):
+        film[0, 0] = 1
+
+
+def test_a_complete_cache_is_only_opened(dataset: Dataset, tmp_path: Path) -> None:
+    first = build(dataset, tmp_path / "cache")
+    reader = Reader()
+    again = build(dataset, tmp_path / "cache", reader)
+    assert not reader.calls
+    assert again.digest == first.digest
+    assert build(dataset.of("select"), tmp_path / "cache", reader).ids == ()
+
+
+def test_an_interrupted_build_goes_on(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "CHUNK", 3)
+    first = Reader(stop_after=4)
+    with pytest.raises(KeyboardInterrupt):
+        build(dataset, tmp_path / "cache", first)
+    second = Reader()
+    cache = build(dataset, tmp_path / "cache", second)
+    assert (first.calls, second.calls) == (["0", "1", "2", "3"], ["4", "5", "6", "7", "8", "9"])
+    assert cache.digest == build(dataset, tmp_path / "other").digest
+    for case in dataset.cases:
+        np.testing.assert_array_equal(cache.film(case.id), read_png(case.image).film(65))
+
+
+@pytest.mark.parametrize("torn", ["line", "newline", "films", "rubbish", "more films"])
+def test_a_torn_tail_is_made_again(dataset: Dataset, tmp_path: Path, torn: str) -> None:
+    whole = build(dataset, tmp_path / "cache")
+    (journal,) = (tmp_path / "cache").glob("*.jsonl")
+    (films,) = (tmp_path / "cache").glob("*.u8")
+    if torn == "films":
+        os.truncate(films, films.stat().st_size - 1)
+    elif torn == "more films":
+        with films.open("ab") as stream:
+            stream.write(bytes(1000))
+    elif torn == "rubbish":
+        lines = journal.read_bytes().splitlines(keepends=True)
+        journal.write_bytes(b"".join([*lines[:-1], b'{"id": 7}\n']))
+    else:
+        os.truncate(journal, journal.stat().st_size - (1 if torn == "newline" else 40))
+    reader = Reader()
+    cache = build(dataset, tmp_path / "cache", reader)
+    assert reader.calls == ([] if torn == "more films" else ["9"])
+    assert cache.digest == whole.digest
+    for case in dataset.cases:
+        np.testing.assert_array_equal(cache.film(case.id), read_png(case.image).film(65))
+
+
+def test_a_changed_source_is_made_again(dataset: Dataset, tmp_path: Path) -> None:
+    before = build(dataset, tmp_path / "cache")
+    old = before.film("3").copy()
+    path = dataset.cases[3].image
+    Image.fromarray(np.arange(80 * 90, dtype=np.uint16).reshape(80, 90).astype(np.uint8)).save(path)
+    os.utime(dataset.cases[5].image, ns=(1, 1))
+    reader = Reader()
+    after = build(dataset, tmp_path / "cache", reader)
+    assert reader.calls == ["3", "5"]
+    assert after.digest != before.digest
+    np.testing.assert_array_equal(after.film("3"), read_png(path).film(65))
+    # Whoever has the old one open goes on with it.
+    np.testing.assert_array_equal(before.film("3"), old)
+
+
+def test_another_short_side_is_another_cache(dataset: Dataset, tmp_path: Path) -> None:
+    small = build(dataset, tmp_path / "cache", short_side=65)
+    reader = Reader()
+    large = build(dataset, tmp_path / "cache", reader, short_side=66)
+    assert len(reader.calls) == 10
+    assert small.digest != large.digest
+    assert min(small.film("0").shape) == 65
+    assert min(large.film("0").shape) == 66
+
+
+def test_another_format_is_another_cache(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(dataset, tmp_path / "cache")
+    monkeypatch.setattr(cache_module, "FORMAT", cache_module.FORMAT + 1)
+    reader = Reader()
+    build(dataset, tmp_path / "cache", reader)
+    assert len(reader.calls) == 10
+
+
+def test_the_same_id_of_another_set_is_not_mixed_up(dataset: Dataset, tmp_path: Path, pictures) -> None:
+    build(dataset, tmp_path / "cache")
+    paths = pictures(tmp_path / "other" / "films", range(2))
+    other = Dataset("other", tmp_path / "other", tuple(Case(path.stem, path, None, None, "train") for path in paths))
+    cache = build(other, tmp_path / "cache")
+    np.testing.assert_array_equal(cache.film("1"), read_png(paths[1]).film(65))
+
+
+def test_unreadable_files_are_dropped_and_remembered(dataset: Dataset, tmp_path: Path) -> None:
+    reader = Reader(unreadable=("2",), lost=("4",))
+    dataset.cases[6].image.unlink()
+    cache = build(dataset, tmp_path / "cache", reader)
+    assert sorted((item.id, item.reason) for item in cache.dropped) == [
+        ("2", "unreadable file"),
+        ("4", "unreadable file"),
+        ("6", "missing file"),
+    ]
+    assert "it is damaged. Export it again." in [item.detail for item in cache.dropped]
+    assert len(cache) == 7
+    with pytest.raises(DatasetError, match="no film of case 2"):
+        cache.film("2")
+    with pytest.raises(DatasetError, match=r"3 of 10 rows were dropped"):
+        with_dropped(
+            replace(dataset, cases=tuple(replace(case, sex="male", age_months=9.0) for case in dataset.cases)),
+            cache.dropped,
+        ).check_for_training()
+    # A damaged file stays damaged; what the disk would not give is tried again.
+    reader = Reader(unreadable=("2",))
+    assert len(build(dataset, tmp_path / "cache", reader)) == 8
+    assert reader.calls == ["4"]
+
+
+def test_a_cache_travels_to_other_processes(dataset: Dataset, tmp_path: Path) -> None:
+    cache = build(dataset, tmp_path / "cache")
+    film = cache.film("1")
+    sent = pickle.dumps(cache)
+    assert len(sent) < film.size
+    np.testing.assert_array_equal(pickle.loads(sent).film("1"), film)
+
+
+def test_worker_processes(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "CHUNK", 3)
+    cache = FilmCache.build(dataset, tmp_path / "two", short_side=65, workers=2, progress=False)
+    assert cache.digest == build(dataset, tmp_path / "one").digest
+    np.testing.assert_array_equal(cache.film("7"), read_png(dataset.cases[7].image).film(65))
+
+
+def test_an_open_build_is_waited_for(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The other build finishes between the first look and the lock.
+    inner: list[int] = []
+    locked = cache_module._locked
+
+    def locked_late(path: Path, say: bool):  # type: ignore[no-untyped-def]
+        if not inner:
+            inner.append(1)
+            build(dataset, tmp_path / "cache")
+        return locked(path, say)
+
+    monkeypatch.setattr(cache_module, "_locked", locked_late)
+    reader = Reader()
+    assert len(build(dataset, tmp_path / "cache", reader)) == 10
+    assert not reader.calls
+
+
+def test_plain_lines_where_there_is_no_terminal(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    FilmCache.build(dataset, tmp_path / "cache", short_side=65, workers=1, read=read_png)
+    assert "decoded 10 of 10 radiographs" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="could not be read or written"):
+        build(dataset, tmp_path / "file")
+
+
+def test_a_full_disk_keeps_what_was_done(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from boneage.datasets import journal
+
+    monkeypatch.setattr(cache_module, "CHUNK", 3)
+    settle, calls = journal._settle, []
+
+    def full(stream):  # type: ignore[no-untyped-def]
+        calls.append(1)
+        if len(calls) > 4:
+            raise OSError(28, "No space left on device")
+        settle(stream)
+
+    monkeypatch.setattr(journal, "_settle", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        build(dataset, tmp_path / "cache")
+    monkeypatch.setattr(journal, "_settle", settle)
+    reader = Reader()
+    assert len(build(dataset, tmp_path / "cache", reader)) == 10
+    assert reader.calls == ["6", "7", "8", "9"]
+
+
+def test_wrong_numbers(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="1 or more"):
+        build(dataset, tmp_path / "cache", short_side=0)

@@ -1,0 +1,368 @@
+"""Every layout that people have on disk, read without editing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from openpyxl import Workbook
+
+from boneage.ages import Sex
+from boneage.datasets import Columns, Dataset, read_dataset, split_of
+from boneage.errors import DatasetError, UsageError
+
+
+def facts(dataset: Dataset) -> dict[str, tuple[Sex | None, float | None]]:
+    return {case.id: (case.sex, case.age_months) for case in dataset.cases}
+
+
+def splits(dataset: Dataset) -> dict[str, str]:
+    return {case.id: case.split for case in dataset.cases}
+
+
+def drops(dataset: Dataset) -> dict[str, str]:
+    return {item.id: item.reason for item in dataset.dropped}
+
+
+def write_xlsx(path: Path, rows: list[list[object]]) -> None:
+    book = Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(path)
+
+
+@pytest.mark.parametrize("nested", ["", "boneage-training-dataset"])
+@pytest.mark.parametrize("suffix", [".png", ".JPG", ".webp", ".tiff"])
+def test_kaggle_training(tmp_path: Path, pictures, nested: str, suffix: str) -> None:
+    (tmp_path / "boneage-training-dataset.csv").write_text(
+        "id,boneage,male\n1377,180,False\n1381,12,True\n1395,94,true\n"
+    )
+    pictures(tmp_path / "boneage-training-dataset" / nested, [1377, 1381, 1395], suffix)
+    dataset = read_dataset(tmp_path)
+    assert facts(dataset) == {"1377": (Sex.FEMALE, 180), "1381": (Sex.MALE, 12), "1395": (Sex.MALE, 94)}
+    assert splits(dataset) == {"1377": "train", "1381": "select", "1395": "report"}
+    assert not dataset.dropped
+    assert all(case.image.is_file() for case in dataset.cases)
+
+
+def test_kaggle_with_its_unlabelled_test_set(tmp_path: Path, pictures) -> None:
+    (tmp_path / "boneage-training-dataset.csv").write_text(
+        "id,boneage,male\n1377,180,False\n1381,12,True\n1395,94,True\n"
+    )
+    (tmp_path / "boneage-test-dataset.csv").write_text("Case ID,Sex\n4360,M\n4361,F\n")
+    pictures(tmp_path / "boneage-training-dataset" / "boneage-training-dataset", [1377, 1381, 1395])
+    pictures(tmp_path / "boneage-test-dataset" / "boneage-test-dataset", [4360, 4361])
+    dataset = read_dataset(tmp_path)
+    assert facts(dataset)["4360"] == (Sex.MALE, None)
+    # A test set without ages measures nothing, so the hash still keeps training cases for that.
+    assert splits(dataset) == {
+        "1377": "train",
+        "1381": "select",
+        "1395": "report",
+        "4360": "report",
+        "4361": "report",
+    }
+    ready = dataset.check_for_training()
+    assert len(ready) == 3
+    assert "2 cases of tables without ages" in ready.report()
+
+
+def test_rsna_in_three_parts_the_official_split_wins(tmp_path: Path, pictures) -> None:
+    (tmp_path / "train.csv").write_text("id,boneage,male\n1377,180,False\n1381,12,True\n1395,94,True\n")
+    (tmp_path / "Validation Dataset.csv").write_text("Image ID,male,Bone Age (months)\n1386,TRUE,30\n1392,false,61\n")
+    pictures(tmp_path / "boneage-training-dataset", [1377, 1381, 1395])
+    pictures(tmp_path / "boneage-validation-dataset-1", [1386])
+    pictures(tmp_path / "boneage-validation-dataset-2", [1392])
+    write_xlsx(
+        tmp_path / "Bone age ground truth.xlsx",
+        [["Case ID", "Sex", "Ground truth bone age (months)"], [4360, "M", 168.93], [4361.0, "F", 64.2]],
+    )
+    pictures(tmp_path / "boneage-test-dataset", [4360, 4361])
+    dataset = read_dataset(tmp_path)
+    assert facts(dataset)["1386"] == (Sex.MALE, 30)
+    assert facts(dataset)["1392"] == (Sex.FEMALE, 61)
+    assert facts(dataset)["4360"] == (Sex.MALE, 168.93)
+    assert splits(dataset) == {
+        **dict.fromkeys(("1377", "1381", "1395"), "train"),
+        **dict.fromkeys(("1386", "1392"), "select"),
+        **dict.fromkeys(("4360", "4361"), "report"),
+    }
+    assert not dataset.dropped
+
+
+def test_training_and_validation_only_keep_the_hash_for_report(tmp_path: Path, pictures) -> None:
+    (tmp_path / "train.csv").write_text("id,boneage,male\n1377,180,False\n1381,12,True\n1395,94,True\n")
+    (tmp_path / "val.csv").write_text("Image ID,male,Bone Age (months)\n1386,TRUE,30\n")
+    pictures(tmp_path, [1377, 1381, 1395, 1386])
+    assert splits(read_dataset(tmp_path)) == {"1377": "train", "1381": "train", "1395": "report", "1386": "select"}
+
+
+@pytest.mark.parametrize("name", ["Validation Dataset.csv", "boneage-test-dataset.csv", "test/labels.csv"])
+def test_a_lone_official_part_is_all_report(tmp_path: Path, pictures, name: str) -> None:
+    (tmp_path / "test").mkdir()
+    (tmp_path / name).write_text("Image ID,male,Bone Age (months)\n1377,TRUE,30\n1381,TRUE,30\n")
+    pictures(tmp_path / "pictures", [1377, 1381])
+    assert splits(read_dataset(tmp_path)) == {"1377": "report", "1381": "report"}
+
+
+def test_a_case_in_two_parts_stays_out_of_training(tmp_path: Path, pictures) -> None:
+    (tmp_path / "train.csv").write_text("id,boneage,male\n1377,180,False\n1378,12,True\n")
+    (tmp_path / "test.csv").write_text("id,boneage,male\n1378,12,True\n")
+    pictures(tmp_path, [1377, 1378])
+    dataset = read_dataset(tmp_path)
+    assert splits(dataset) == {"1377": "train", "1378": "report"}
+    assert drops(dataset) == {"1378": "duplicate id"}
+
+
+def test_each_part_numbered_from_one_finds_its_own_folder(tmp_path: Path, pictures) -> None:
+    for part, ids in {"train": ("a1", "a2"), "test": ("a1", "a3")}.items():
+        (tmp_path / f"{part}.csv").write_text("id,boneage,male\n" + "".join(f"{name},100,True\n" for name in ids))
+    pictures(tmp_path / "train", ["a2"])
+    pictures(tmp_path / "test", ["a1", "a3"])
+    dataset = read_dataset(tmp_path)
+    assert {case.id: case.image.parent.name for case in dataset.cases} == {"a1": "test", "a2": "train", "a3": "test"}
+    # The training row a1 has lost its film; the test film of that name must not stand in for it.
+    assert [(item.id, item.reason) for item in dataset.dropped] == [("a1", "missing file")]
+
+
+def test_all_pictures_in_the_training_folder(tmp_path: Path, pictures) -> None:
+    (tmp_path / "train.csv").write_text("id,boneage,male\n1377,180,False\n")
+    (tmp_path / "valid.csv").write_text("id,boneage,male\n1386,180,False\n")
+    pictures(tmp_path / "train", [1377, 1386])
+    assert splits(read_dataset(tmp_path)) == {"1377": "train", "1386": "select"}
+
+
+def test_derived_with_patients_and_folders(tmp_path: Path, pictures) -> None:
+    (tmp_path / "labels.csv").write_text(
+        "image_ID,dir,patient_ID,sex,bone_age\n1377.png,left,7,F,180\n1378.png,right,8,m,12.5\n"
+    )
+    pictures(tmp_path / "left", [1377, 1378])
+    pictures(tmp_path / "right", [1377, 1378])
+    dataset = read_dataset(tmp_path)
+    assert facts(dataset) == {"1377": (Sex.FEMALE, 180), "1378": (Sex.MALE, 12.5)}
+    assert [case.image.parent.name for case in dataset.cases] == ["left", "right"]
+    assert dataset.pictures_without_row == 2
+
+
+@pytest.mark.parametrize("text", ["ID,BoneAge,Male\n1377,180,False\n", "ID,Male,Boneage\n1377,False,180\n"])
+def test_derived_with_other_column_names(tmp_path: Path, pictures, text: str) -> None:
+    (tmp_path / "all.csv").write_text(text)
+    pictures(tmp_path, [1377], ".jpeg")
+    assert facts(read_dataset(tmp_path)) == {"1377": (Sex.FEMALE, 180)}
+
+
+@pytest.mark.parametrize("written", ["00001", "1"])
+def test_rhpe_ids_keep_their_zeros_whatever_a_spreadsheet_did(tmp_path: Path, pictures, written: str) -> None:
+    (tmp_path / "rhpe_train.csv").write_text(f"ID,Male,Boneage,Chronological\n{written},True,110,108\n")
+    pictures(tmp_path / "RHPE_train", ["00001", "00010"])
+    (case,) = read_dataset(tmp_path).cases
+    assert (case.id, case.image.name, case.split) == ("00001", "00001.png", split_of("00001"))
+    assert case.chronological_age_months == 108
+
+
+def test_too_many_zeros_in_the_table(tmp_path: Path, pictures) -> None:
+    (tmp_path / "t.csv").write_text("id,boneage,male\n01377,180,False\n")
+    pictures(tmp_path, [1377])
+    assert facts(read_dataset(tmp_path)).keys() == {"1377"}
+
+
+def test_exact_spelling_beats_other_zeros(tmp_path: Path, pictures) -> None:
+    (tmp_path / "t.csv").write_text("id,boneage,male\n1,180,False\n01,90,True\n001,90,True\n")
+    pictures(tmp_path, ["1", "01"])
+    dataset = read_dataset(tmp_path)
+    assert {case.id: case.image.name for case in dataset.cases} == {"1": "1.png", "01": "01.png"}
+    assert drops(dataset) == {"001": "several files"}
+
+
+def test_digital_hand_atlas_by_path(tmp_path: Path, pictures) -> None:
+    pictures(tmp_path / "JPEGimages" / "ASIF" / "ASIF05", ["3120"], ".jpg")
+    pictures(tmp_path / "JPEGimages" / "HISM" / "HISM00", ["4001"], ".jpg")
+    pictures(tmp_path / "docs", ["logo"])
+    (tmp_path / "meta.csv").write_text("3120,ASI,F,1,2,3,4,5,6,5.5,6.5,x\n4001,HIS,M,1,2,3,4,5,6,0.5,0.25,x\n")
+    dataset = read_dataset(tmp_path)
+    assert {case.id: (case.sex, case.chronological_age_months) for case in dataset.cases} == {
+        "3120": (Sex.FEMALE, 66),
+        "4001": (Sex.MALE, 6),
+    }
+    assert facts(dataset)["3120"][1] is None
+    assert dataset.pictures_without_row == 1
+    with pytest.raises(DatasetError, match="name the table and its columns"):
+        dataset.check_for_training()
+
+
+def test_digital_hand_atlas_readings_from_numbered_columns(tmp_path: Path, pictures) -> None:
+    pictures(tmp_path / "JPEGimages" / "ASIF" / "ASIF05", ["3120"], ".jpg")
+    (tmp_path / "meta.csv").write_text("3120,ASI,F,1,2,3,4,5,6,5.5,6.5,x\n")
+    (case,) = read_dataset(tmp_path, columns=Columns(id=1, age=(10, 11), age_unit="years")).cases
+    assert (case.sex, case.age_months, case.chronological_age_months) == (Sex.FEMALE, 72, 66)
+    (case,) = read_dataset(
+        tmp_path, table=tmp_path / "meta.csv", columns=Columns(id="1", age="10", age_unit="years")
+    ).cases
+    assert case.age_months == 66
+
+
+def test_any_table_by_naming_the_columns(tmp_path: Path, pictures) -> None:
+    home = tmp_path / "tables"
+    home.mkdir()
+    (home / "studie.csv").write_text("Aufnahme;Knochenalter;Geschlecht\nimg/A7.png;12,5;weiblich\nB8;90;f\n", "cp1252")
+    pictures(tmp_path / "img", ["a7", "B8"])
+    named = Columns(file="aufnahme", age="KNOCHENALTER", sex="Geschlecht")
+    dataset = read_dataset(home, table="studie.csv", columns=named, images=tmp_path / "img")
+    assert facts(dataset) == {"B8": (Sex.FEMALE, 90)}
+    assert drops(dataset) == {"A7": "unknown sex"}
+    assert facts(read_dataset(home / "studie.csv", columns=named, images=tmp_path / "img")).keys() == {"B8"}
+
+
+@pytest.mark.parametrize("name", ["split", " Fold "])
+def test_a_split_column_wins(tmp_path: Path, pictures, name: str) -> None:
+    words = ["train", "Val", "validation", "select", "TEST", "report", "maybe"]
+    rows = "".join(f"{number},100,True,{word}\n" for number, word in enumerate(words, start=1377))
+    (tmp_path / "train.csv").write_text(f"id,boneage,male,{name}\n{rows}")
+    pictures(tmp_path, range(1377, 1384))
+    dataset = read_dataset(tmp_path)
+    assert list(splits(dataset).values()) == ["train", "select", "select", "select", "report", "report"]
+    assert drops(dataset) == {"1383": "unknown split"}
+
+
+def test_numbered_folds_are_no_splits(tmp_path: Path, pictures) -> None:
+    (tmp_path / "train.csv").write_text("id,boneage,male,fold\n1381,100,True,0\n1395,90,True,1\n")
+    pictures(tmp_path, [1381, 1395])
+    dataset = read_dataset(tmp_path)
+    assert splits(dataset) == {"1381": "select", "1395": "report"}
+    assert "column 'fold'" in dataset.report()
+
+
+def test_everything_dropped_is_reported(tmp_path: Path, pictures) -> None:
+    rows = [
+        "1,100,True",
+        "2,100,True",
+        "1,50,False",
+        "3,0.5,True",
+        "4,241,True",
+        "5,12y,True",
+        "6,100,perhaps",
+        ",100,True",
+    ]
+    rows += ["7,100,True,extra", "8,,", "9,nan,unknown", "10,100,M,", ""]
+    (tmp_path / "t.csv").write_text("id,boneage,male\n" + "\n".join(rows))
+    pictures(tmp_path, [1, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+    dataset = read_dataset(tmp_path)
+    assert facts(dataset) == {"1": (Sex.MALE, 100), "8": (None, None), "9": (None, None), "10": (Sex.MALE, 100)}
+    assert sorted((item.id, item.reason) for item in dataset.dropped) == [
+        ("", "unreadable row"),
+        ("1", "duplicate id"),
+        ("2", "missing file"),
+        ("3", "age outside 1..240"),
+        ("4", "age outside 1..240"),
+        ("5", "unreadable age"),
+        ("6", "unknown sex"),
+        ("7", "unreadable row"),
+    ]
+    assert all("line" in item.file for item in dataset.dropped)
+    assert "'12y'" in dataset.report()
+    # Pictures of dropped rows are not cases either, and are counted with 11.
+    assert dataset.pictures_without_row == 6
+
+
+def test_a_plain_folder_is_no_data_set(tmp_path: Path, pictures) -> None:
+    pictures(tmp_path, [1, 2])
+    (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(
+        DatasetError, match=r"2 pictures, but no table(?s:.)*id,boneage,male(?s:.)*Digital Hand Atlas"
+    ) as said:
+        read_dataset(tmp_path)
+    assert "notes.csv was not used" in str(said.value)
+
+
+def test_wrong_calls(tmp_path: Path, pictures) -> None:
+    (tmp_path / "t.csv").write_text("name,boneage,male\n1,100,True\n")
+    (tmp_path / "t.txt").write_text("id")
+    (tmp_path / "broken.xlsx").write_bytes(b"PK no")
+    pictures(tmp_path, [1])
+    with pytest.raises(DatasetError, match="no such folder"):
+        read_dataset(tmp_path / "nowhere")
+    with pytest.raises(DatasetError, match="no such folder"):
+        read_dataset(tmp_path, images=tmp_path / "nowhere")
+    with pytest.raises(DatasetError, match="no such table"):
+        read_dataset(tmp_path, table=tmp_path / "u.csv")
+    with pytest.raises(DatasetError, match="CSV and XLSX"):
+        read_dataset(tmp_path, table="t.txt")
+    with pytest.raises(DatasetError, match="could not be read as a table"):
+        read_dataset(tmp_path, table="broken.xlsx")
+    with pytest.raises(UsageError, match="no column for the id among: name, boneage, male"):
+        read_dataset(tmp_path, table="t.csv")
+    with pytest.raises(UsageError, match="no column 'months'"):
+        read_dataset(tmp_path, columns=Columns(id="name", age="months"))
+    with pytest.raises(UsageError, match="no unit of age"):
+        Columns(age_unit="weeks")  # type: ignore[arg-type]
+    assert facts(read_dataset(tmp_path, columns=Columns(id="name"))) == {"1": (Sex.MALE, 100)}
+
+
+def test_two_tables_of_the_same_cases(tmp_path: Path, pictures) -> None:
+    pictures(tmp_path / "test", [4360])
+    (tmp_path / "test-integers.csv").write_text("Case ID,Sex,boneage\n4360,M,169\n")
+    (tmp_path / "boneage-test-dataset.csv").write_text("Case ID,Sex\n4360,M\n")
+    (tmp_path / "test copy.csv").write_text("id,male,boneage\n4360,True,169.0\n")
+    dataset = read_dataset(tmp_path)
+    assert facts(dataset) == {"4360": (Sex.MALE, 169)}
+    assert "has no ages" in dataset.report()
+    assert "repeats" in dataset.report()
+    (tmp_path / "test-decimals.csv").write_text("Case ID,Sex,boneage\n4360,M,168.93\n")
+    with pytest.raises(DatasetError, match="speak of the same cases"):
+        read_dataset(tmp_path)
+    assert facts(read_dataset(tmp_path, table="test-decimals.csv")) == {"4360": (Sex.MALE, 168.93)}
+
+
+def test_several_files_of_one_name(tmp_path: Path, pictures) -> None:
+    (tmp_path / "t.csv").write_text("id,boneage,male\n1377,180,False\n1378,12,True\n")
+    pictures(tmp_path / "films", [1377, 1378])
+    pictures(tmp_path / "masks", [1377])
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "1378.png").write_bytes((tmp_path / "films" / "1378.png").read_bytes())
+    dataset = read_dataset(tmp_path)
+    assert facts(dataset).keys() == {"1378"}
+    assert drops(dataset) == {"1377": "several files"}
+    assert facts(read_dataset(tmp_path, images=tmp_path / "films")).keys() == {"1377", "1378"}
+
+
+def test_one_file_is_one_case(tmp_path: Path, pictures) -> None:
+    (tmp_path / "t.csv").write_text("id,file,boneage,male\na,x.png,180,False\nb,films/x.png,12,True\n")
+    pictures(tmp_path / "films", ["x"])
+    dataset = read_dataset(tmp_path)
+    assert facts(dataset).keys() == {"a"}
+    assert drops(dataset) == {"b": "duplicate file"}
+
+
+def test_a_sex_column_of_numbers_is_refused(tmp_path: Path, pictures) -> None:
+    (tmp_path / "t.csv").write_text("id,boneage,gender\n1377,180,1\n")
+    pictures(tmp_path, [1377])
+    assert drops(read_dataset(tmp_path)) == {"1377": "unknown sex"}
+    assert facts(read_dataset(tmp_path, columns=Columns(male="gender"))) == {"1377": (Sex.MALE, 180)}
+
+
+def test_xlsx_with_numbers_and_booleans(tmp_path: Path, pictures) -> None:
+    write_xlsx(tmp_path / "set.xlsx", [[], ["ID", " bone age ", "Male"], [1377, 180, False], [1378.0, 12.5, True]])
+    pictures(tmp_path, [1377, 1378])
+    assert facts(read_dataset(tmp_path)) == {"1377": (Sex.FEMALE, 180), "1378": (Sex.MALE, 12.5)}
+
+
+def test_dicom_without_extension_and_hidden_files(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,boneage,male\n1.2.840.7,180,False\nplain,12,True\n")
+    (tmp_path / "1.2.840.7").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "plain").write_text("no picture")
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX" / "plain.png").write_text("")
+    (tmp_path / "._plain.png").write_text("")
+    dataset = read_dataset(tmp_path)
+    assert facts(dataset).keys() == {"1.2.840.7"}
+    assert drops(dataset) == {"plain": "missing file"}
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path, pictures) -> None:
+    pictures(tmp_path / "elsewhere", [1377])
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "t.csv").write_text("id,boneage,male\n1377,180,False\n")
+    (home / "films").symlink_to(tmp_path / "elsewhere")
+    (home / "loop").symlink_to(home)
+    assert len(read_dataset(home)) == 1

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from boneage.assessment import NOTICE, Assessment, Attention
+from boneage.assessor import Assessor
+from boneage.errors import OutputError, UnsuitableRadiograph, UsageError
+from boneage.model import load_model
+from boneage.radiograph import Radiograph
+from boneage.regions import Box, Region
+from boneage.reports import failed_record, record
+from boneage.reports.figure import figure, save_figure
+from boneage.reports.page import Report
+from boneage.reports.pictures import attention_on, attention_picture, film_picture, overlay
+
+
+@pytest.fixture
+def assessor(standin_model: Path) -> Assessor:
+    return Assessor(load_model(standin_model))
+
+
+@pytest.fixture
+def known(assessor: Assessor, hand: Radiograph) -> Assessment:
+    return assessor.assess(hand, "female")
+
+
+@pytest.fixture
+def unknown(assessor: Assessor, hand: Radiograph) -> Assessment:
+    return assessor.assess(hand)
+
+
+class _Balanced(HTMLParser):
+    """Fails on tags that are not closed in order."""
+
+    VOID = frozenset({"meta", "img", "br", "image", "rect", "line", "polyline", "polygon"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def write(folder: Path, *assessments: Assessment, heatmaps: bool = False) -> Path:
+    with Report(folder, heatmaps) as report:
+        for assessment in assessments:
+            report.add(record(assessment), assessment)
+        error = UnsuitableRadiograph("it is a <b>photo</b>", "Give a radiograph")
+        report.add(failed_record("photo & co.png", error))
+        return report.finish()
+
+
+def test_a_whole_report(known: Assessment, unknown: Assessment, tmp_path: Path) -> None:
+    index = write(tmp_path / "deep" / "report", known, unknown, heatmaps=True)
+    names = sorted(path.name for path in index.parent.iterdir())
+    assert names == ["0001-hand.html", "0002-hand.html", "heatmaps", "index.html", "results.jsonl"]
+    for page in index.parent.glob("*.html"):
+        text = page.read_text()
+        assert NOTICE in text
+        assert not re.search(r'(src|href)="(https?:)?//', text), "the page needs nothing from a network"
+        parser = _Balanced()
+        parser.feed(text)
+        assert parser.open == []
+        for link in re.findall(r'href="([^"#]+)"', text):
+            assert link.startswith("data:") or (index.parent / link).is_file()
+    front = index.read_text()
+    assert "2 assessed, 1 rejected, 0 failed" in front
+    assert "photo &amp; co.png" in front
+    assert "It is a &lt;b&gt;photo&lt;/b&gt;. Give a radiograph." in front
+    assert "if male" in (index.parent / "0002-hand.html").read_text()
+    lines = [json.loads(line) for line in (index.parent / "results.jsonl").read_text().splitlines()]
+    assert [line["status"] for line in lines] == ["assessed", "assessed", "rejected"]
+    heatmaps = sorted((index.parent / "heatmaps").iterdir())
+    assert len(heatmaps) == 6
+    with Image.open(heatmaps[0]) as image:
+        assert image.size == (120, 150)
+
+
+def test_the_chronological_age_is_shown_beside_the_bone_age(known: Assessment, tmp_path: Path) -> None:
+    with Report(tmp_path / "r") as report:
+        report.add(record(known), known, chronological_age_months=100.0)
+        report.finish()
+    page = (tmp_path / "r" / "0001-hand.html").read_text()
+    assert "8 y 4 mo" in page
+    assert f"{(known.bone_age_months or 0) - 100:+.1f} months" in page
+
+
+def test_an_older_report_is_replaced_and_nothing_else(known: Assessment, unknown: Assessment, tmp_path: Path) -> None:
+    write(tmp_path / "r", known, unknown)
+    write(tmp_path / "r", known)
+    assert not (tmp_path / "r" / "0002-hand.html").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match=r"mine.*Name a new or an empty folder"):
+        Report(tmp_path / "mine")
+    with pytest.raises(UsageError):
+        Report(tmp_path / "mine" / "thesis.txt")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_unfinished_report_leaves_nothing(known: Assessment, tmp_path: Path) -> None:
+    with Report(tmp_path / "r") as report:
+        report.add(record(known), known)
+        assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("when", ["add", "finish"])
+def test_a_full_disk_leaves_what_stood_there(
+    known: Assessment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    index = write(tmp_path / "r", known)
+    before = index.read_bytes()
+
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with Report(tmp_path / "r") as report:
+        if when == "finish":
+            report.add(record(known), known)
+        monkeypatch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OutputError, match="No space left on device"):
+            report.add(record(known), known) if when == "add" else report.finish()
+    assert index.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="--report"):
+        Report(tmp_path / "file" / "r")
+
+
+@pytest.mark.parametrize("shape", [(64, 2000), (2000, 64)])
+def test_extreme_shapes_are_drawn(assessor: Assessor, tmp_path: Path, shape: tuple[int, int]) -> None:
+    film = Radiograph.from_values(np.random.default_rng(0).normal(size=shape), file="long.png")
+    assessment = assessor.assess(film)
+    assert write(tmp_path / "r", assessment, heatmaps=True).is_file()
+    save_figure(assessment, tmp_path / "figure.png")
+
+
+def test_attention_lies_where_the_network_looked() -> None:
+    film = Radiograph.from_values(np.random.default_rng(0).normal(size=(100, 200)))
+    cells = np.zeros((8, 8), np.float32)
+    cells[1, 6] = 1.0
+    seen = attention_on(Attention(cells, Box(100, 20, 180, 100)), film, 400, 200)
+    row, column = np.unravel_index(seen.argmax(), seen.shape)
+    assert seen.shape == (200, 400)
+    assert (column / 2, row / 2) == (pytest.approx(165, abs=3), pytest.approx(35, abs=3))
+    assert seen[:, :198].max() == 0
+    assert seen[:38].max() == 0
+
+
+def test_without_evidence_the_film_is_left_as_it_is() -> None:
+    film = np.random.default_rng(0).integers(0, 256, (30, 20), dtype=np.uint8)
+    np.testing.assert_array_equal(overlay(film, np.zeros((30, 20), np.float32)), np.stack([film] * 3, axis=-1))
+
+
+def test_pictures_have_the_size_asked(known: Assessment) -> None:
+    assert film_picture(known.radiograph).shape == (150, 120)
+    assert max(film_picture(known.radiograph, 50).shape) == 50
+    assert attention_picture(known, Region.HAND).shape == (150, 120, 3)
+
+
+def test_the_figure_says_what_matters(known: Assessment, unknown: Assessment, tmp_path: Path) -> None:
+    words = " ".join(text.get_text() for text in figure(known).texts)
+    assert "Bone age" in words
+    assert "90 %" in words
+    assert "Research use only" in words
+    words = " ".join(text.get_text() for text in figure(unknown).texts)
+    assert "if male" in words
+    assert "if female" in words
+    assert save_figure(known, tmp_path / "hand.png").stat().st_size > 10_000
+    assert [path.name for path in tmp_path.iterdir()] == ["hand.png"]
+    with pytest.raises(OutputError):
+        save_figure(known, tmp_path / "nowhere" / "hand.png")

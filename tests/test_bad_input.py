@@ -1,0 +1,259 @@
+"""Every bad input of the issue, end to end: the message, the exit status, the others assessed, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+from typer.testing import CliRunner
+
+import boneage.reports.page
+from boneage.cli import app
+
+
+def assess(*arguments: object, form: str = "json") -> Any:
+    return CliRunner().invoke(app, ["assess", *map(str, arguments), "--format", form])
+
+
+def _png_header(width: int, height: int) -> bytes:
+    """A PNG that says how large it is and has nearly no pixels: what a decompression bomb looks like."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def _dicom(path: Path, *, body_part: str = "HAND", pixels: bool = True) -> None:
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    header = Dataset()
+    header.file_meta = meta
+    header.SOPClassUID, header.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    header.Modality, header.BodyPartExamined, header.PatientSex = "CR", body_part, "F"
+    if pixels:
+        values = np.add.outer(np.arange(100), np.arange(80)).astype(np.uint16) * 20
+        header.Rows, header.Columns, header.SamplesPerPixel = 100, 80, 1
+        header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 12, 11, 0
+        header.PhotometricInterpretation = "MONOCHROME2"
+        header.PixelData = values.tobytes()
+    header.save_as(path, enforce_file_format=True)
+
+
+def _truncated(path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 150), dtype=np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:4000])
+
+
+def _colour(path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (120, 100, 3), dtype=np.uint8)).save(path)
+
+
+def _nan(path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(100, 80)).astype(np.float32)
+    values[3, 5] = np.nan
+    tifffile.imwrite(path, values)
+
+
+MakeFile = Callable[[Path], object]
+
+BAD_FILES: list[tuple[str, MakeFile | None, str]] = [
+    ("nobody.png", None, "failed"),
+    ("empty.png", lambda path: path.write_bytes(b""), "failed"),
+    ("truncated.png", _truncated, "failed"),
+    ("letter.png", lambda path: path.write_text("Dear doctor, "), "failed"),
+    ("holiday.png", _colour, "rejected"),
+    ("black.png", lambda path: Image.new("L", (100, 120)).save(path), "rejected"),
+    ("stamp.png", lambda path: Image.new("L", (10, 10), 3).save(path), "rejected"),
+    ("huge.png", lambda path: path.write_bytes(_png_header(30000, 30000)), "rejected"),
+    ("nan.tif", _nan, "rejected"),
+    ("text.dcm", lambda path: _dicom(path, pixels=False), "failed"),
+    ("chest.dcm", lambda path: _dicom(path, body_part="CHEST"), "rejected"),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "status"), BAD_FILES, ids=[name for name, _, _ in BAD_FILES])
+def test_one_bad_file_among_good_ones(
+    standin_model: Path, hand_file: Path, tmp_path: Path, name: str, make: MakeFile | None, status: str
+) -> None:
+    bad = tmp_path / name
+    if make is not None:
+        make(bad)
+    result = assess(hand_file, bad, hand_file, "--model", standin_model, "--sex", "male")
+    assert result.exit_code == 1
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["status"] for record in records] == ["assessed", status, "assessed"]
+    assert records[1]["file"] == str(bad)
+    assert len(records[1]["reason"].split()) >= 5, "what was wrong, and what to do"
+    assert "unforeseen" not in records[1]["reason"]
+    assert records[1]["bone_age_months"] is None
+    shown = assess(bad, "--model", standin_model, form="table")
+    assert shown.exit_code == 1
+    assert name in shown.stdout
+
+
+def test_a_hand_as_dicom_is_assessed_for_the_sex_of_its_header(standin_model: Path, tmp_path: Path) -> None:
+    _dicom(tmp_path / "hand.dcm")
+    result = assess(tmp_path / "hand.dcm", "--model", standin_model)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["sex"] == "female"
+    result = assess(tmp_path / "hand.dcm", "--model", standin_model, "--sex", "male")
+    assert "header" in json.loads(result.stdout)["warnings"][-1]
+
+
+def test_an_empty_folder(standin_model: Path, hand_file: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = assess(empty, "--model", standin_model)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert str(empty) in result.stderr
+    assert "no radiograph" in result.stderr
+    result = assess(empty, hand_file, "--model", standin_model)
+    assert result.exit_code == 1
+    assert [json.loads(line)["status"] for line in result.stdout.splitlines()] == ["failed", "assessed"]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("file,sex\nhand.png,girlish\n", ["row 2", "girlish", "male, female or unknown"]),
+        ("file,gender\nhand.png,male\n", ["'sex'", "file, gender", "--sex"]),
+        ("image,sex\nhand.png,male\n", ["'file'", "image, sex"]),
+        ("file,sex,chronological_age_months\nhand.png,male,12y\n", ["row 2", "12y", "126"]),
+        ("file,sex,chronological_age_months\nhand.png,male,nan\n", ["row 2", "nan"]),
+        ("file,sex\n,male\n", ["row 2", "empty"]),
+        ("file,sex\n", ["no rows"]),
+        ("", ["'file'", "none"]),
+    ],
+)
+def test_tables_that_cannot_be_used(standin_model: Path, hand_file: Path, table: str, words: list[str]) -> None:
+    path = hand_file.with_name("children.csv")
+    path.write_text(table)
+    result = assess("--table", path, "--model", standin_model)
+    assert (result.exit_code, result.stdout) == (2, "")
+    for word in ["children.csv", *words]:
+        assert word in result.stderr
+
+
+def test_a_table_that_is_no_text(standin_model: Path, hand_file: Path) -> None:
+    result = assess("--table", hand_file, "--model", standin_model)
+    assert result.exit_code == 2
+    assert "UTF-8" in result.stderr
+
+
+def test_an_unknown_sex_word(standin_model: Path, hand_file: Path) -> None:
+    result = assess(hand_file, "--sex", "girlish", "--model", standin_model)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "girlish" in result.stderr
+    assert "male, female or unknown" in result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_report_folder(standin_model: Path, hand_file: Path, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    for report in (locked, locked / "report"):
+        result = assess(hand_file, "--model", standin_model, "--report", report)
+        assert result.exit_code == 1
+        assert json.loads(result.stdout)["status"] == "assessed"
+        assert str(report) in result.stderr
+        assert list(locked.iterdir()) == []
+
+
+def test_a_report_folder_that_may_not_be_written(
+    standin_model: Path, hand_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(boneage.reports.page.tempfile, "mkdtemp", refuse)
+    result = assess(hand_file, "--model", standin_model, "--report", tmp_path / "report")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["status"] == "assessed"
+    assert f"{tmp_path / 'report'}: the report cannot be written (Permission denied)" in result.stderr
+
+
+def test_a_report_where_there_can_be_no_folder(standin_model: Path, hand_file: Path) -> None:
+    report = hand_file / "report"
+    result = assess(hand_file, "--model", standin_model, "--report", report)
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["status"] == "assessed"
+    assert f"{report}: the report cannot be written" in result.stderr
+    assert "--report" in result.stderr
+
+
+def test_a_report_over_other_files_is_wrong_usage(standin_model: Path, hand_file: Path) -> None:
+    before = sorted(hand_file.parent.iterdir())
+    result = assess(hand_file, "--model", standin_model, "--report", hand_file.parent)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert sorted(hand_file.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize("room", [0, 1, 3])
+def test_a_full_disk(
+    standin_model: Path, hand_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    write, written = Path.write_bytes, []
+
+    def nearly_full(self: Path, data: bytes) -> int:
+        if len(written) >= room:
+            raise OSError(28, "No space left on device")
+        written.append(self)
+        return write(self, data)
+
+    monkeypatch.setattr(boneage.reports.page.Path, "write_bytes", nearly_full)
+    result = assess(hand_file, hand_file, "--model", standin_model, "--report", tmp_path / "report")
+    assert result.exit_code == 1
+    assert [json.loads(line)["status"] for line in result.stdout.splitlines()] == ["assessed"] * 2
+    assert "No space left on device" in result.stderr
+    assert str(tmp_path / "report") in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [hand_file.name]
+
+
+@pytest.mark.parametrize("name", ["hand.onnx", "regressor.onnx", "model.json"])
+def test_a_model_folder_with_one_flipped_byte(standin_model: Path, hand_file: Path, tmp_path: Path, name: str) -> None:
+    damaged = Path(shutil.copytree(standin_model, tmp_path / "model"))
+    content = bytearray((damaged / name).read_bytes())
+    at = content.index(b'"tau": 0.2') + 9 if name == "model.json" else len(content) // 2
+    content[at] ^= 1
+    (damaged / name).write_bytes(content)
+    result = assess(hand_file, "--model", damaged, "--report", tmp_path / "report")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert str(damaged / name) in result.stderr
+    assert "again" in result.stderr
+    assert not (tmp_path / "report").exists()
+
+
+def test_what_nobody_foresaw_stops_one_file_only(
+    standin_model: Path, hand_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boneage.formats
+
+    read = boneage.formats.read_radiograph
+
+    def surprising(path: Path) -> Any:
+        if path.name == "strange.png":
+            raise ZeroDivisionError("division by zero")
+        return read(path)
+
+    monkeypatch.setattr(boneage.formats, "read_radiograph", surprising)
+    result = assess(hand_file.with_name("strange.png"), hand_file, "--model", standin_model)
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["status"] for record in records] == ["failed", "assessed"]
+    assert "ZeroDivisionError" in records[0]["reason"]
+    assert "report" in records[0]["reason"]
