@@ -30,20 +30,21 @@ format: .venv/.installed
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-# The plain package as users get it: not editable, no extras. Its dependencies stay when only the sources change.
+# The plain package as users get it: not editable, no extras. Its dependencies stay when only the sources change;
+# build/ goes, since setuptools would pack what an earlier build left there.
 .venv-demo/.dependencies: pyproject.toml constraints.txt
-	@echo "Setting up .venv-demo (about half a minute) ..."
-	@test -x .venv-demo/bin/python || $(PYTHON) -m venv .venv-demo
-	@.venv-demo/bin/python $(PIP) install --constraint constraints.txt .
+	@echo "Setting up .venv-demo ..."
+	@$(PYTHON) -m venv .venv-demo
+	@rm -rf build && .venv-demo/bin/python $(PIP) install --constraint constraints.txt . && rm -rf build
 	@touch $@
 
 .venv-demo/.installed: .venv-demo/.dependencies $(SOURCES)
-	@.venv-demo/bin/python $(PIP) install --no-deps --force-reinstall .
+	@rm -rf build && .venv-demo/bin/python $(PIP) install --no-deps --force-reinstall . && rm -rf build
 	@touch $@
 
 .venv/.installed: pyproject.toml constraints.txt
 	@echo "Setting up .venv with torch (a few minutes, about 5 GB) ..."
-	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv
 	@.venv/bin/python $(PIP) install --constraint constraints.txt --editable '.[train,dev]'
 	@touch $@
 

@@ -28,7 +28,7 @@ def main(folder: Path) -> int:
         shutil.rmtree(old, ignore_errors=True)
     films.mkdir(parents=True)
     print(f"Drawing {len(HANDS)} hands. These are drawings, not radiographs: the model never saw one,")
-    print("so its answers show how the program works, not how good it is.\n")
+    print("so its answers show how the program works, not how good it is.\n", flush=True)
     strip = []
     with (films / "table.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)

@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from boneage.model import write_model
@@ -30,6 +28,8 @@ def localizer_bytes(weights: dict[str, npt.NDArray[np.float32]], constant: float
         weights: output name -> float32 [8, 8].
         constant: all outputs have this value at every place instead.
     """
+    from onnx import TensorProto, helper
+
     nodes = [
         helper.make_node("Cast", ["view"], ["real"], to=TensorProto.FLOAT),
         helper.make_node("AveragePool", ["real"], ["pooled"], kernel_shape=[8, 8], strides=[8, 8]),
@@ -37,7 +37,7 @@ def localizer_bytes(weights: dict[str, npt.NDArray[np.float32]], constant: float
         helper.make_node("ReduceMean", ["cells", "places"], ["mean"], keepdims=1),
         helper.make_node("Sub", ["cells", "mean"], ["bright"]),
     ]
-    constants = {"channel": np.array([1], np.int64), "places": np.array([1, 2], np.int64)}
+    constants: dict[str, Any] = {"channel": np.array([1], np.int64), "places": np.array([1, 2], np.int64)}
     for name, weight in weights.items():
         constants[f"{name}_weight"] = weight if constant is None else np.zeros((CELLS, CELLS), np.float32)
         constants[f"{name}_bias"] = np.array(0.0 if constant is None else constant, np.float32)
@@ -53,6 +53,8 @@ def localizer_bytes(weights: dict[str, npt.NDArray[np.float32]], constant: float
 
 def regressor_bytes(views: int, *, scalar: bool = False, sex_input: bool = True) -> bytes:
     """A regressor: centre = 30 + 200 * mean brightness + 6 * sex; a softmax around it over 240 months, or itself."""
+    from onnx import TensorProto, helper
+
     constants = {
         "where": np.array([1, 2, 3], np.int64),
         "gain": np.array(200 / 255, np.float32),
@@ -92,6 +94,10 @@ def regressor_bytes(views: int, *, scalar: bool = False, sex_input: bool = True)
 
 
 def _model_bytes(nodes: list[Any], inputs: list[Any], outputs: list[Any], constants: dict[str, Any]) -> bytes:
+    # Here, not above: onnx comes with the extra [train], and most tests do without.
+    import onnx
+    from onnx import helper, numpy_helper
+
     used = {name for node in nodes for name in node.input}
     start = [numpy_helper.from_array(value, name) for name, value in constants.items() if name in used]
     graph = helper.make_graph(nodes, "standin", inputs, outputs, start)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,6 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 from typer.testing import CliRunner
 
-import boneage.reports.page
 from boneage.cli import app
 
 
@@ -181,7 +181,7 @@ def test_a_report_folder_that_may_not_be_written(
     def refuse(*arguments: object, **options: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(boneage.reports.page.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
     result = assess(hand_file, "--model", standin_model, "--report", tmp_path / "report")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["status"] == "assessed"
@@ -208,7 +208,8 @@ def test_a_report_over_other_files_is_wrong_usage(standin_model: Path, hand_file
 def test_a_full_disk(
     standin_model: Path, hand_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
-    write, written = Path.write_bytes, []
+    write = Path.write_bytes
+    written: list[Path] = []
 
     def nearly_full(self: Path, data: bytes) -> int:
         if len(written) >= room:
@@ -216,7 +217,7 @@ def test_a_full_disk(
         written.append(self)
         return write(self, data)
 
-    monkeypatch.setattr(boneage.reports.page.Path, "write_bytes", nearly_full)
+    monkeypatch.setattr(Path, "write_bytes", nearly_full)
     result = assess(hand_file, hand_file, "--model", standin_model, "--report", tmp_path / "report")
     assert result.exit_code == 1
     assert [json.loads(line)["status"] for line in result.stdout.splitlines()] == ["assessed"] * 2

@@ -18,7 +18,7 @@ def test_these_names_and_no_others() -> None:
     for name in boneage.__all__:
         assert getattr(boneage, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'train'"):
-        _ = boneage.train  # type: ignore[attr-defined]
+        _ = boneage.train
 
 
 def test_the_names_are_those_of_their_modules() -> None:

@@ -70,13 +70,16 @@ SEEDS = {
 
 
 def read_or_refuse(path: Path) -> None:
+    refusal: RadiographError | None = None
     try:
         radiograph = read_radiograph(path)
     except RadiographError as error:
-        assert error.file == str(path)
-        assert error.reason
-        assert error.remedy
-        assert str(error).startswith(str(path))
+        refusal = error
+    if refusal is not None:
+        assert refusal.file == str(path)
+        assert refusal.reason
+        assert refusal.remedy
+        assert str(refusal).startswith(str(path))
     else:
         assert isinstance(radiograph, Radiograph)
         assert radiograph.pixels.dtype == np.float32

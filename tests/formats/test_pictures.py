@@ -177,7 +177,8 @@ def test_exif_orientation(
     stored[rows, columns] = 255
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options: dict[str, Any] = {"lzw.tif": {"compression": "tiff_lzw"}, "a.webp": {"lossless": True}}.get(name, {})
+    every: dict[str, dict[str, Any]] = {"lzw.tif": {"compression": "tiff_lzw"}, "a.webp": {"lossless": True}}
+    options = every.get(name, {})
     radiograph = read_radiograph(saved(tmp_path / name, stored, exif=exif, **options))
     assert radiograph.pixels.shape == ((100, 80) if transposed else (80, 100))
     assert radiograph.pixels[2:18, 2:18].min() > 0.9

@@ -25,6 +25,7 @@ def train(
     films: Annotated[
         Path | None, typer.Option(help="Folder for the decoded films; trainings may share it. Else OUT/films.")
     ] = None,
+    terms: Annotated[str, typer.Option(help="The data set's terms of use, for the model's provenance.")] = "",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where it stopped; complete stages are not run again.")
     ] = False,
@@ -48,13 +49,14 @@ def train(
     from boneage.datasets import read_dataset
     from boneage.training.hardware import Machine
     from boneage.training.recipes import find_recipe, replaced
-    from boneage.training.stages import check_out, train
+    from boneage.training.stages import check, check_out, train
 
     if accelerator not in ("auto", "cpu", "gpu"):
         raise UsageError(f"--accelerator {accelerator}: take auto, cpu or gpu.")
     if precision not in ("auto", "32-true", "16-mixed", "bf16-mixed"):
         raise UsageError(f"--precision {precision}: take auto, 32-true, 16-mixed or bf16-mixed.")
     settings = replaced(find_recipe(recipe), assign or [])
+    check(settings)
     check_out(out, resume=resume)
     dataset = read_dataset(data, table=table, images=images)
     if not quiet:
@@ -66,7 +68,7 @@ def train(
         precision=precision,
         progress=not quiet,
     )
-    folder = train(settings, dataset, out, machine, resume=resume, films=films)
+    folder = train(settings, dataset, out, machine, resume=resume, films=films, terms=terms)
     typer.echo(f"The model is in {folder}. Measure it: boneage evaluate --model {folder} --data {data}", err=True)
     typer.echo(NOTICE, err=True)
     sys.stdout.write(f"{folder}\n")

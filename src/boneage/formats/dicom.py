@@ -183,7 +183,7 @@ def _check_coded_size(dataset: Dataset) -> None:
     if size is not None and size != (dataset.Columns, dataset.Rows):
         refuse_huge(*size)
         raise UnreadableRadiograph(
-            f"its header says {dataset.Columns}x{dataset.Rows} pixels and its compressed pixels say {size[0]}x{size[1]}",
+            f"the header says {dataset.Columns}x{dataset.Rows} pixels, the compressed pixels say {size[0]}x{size[1]}",
             _EXPORT_AGAIN,
         )
 

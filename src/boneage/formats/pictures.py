@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import struct
-import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import numpy as np
@@ -33,9 +32,9 @@ _LUMA: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _ORIENTATION: Final = 0x0112
 _DAMAGED: Final = (
     *(ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, ArithmeticError),
-    *(AssertionError, SyntaxError, EOFError, OSError, RuntimeError, struct.error, zlib.error),
+    *(AssertionError, SyntaxError, EOFError, OSError, RuntimeError, struct.error),
 )
-"""What decoders are known to raise about damaged or unusual files."""
+"""What Pillow and tifffile are known to raise about damaged or unusual structures."""
 _PLAIN_MODES: Final = frozenset({"1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _PAGES: Final = "the first of several pictures in the file was read"
 _SEE_THROUGH: Final = "see-through places were laid on black"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from boneage.errors import TrainingError
 from boneage.training.losses import expectation
 from boneage.training.networks import AgeRegressor, Localizer, dropped_to_half
+from boneage.training.prior import PriorLocalizer
 from boneage.training.settings import ViewName
 
 OPSET = 17
@@ -27,7 +28,7 @@ _HALF_FROM = 1024
 
 
 class _LocalizerPort(nn.Module):
-    def __init__(self, network: Localizer) -> None:
+    def __init__(self, network: Localizer | PriorLocalizer) -> None:
         super().__init__()
         self.network = network
 
@@ -45,7 +46,7 @@ class _DistributionPort(nn.Module):
         return answer if self.network.scalar else torch.softmax(answer, dim=1)
 
 
-def export_localizer(network: Localizer, file: Path, size: int, *, half: bool = True) -> Path:
+def export_localizer(network: Localizer | PriorLocalizer, file: Path, size: int, *, half: bool = True) -> Path:
     """Write a localizer: `view` uint8 [n, 1, S, S] -> `attention` float32 [n, m, m] (Eq. 2, negatives not clipped).
 
     Args:

@@ -80,6 +80,7 @@ class Localizer(nn.Module):
             width = settings.channels
         self.pooling = settings.pooling
         self.class_average = settings.class_average
+        self.centred = settings.loss == "cross_entropy"
         self.classes = nn.Linear(width, CLASSES)
         nn.init.normal_(self.classes.weight, 0.0, 0.01)
         nn.init.zeros_(self.classes.bias)
@@ -89,10 +90,17 @@ class Localizer(nn.Module):
         return scores
 
     def attention(self, view: Tensor) -> Tensor:
-        """A_t = sum_k W_kt F_k of the *predicted* class t (Eq. 2): float32 [n, m, m], negatives not clipped."""
+        """A_t = sum_k W_kt F_k of the *predicted* class t (Eq. 2): float32 [n, m, m], negatives not clipped.
+
+        Cross entropy leaves the scores free up to a constant; W is centred over the classes then, so that a place
+        that speaks for every age alike counts as none.
+        """
         features = self._feature_map(view)
         predicted = self._scores(features).argmax(dim=1)
-        weights = averaged_over_classes(self.classes.weight, self.class_average)[predicted]
+        weights = averaged_over_classes(self.classes.weight, self.class_average)
+        if self.centred:
+            weights = weights - weights.mean(dim=0, keepdim=True)
+        weights = weights[predicted]
         return (features * weights[:, :, None, None]).sum(dim=1)
 
     def _feature_map(self, view: Tensor) -> Tensor:

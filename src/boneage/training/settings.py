@@ -5,12 +5,29 @@ A recipe is one `Recipe`; `--set hand.size=160` replaces one field of one of the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from boneage.regions import Region
 
 Pooling = Literal["gap", "gmp"]
 ViewName = Literal["O", "H", "R1", "R2", "E"]
 LooksAt = Literal["O", "H", "E", "HE"]
+
+_NEEDS: Mapping[str, frozenset[Region]] = {
+    "O": frozenset(),
+    "H": frozenset({Region.HAND}),
+    "R1": frozenset({Region.REGION_1}),
+    "R2": frozenset({Region.REGION_2}),
+    "E": frozenset({Region.REGION_1}),
+    "HE": frozenset({Region.HAND, Region.REGION_1}),
+}
+
+
+def needed_regions(view: ViewName | LooksAt) -> frozenset[Region]:
+    """Which regions must be known before a view can be cut."""
+    return _NEEDS[view]
 
 
 @dataclass(frozen=True)
@@ -111,6 +128,9 @@ class LocalizerSettings:
         tau: fraction of the map's maximum; None: searched on *select* without boxes.
         margin: the box grows by this fraction of itself.
         smallest: no side under this fraction of the looked-at box's long side.
+        prior: the map is blurred and weighed with where the population looks in this region's band (`prior.py`);
+            for region_1 and region_2, found on the hand.
+        shares: take the trained network of region_1 instead of training one of its own.
     """
 
     looks_at: LooksAt = "O"
@@ -125,6 +145,8 @@ class LocalizerSettings:
     tau: float | None = None
     margin: float = 0.0
     smallest: float = 0.1
+    prior: bool = False
+    shares: Literal["region_1"] | None = None
     jitter: JitterRange = field(default_factory=JitterRange)
     schedule: Schedule = field(default_factory=Schedule)
 
@@ -210,7 +232,9 @@ class Recipe:
         film_short_side: films are shrunk to this short side first (None: the radiographs' own resolution).
         layout: "letterbox", or "squash" as the paper does.
         pretrained: where the networks start, for every backbone that does not say it itself.
+        regressor_seed: another seed for phase II alone, so that two regressors share their regions; None: `seed`.
         regions: which regions are found at all; () for a network that only sees whole films.
+        phase_1_cases: learn phase I from so many training films only (drawn by `seed`), None for all of them.
         student: replace the three localizers by one network trained on their boxes.
         coverage: share of *select* that the reported interval covers after calibration.
         fp16_weights: store large weights of the exported networks in half precision.
@@ -222,11 +246,13 @@ class Recipe:
     layout: Literal["letterbox", "squash"] = "letterbox"
     pretrained: str = "timm"
     seed: int = 0
+    regressor_seed: int | None = None
     regions: tuple[Literal["hand", "region_1", "region_2"], ...] = ("hand", "region_1", "region_2")
     hand: LocalizerSettings = field(default_factory=LocalizerSettings)
     region_1: LocalizerSettings = field(default_factory=lambda: LocalizerSettings(pooling="gmp"))
     region_2: LocalizerSettings = field(default_factory=lambda: LocalizerSettings(looks_at="E", pooling="gmp"))
     tau: TauSettings = field(default_factory=TauSettings)
+    phase_1_cases: int | None = None
     student: bool = False
     student_network: StudentSettings = field(default_factory=StudentSettings)
     regressor: RegressorSettings = field(default_factory=RegressorSettings)

@@ -1,0 +1,92 @@
+"""What a training learns from: decoded films and their labels."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from boneage.training.settings import Recipe
+from boneage.training.stage import key_of
+from boneage.training.views_data import Films, Labelled
+
+if TYPE_CHECKING:
+    from boneage.datasets import Dataset
+
+
+@dataclass(frozen=True)
+class Material:
+    """Films and labels; `train` to learn, `select` for every choice. The *report* split is not among them.
+
+    Attributes:
+        films: decoded films by case id, as `Radiograph.film(recipe.film_short_side)` makes them.
+        name, terms: of the data set, for the model's provenance.
+        phantom: the films are drawings; the model will say so in every output.
+        films_key: changes when the films do.
+    """
+
+    films: Films
+    train: tuple[Labelled, ...]
+    select: tuple[Labelled, ...]
+    name: str
+    terms: str = ""
+    phantom: bool = False
+    films_key: str = ""
+
+    @property
+    def key(self) -> str:
+        """Changes when films, labels or splits do."""
+        rows = [(case.id, case.age_months, case.sex.value) for case in (*self.train, *self.select)]
+        return key_of(self.name, self.films_key, len(self.train), hashlib.sha256(repr(rows).encode()).hexdigest())
+
+    @property
+    def ids(self) -> list[str]:
+        """All cases, training cases first."""
+        return [case.id for case in (*self.train, *self.select)]
+
+
+    def thinned(self, cases: int | None, seed: int) -> Material:
+        """The same with so many training cases, drawn by `seed`; all of them for None."""
+        if cases is None or cases >= len(self.train):
+            return self
+        drawn = np.sort(np.random.default_rng([seed, 3]).permutation(len(self.train))[:cases])
+        return dataclasses.replace(self, train=tuple(self.train[int(k)] for k in drawn))
+
+
+def decoded(recipe: Recipe, dataset: Dataset, folder: Path, *, terms: str = "", progress: bool = True) -> Material:
+    """Decode the training and selection films once into `folder`.
+
+    Raises:
+        DatasetError: more than 5 % of the data set had to be dropped, unreadable files included.
+    """
+    from boneage.datasets import FilmCache, with_dropped
+
+    used = dataset.check_for_training().of("train", "select")
+    cache = FilmCache.build(used, folder, short_side=recipe.film_short_side, progress=progress)
+    used = with_dropped(used, cache.dropped).check_for_training()
+
+    def labelled(split: str) -> tuple[Labelled, ...]:
+        return tuple(
+            Labelled(case.id, case.age_months, case.sex)
+            for case in used.cases
+            if case.split == split and case.age_months is not None and case.sex is not None
+        )
+
+    return Material(
+        cache, labelled("train"), labelled("select"), dataset.name, terms, is_drawn(dataset.root), cache.digest
+    )
+
+
+def is_drawn(root: Path) -> bool:
+    """Whether a data set says of itself that its hands are drawings (`boneage.phantom` writes such sets)."""
+    try:
+        with (root / "annotations" / "boxes.csv").open(newline="", encoding="utf-8") as stream:
+            first = next(csv.DictReader(stream), None)
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    return first is not None and first.get("reader") == "drawn"

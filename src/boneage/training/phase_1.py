@@ -1,0 +1,221 @@
+"""Phase I: a chain of localizers, each trained from ages alone, and the regions that it finds."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from boneage.model import Localizer as LocalizerStep
+from boneage.model import Network
+from boneage.regions import Region
+from boneage.training.export import export_localizer, export_student
+from boneage.training.localizer import LocalizerLearner
+from boneage.training.networks import Localizer
+from boneage.training.prior import SMOOTHING, Population, PriorLocalizer
+from boneage.training.regions_table import Maps, RegionsTable, read_maps, read_regions, write_maps, write_regions
+from boneage.training.settings import needed_regions
+from boneage.training.stage import key_of
+from boneage.training.student import OUTPUTS, Student, StudentData, StudentLearner, stride_of
+from boneage.training.tau import search_tau
+from boneage.training.views_data import FromTable, LookSource, NoRegions, RegionsOf, ViewsData
+from boneage.training.workshop import NETWORK_FILE, WEIGHTS_FILE, Workshop, sha256_of
+
+MAPS_FILE, REGIONS_FILE = "maps.npz", "regions.csv"
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The localizers that are ready, in the order in which they run.
+
+    Attributes:
+        key: of everything that their boxes depend on.
+        maps: their attention maps of every film; boxes for another tau are made from these.
+    """
+
+    key: str
+    steps: tuple[LocalizerStep, ...] = ()
+    maps: dict[Region, Maps] = field(default_factory=dict)
+
+    def for_films(self, shop: Workshop) -> Chain:
+        """The same chain for all films of another workshop; maps are kept only where every film has one."""
+        complete = all(case_id in maps for maps in self.maps.values() for case_id in shop.material.ids)
+        return Chain(key_of(self.key, shop.root_key), self.steps, self.maps if complete else {})
+
+
+def train_localizer(shop: Workshop, region: Region, chain: Chain) -> Path:
+    """Train and export the localizer of a region; returns the exported network."""
+    if shop.settings(region).shares:
+        return shop.out / f"localizer-{shop.settings(region).shares}" / NETWORK_FILE
+    settings, seed = shop.settings(region), shop.recipe.seed
+    # What happens to the finished map does not change how it is learnt.
+    learnt = dataclasses.replace(settings, tau=None, margin=0.0, smallest=0.1, average_mirror=True, prior=False)
+    needs = needed_regions(settings.looks_at)
+    stage = shop.stage(f"localizer-{region.value}", learnt, chain.key if needs else shop.root_key)
+    if not stage.complete:
+        stage.begin()
+        found: RegionsOf = NoRegions()
+        if needs:
+            found = FromTable(shop.finder.regions(chain.steps, shop.material.ids, chain.maps))
+        torch.manual_seed(seed)
+        network = shop.fitted(
+            Localizer(settings, start=shop.recipe.pretrained),
+            lambda network, steps: LocalizerLearner(network, settings, seed=seed, steps_per_epoch=steps),
+            shop.data(ViewsData, [LookSource(settings.looks_at)], found, settings.size, settings.jitter),
+            stage,
+            settings.schedule,
+            f"localizer of {region.value}",
+        )
+        export_localizer(network, stage.folder / NETWORK_FILE, settings.size, half=shop.recipe.fp16_weights)
+        stage.finish()
+    return stage.folder / NETWORK_FILE
+
+
+def with_prior(shop: Workshop, region: Region, network: Path, chain: Chain) -> Path:
+    """The localizer of a region, weighed with where the population looks; returns the exported network."""
+    settings = shop.settings(region)
+    trained = shop.settings(Region(settings.shares)) if settings.shares else settings
+    stage = shop.stage(f"prior-{region.value}", sha256_of(network), settings.looks_at, SMOOTHING)
+    file = stage.folder / NETWORK_FILE
+    if not stage.complete:
+        stage.begin()
+        localizer = Localizer(trained)
+        localizer.load_state_dict(load_file(network.with_name(WEIGHTS_FILE)))
+        population = _population(shop, region, network, chain)
+        export_localizer(
+            PriorLocalizer(localizer.eval(), population.prior(region)), file, settings.size, half=shop.recipe.fp16_weights
+        )
+        stage.finish(valleys=list(population.valleys))
+    return file
+
+
+def _population(shop: Workshop, region: Region, network: Path, chain: Chain) -> Population:
+    """Mean attention of the training hands, found once for regions that share a network."""
+    stage = shop.stage("population", sha256_of(network), shop.settings(region).looks_at)
+    file = stage.folder / MAPS_FILE
+    if not stage.complete:
+        stage.begin()
+        steps = [*chain.steps, _step(shop, region, network, tau=0.5)]
+        maps = shop.finder.maps(steps, [case.id for case in shop.material.train], chain.maps)
+        write_maps(file, {"population": Population.of(maps.values()).mean})
+        stage.finish(films=len(maps))
+    return Population.of([read_maps(file)["population"]])
+
+
+def attention_maps(shop: Workshop, region: Region, network: Path, chain: Chain) -> Maps:
+    """The attention maps of every film."""
+    settings = shop.settings(region)
+    parts = (sha256_of(network), settings.average_mirror, settings.looks_at, chain.key)
+    stage = shop.stage(f"maps-{region.value}", *parts)
+    if not stage.complete:
+        stage.begin()
+        steps = [*chain.steps, _step(shop, region, network, tau=0.5)]
+        write_maps(stage.folder / MAPS_FILE, shop.finder.maps(steps, shop.material.ids, chain.maps))
+        stage.finish()
+    return read_maps(stage.folder / MAPS_FILE)
+
+
+def choose_tau(shop: Workshop, region: Region, network: Path, maps: Maps, chain: Chain) -> float:
+    """The fraction of the maximum at which a region's maps are cut: as set, or searched on *select* without boxes."""
+    settings = shop.settings(region)
+    if settings.tau is not None:
+        return settings.tau
+    stage = shop.stage(f"tau-{region.value}", sha256_of(network), settings, shop.recipe.tau, chain.key)
+    if not stage.complete:
+        stage.begin()
+        errors = search_tau(
+            [*chain.steps, _step(shop, region, network, tau=0.5)],
+            {**chain.maps, region: maps},
+            shop.finder,
+            shop.material.train,
+            shop.material.select,
+            shop.recipe.tau,
+            stage.folder,
+            shop.machine,
+            seed=shop.recipe.seed,
+            start=shop.recipe.pretrained,
+        )
+        by_tau = {str(tau): round(error, 4) for tau, error in errors.items()}
+        stage.finish(tau=min(errors, key=errors.__getitem__), select_error_months=by_tau)
+    return float(stage.facts["tau"])
+
+
+def lengthened(shop: Workshop, chain: Chain, region: Region, network: Path, maps: Maps, tau: float) -> Chain:
+    """The chain with one more localizer at its end."""
+    settings = dataclasses.replace(shop.settings(region), tau=tau)
+    return Chain(
+        key_of(chain.key, region.value, sha256_of(network), settings),
+        (*chain.steps, _step(shop, region, network, tau)),
+        {**chain.maps, region: maps},
+    )
+
+
+def distilled(shop: Workshop, chain: Chain) -> Chain:
+    """One network for all regions, taught by the chain's boxes on the training films, in the chain's place."""
+    settings, seed = shop.recipe.student_network, shop.recipe.seed
+    stage = shop.stage("student", settings, chain.key)
+    file = stage.folder / NETWORK_FILE
+    if not stage.complete:
+        stage.begin()
+        table = shop.finder.regions(chain.steps, shop.material.ids, chain.maps)
+        torch.manual_seed(seed)
+        student = Student(settings, start=shop.recipe.pretrained)
+        data = shop.data(StudentData, [], FromTable(table), settings.size, settings.jitter)
+        for part in data:
+            part.stride = stride_of(student, settings.size)
+        student = shop.fitted(
+            student,
+            lambda network, steps: StudentLearner(network, settings, seed=seed, steps_per_epoch=steps),
+            data,
+            stage,
+            settings.schedule,
+            "student",
+        )
+        export_student(student, file, settings.size, OUTPUTS, half=shop.recipe.fp16_weights)
+        stage.finish()
+    shared = Network("localizer", file, settings.size, threads=1)
+    steps = tuple(
+        LocalizerStep(
+            region,
+            shared,
+            "O",
+            settings.tau,
+            smallest=shop.settings(region).smallest,
+            output=output,
+            average_mirror=settings.average_mirror,
+        )
+        for region, output in zip(Region, OUTPUTS, strict=True)
+    )
+    smallest = [step.smallest for step in steps]
+    return Chain(key_of(chain.key, sha256_of(file), settings, smallest), steps)
+
+
+def regions_of_all(shop: Workshop, chain: Chain) -> RegionsTable:
+    """The regions of every film, by the chain as it will be shipped."""
+    stage = shop.stage("regions", chain.key)
+    if not stage.complete:
+        stage.begin()
+        table = shop.finder.regions(chain.steps, shop.material.ids, chain.maps)
+        shapes = {case_id: shop.material.films.film(case_id).shape for case_id in table}
+        sizes = {case_id: (width, height) for case_id, (height, width) in shapes.items()}
+        write_regions(stage.folder / REGIONS_FILE, table, sizes)
+        missing = {region.value: sum(region in found.missing for found in table.values()) for region in shop.regions}
+        stage.finish(films=len(table), missing=missing)
+    return read_regions(stage.folder / REGIONS_FILE)
+
+
+def _step(shop: Workshop, region: Region, network: Path, tau: float) -> LocalizerStep:
+    settings = shop.settings(region)
+    # One thread: many films run at the same time.
+    return LocalizerStep(
+        region,
+        Network(region.value, network, settings.size, threads=1),
+        settings.looks_at,
+        tau,
+        settings.margin,
+        settings.smallest,
+        average_mirror=settings.average_mirror,
+    )

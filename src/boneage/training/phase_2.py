@@ -1,0 +1,144 @@
+"""Phase II: the age regressor, its calibration on *select*, and the model folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from boneage.assessor import Assessor
+from boneage.cascade import cut_views
+from boneage.model import load_model, write_model
+from boneage.training.calibration import calibrated, spread_months
+from boneage.training.export import export_regressor
+from boneage.training.networks import AgeRegressor
+from boneage.training.phase_1 import Chain
+from boneage.training.regions_table import RegionsTable
+from boneage.training.regressor import RegressorLearner
+from boneage.training.views_data import FromTable, ViewsData, ViewSource
+from boneage.training.workshop import NETWORK_FILE, Workshop, sha256_of
+from boneage.views import View
+
+MODEL_FOLDER = "model"
+SPLIT_RULE = "int(sha256(id), 16) % 100: report < 10, select 10..14, train the rest; an official split wins"
+
+
+def train_regressor(shop: Workshop, regions: RegionsTable, chain: Chain) -> Path:
+    """Train and export the age regressor; returns the exported network."""
+    settings, recipe = shop.recipe.regressor, shop.recipe
+    seed = recipe.seed if recipe.regressor_seed is None else recipe.regressor_seed
+    stage = shop.stage("regressor", settings, chain.key, seed)
+    file = stage.folder / NETWORK_FILE
+    if not stage.complete:
+        stage.begin()
+        torch.manual_seed(seed)
+        sources = [ViewSource(View(name)) for name in settings.views]
+        found = FromTable(regions)
+        network = shop.fitted(
+            AgeRegressor(settings, start=recipe.pretrained),
+            lambda network, steps: RegressorLearner(network, settings, seed=seed, steps_per_epoch=steps),
+            shop.data(ViewsData, sources, found, settings.size, settings.jitter, seed=seed, blank=settings.erase),
+            stage,
+            settings.schedule,
+            "regressor",
+        )
+        export_regressor(network, file, settings.views, settings.size, half=recipe.fp16_weights)
+        stage.finish()
+    return file
+
+
+def calibrated_model(shop: Workshop, regions: RegionsTable, regressor: Path, chain: Chain) -> Path:
+    """Calibrate on *select* with the assessor that will answer later, and write the model folder."""
+    target = shop.out / MODEL_FOLDER
+    stage = shop.stage("calibration", sha256_of(regressor), chain.key, shop.recipe, shop.material.terms)
+    if stage.complete and (target / "model.json").is_file():
+        return target
+    stage.begin()
+    networks = {**{step.network.name: step.network.path for step in chain.steps}, "regressor": regressor}
+    document = _document(shop, chain)
+    draft = write_model(stage.folder / "draft", document, networks, replace=True)
+    errors, distributions = _answers(shop, Assessor(load_model(draft)), regions)
+    if shop.recipe.regressor.scalar:
+        document["scalar_sd_months"] = spread_months(errors)
+        draft = write_model(draft, document, networks, replace=True)
+        errors, distributions = _answers(shop, Assessor(load_model(draft)), regions)
+    ages = np.array([case.age_months for case in shop.material.select])
+    document["calibration"] = calibrated(distributions, ages, shop.recipe.coverage).as_json()
+    mae, bias = float(np.abs(errors).mean()), float(errors.mean())
+    document["metrics"] = {"select": {"mae_months": round(mae, 3), "bias_months": round(bias, 3), "cases": len(errors)}}
+    write_model(target, document, networks, replace=True)
+    if shop.machine.progress:
+        print(f"{target}: {mae:.2f} months on select ({len(errors)} cases)", file=sys.stderr, flush=True)
+    stage.finish(metrics=document["metrics"], calibration=document["calibration"])
+    return target
+
+
+def _answers(
+    shop: Workshop, assessor: Assessor, regions: RegionsTable
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+    """Errors float64 [n] in months, and distributions float32 [n, 240], of *select*."""
+    model, distributions, errors = assessor.model, [], []
+    for case in shop.material.select:
+        film = shop.material.films.film(case.id)
+        views = cut_views(film, regions[case.id], model.views, model.regressor.input_size, squash=shop.squash)
+        answer = assessor.answer(views, case.sex)
+        distributions.append(answer.distribution)
+        errors.append(answer.bone_age_months - case.age_months)
+    return np.array(errors), np.stack(distributions)
+
+
+def _document(shop: Workshop, chain: Chain) -> dict[str, Any]:
+    recipe, regressor, material = shop.recipe, shop.recipe.regressor, shop.material
+    sizes = {step.network.name: step.network.input_size for step in chain.steps} | {"regressor": regressor.size}
+    return {
+        "name": recipe.name,
+        "version": recipe.version,
+        "recipe": recipe.name,
+        "film_short_side": recipe.film_short_side,
+        "layout": recipe.layout,
+        "networks": {name: {"input_size": size} for name, size in sizes.items()},
+        "localizers": [
+            {
+                "region": step.region.value,
+                "network": step.network.name,
+                "output": step.output,
+                "looks_at": step.looks_at,
+                "tau": step.tau,
+                "margin": step.margin,
+                "average_mirror": step.average_mirror,
+                "smallest": step.smallest,
+            }
+            for step in chain.steps
+        ],
+        "views": list(regressor.views),
+        "average_mirror": regressor.average_mirror,
+        "sex_input": bool(regressor.sex),
+        "scalar": regressor.scalar,
+        "scalar_sd_months": regressor.label_sd,
+        "calibration": {"tail": (1.0 - recipe.coverage) / 2},
+        "phantom_trained": material.phantom,
+        "training_data": {
+            "name": material.name,
+            "cases": len(material.train),
+            "terms": material.terms or "not stated",
+            "split_rule": SPLIT_RULE,
+        },
+        "settings": _without_paths(dataclasses.asdict(recipe)),
+    }
+
+
+def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings for provenance; a local file's folder is nobody's business."""
+    return {
+        key: _without_paths(value)
+        if isinstance(value, dict)
+        else Path(value).name
+        if key == "pretrained" and value and not value.startswith("hf-hub:")
+        else value
+        for key, value in settings.items()
+    }

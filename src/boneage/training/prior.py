@@ -1,0 +1,103 @@
+"""Where the population looks: attention averaged over all hands, and the bands in which its regions lie.
+
+One film's map is noisy: whichever joint is brightest wins, and the largest component may be a finger, the carpus or
+nothing in particular. The mean of the maps over thousands of hands, each in the frame of its own hand box, is not:
+it shows the finger joints, the metacarpal heads, and the carpus with the growth plates of radius and ulna as separate
+bands. A region's evidence is then the film's own attention where it agrees with the band. Ages alone teach all of
+this; no box is drawn, and none is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.signal import find_peaks
+from torch import Tensor, nn
+
+from boneage.errors import TrainingError
+from boneage.regions import Region
+from boneage.training.networks import Localizer
+
+SMOOTHING: Final = 0.05
+"""Blur of one film's map before it meets the prior: sd as a fraction of the map's side (about one joint)."""
+_PROFILE_SMOOTHING: Final = 0.025
+_BANDS_FROM_BELOW: Final = {Region.REGION_1: 0, Region.REGION_2: 1}
+"""The fingers point up on a film as it is hung: the carpus is the lowest band, the metacarpal heads the next."""
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Mean attention of many hands, float32 [m, m] in [0, 1], made symmetric so that right hands fit as well.
+
+    Attributes:
+        mean: the mean map.
+        valleys: the rows between fingers and metacarpal heads, and between those and the carpus.
+    """
+
+    mean: npt.NDArray[np.float32]
+    valleys: tuple[int, int]
+
+    @classmethod
+    def of(cls, maps: Iterable[npt.NDArray[np.float32]]) -> Population:
+        """Average maps (each scaled to its maximum) and find the two deepest valleys of their profile along the hand.
+
+        Raises:
+            TrainingError: the population's attention does not show three bands.
+        """
+        total: npt.NDArray[np.float64] | None = None
+        for attention in maps:
+            peak = float(attention.max())
+            if peak > 0:
+                total = attention / peak + (0.0 if total is None else total)
+        if total is None:
+            raise TrainingError("No film has any attention: train the localizer for longer.")
+        mean = (total + total[:, ::-1]) / 2
+        mean /= mean.max()
+        profile = gaussian_filter1d(mean.sum(axis=1), max(0.5, _PROFILE_SMOOTHING * len(mean)))
+        rows, found = find_peaks(-profile / profile.max(), prominence=1e-3)
+        if len(rows) < 2:
+            raise TrainingError(
+                f"The population's attention shows {len(rows) + 1} band(s) along the hand, not fingers, metacarpal heads "
+                "and carpus. Train region_1 for longer, or set region_1.prior and region_2.prior to false."
+            )
+        upper, lower = sorted(rows[np.argsort(found["prominences"])[-2:]])
+        return cls(mean.astype(np.float32), (int(upper), int(lower)))
+
+    def prior(self, region: Region) -> npt.NDArray[np.float32]:
+        """The band of a region: float32 [m, m] in [0, 1], zero outside it but for a soft edge of one cell."""
+        upper, lower = self.valleys
+        band = np.zeros_like(self.mean)
+        rows = slice(lower, None) if _BANDS_FROM_BELOW[region] == 0 else slice(upper, lower)
+        band[rows] = self.mean[rows]
+        band = gaussian_filter(band, 0.5)
+        return np.asarray(band / band.max(), dtype=np.float32)
+
+
+class PriorLocalizer(nn.Module):
+    """A localizer whose Eq. 2 map is blurred and weighed with where the population looks.
+
+    `attention`: uint8 [n, 1, S, S] -> sqrt(blur(max(A, 0)) * prior), float32 [n, m, m].
+    """
+
+    def __init__(self, localizer: Localizer, prior: npt.NDArray[np.float32]) -> None:
+        super().__init__()
+        self.localizer = localizer
+        sd = SMOOTHING * len(prior)
+        reach = int(np.ceil(2.5 * sd))
+        bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sd) ** 2)
+        self.kernel: Tensor
+        self.prior: Tensor
+        self.register_buffer("kernel", (bell[:, None] * bell[None] / bell.sum() ** 2)[None, None])
+        self.register_buffer("prior", torch.from_numpy(prior)[None])
+
+    def attention(self, view: Tensor) -> Tensor:
+        evidence = self.localizer.attention(view).clamp(min=0.0)
+        blurred = F.conv2d(evidence[:, None], self.kernel, padding=self.kernel.shape[-1] // 2)[:, 0]
+        return torch.sqrt(blurred / blurred.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6) * self.prior)

@@ -1,0 +1,106 @@
+"""Where the stages work: recipe, films, output folder and machine, and what every stage does with them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from boneage.model import available_cores
+from boneage.regions import Region
+from boneage.training.fit import fit, steps_per_epoch
+from boneage.training.hardware import Machine
+from boneage.training.learner import Learner
+from boneage.training.material import Material
+from boneage.training.regions_table import Finder
+from boneage.training.settings import JitterRange, LocalizerSettings, Recipe, Schedule
+from boneage.training.stage import Stage, key_of
+from boneage.training.views_data import RegionsOf, Source, ViewsData
+
+NETWORK_FILE, WEIGHTS_FILE = "network.onnx", "weights.safetensors"
+
+Data = TypeVar("Data", bound=ViewsData)
+Net = TypeVar("Net", bound=nn.Module)
+
+
+class Workshop:
+    """What all stages share.
+
+    Attributes:
+        recipe, material, out, machine: as `boneage.training.stages.train_on` was given them.
+        regions: those that are found, in the order of the chain.
+        squash: whether views ignore the aspect ratio.
+        finder: finds regions of many films.
+        root_key: key of what every stage depends on.
+    """
+
+    def __init__(self, recipe: Recipe, material: Material, out: Path, machine: Machine) -> None:
+        self.recipe, self.material, self.out, self.machine = recipe, material, out, machine
+        self.regions = [region for region in Region if region.value in recipe.regions]
+        self.squash = recipe.layout == "squash"
+        self.finder = Finder(material.films, recipe.layout, available_cores(), machine.progress)
+        self.root_key = key_of(material.key, recipe.film_short_side, recipe.layout, recipe.pretrained, recipe.seed)
+
+    def settings(self, region: Region) -> LocalizerSettings:
+        """The localizer of a region."""
+        settings: LocalizerSettings = getattr(self.recipe, region.value)
+        return settings
+
+    def stage(self, name: str, *parts: object) -> Stage:
+        """A stage whose result depends on `parts`."""
+        return Stage(self.out / name, key_of(name, *parts), progress=self.machine.progress)
+
+    def data(
+        self,
+        kind: type[Data],
+        sources: Sequence[Source],
+        found: RegionsOf,
+        size: int,
+        jitter: JitterRange,
+        *,
+        seed: int | None = None,
+        blank: float = 0.0,
+    ) -> tuple[Data, Data]:
+        """(jittered training views, plain selection views)."""
+        films, seed = self.material.films, self.recipe.seed if seed is None else seed
+        learn, measure = self.material.train, self.material.select
+        return (
+            kind(films, learn, sources, found, size, squash=self.squash, jitter=jitter, seed=seed, blank=blank),
+            kind(films, measure, sources, found, size, squash=self.squash),
+        )
+
+    def fitted(
+        self,
+        network: Net,
+        learner_of: Callable[[Net, int], Learner],
+        data: tuple[ViewsData, ViewsData],
+        stage: Stage,
+        schedule: Schedule,
+        label: str,
+    ) -> Net:
+        """The network with the averaged weights of its fit, which are kept in the stage's folder.
+
+        Args:
+            network: with its starting weights; it gets the final ones.
+            learner_of: (network, steps an epoch) -> its learner.
+        """
+        file = stage.folder / WEIGHTS_FILE
+        if not file.is_file():
+            learner = learner_of(network, steps_per_epoch(len(data[0]), schedule, self.machine))
+            average = fit(learner, *data, stage.folder, schedule, self.machine, label)
+            temporary = file.with_name(f".{file.name}.tmp")
+            save_file({key: value.contiguous() for key, value in average.state_dict().items()}, temporary)
+            os.replace(temporary, file)
+        network.load_state_dict(load_file(file))
+        return network.cpu().eval()
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
