@@ -169,8 +169,8 @@ def test_a_network_without_the_output(standin_model: Path) -> None:
     import numpy as np
 
     network = load_model(standin_model).networks["hand"]
-    with pytest.raises(ModelError, match=r"hand\.onnx.*'evidence'.*attention"):
-        network.run({"view": np.zeros((1, 1, 64, 64), np.uint8)}, "evidence")
+    with pytest.raises(ModelError, match=r"hand\.onnx.*attention.*not 'evidence'"):
+        network.output(network.run({"view": np.zeros((1, 1, 64, 64), np.uint8)}), "evidence")
 
 
 def test_an_existing_folder_is_never_overwritten_silently(standin_parts: Any, tmp_path: Path) -> None:

@@ -88,7 +88,9 @@ class Assessor:
         feeds: dict[str, npt.NDArray[np.generic]] = {"views": np.ascontiguousarray(batch)}
         if settings.sex_input:
             feeds["sex"] = np.full((len(batch), 1), sex.sign, dtype=np.float32)
-        output = self.model.regressor.run(feeds, "months" if settings.scalar else "distribution").astype(np.float64)
+        regressor = self.model.regressor
+        output = regressor.output(regressor.run(feeds), "months" if settings.scalar else "distribution")
+        output = output.astype(np.float64)
         if not np.isfinite(output).all():
             raise ModelError(
                 f"{self.model.regressor.path}: the network answered with values that are no numbers. "

@@ -58,23 +58,37 @@ class Network:
             # ONNX Runtime's own exceptions share no public base class.
             raise ModelError(f"{self.path}: ONNX Runtime cannot open this network ({error}). {_RESTORE}.") from error
 
-    def run(self, feeds: Mapping[str, npt.NDArray[Any]], output: str) -> npt.NDArray[np.float32]:
-        """Run the network and return one of its outputs, float32.
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.float32]]:
+        """Run the network and return all of its outputs, float32, by name.
 
         Raises:
-            ModelError: the network lacks that input or output, or does not take that shape.
+            ModelError: the network lacks an input, or does not take that shape.
         """
         try:
-            (values,) = self.session.run([output], dict(feeds))
+            names = [entry.name for entry in self.session.get_outputs()]
+            values = self.session.run(names, dict(feeds))
         except ModelError:
             raise
         except Exception as error:
-            has = ", ".join(entry.name for entry in (*self.session.get_inputs(), *self.session.get_outputs()))
+            has = ", ".join(entry.name for entry in self.session.get_inputs())
             raise ModelError(
-                f"{self.path}: the network '{self.name}' did not give '{output}' for {', '.join(feeds)} "
-                f"(it has {has}): {error}. Export it again with this version of boneage."
+                f"{self.path}: the network '{self.name}' does not take {', '.join(feeds)} "
+                f"(its inputs are {has}): {error}. Export it again with this version of boneage."
             ) from error
-        return np.asarray(values, dtype=np.float32)
+        return {name: np.asarray(value, dtype=np.float32) for name, value in zip(names, values, strict=True)}
+
+    def output(self, answers: Mapping[str, npt.NDArray[np.float32]], name: str) -> npt.NDArray[np.float32]:
+        """One of the outputs of `run`.
+
+        Raises:
+            ModelError: the network has no such output.
+        """
+        if name not in answers:
+            raise ModelError(
+                f"{self.path}: the network '{self.name}' gives {', '.join(answers)}, not '{name}'. "
+                "Export it again with this version of boneage."
+            )
+        return answers[name]
 
 
 @dataclass(frozen=True)

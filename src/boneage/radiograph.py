@@ -92,7 +92,9 @@ class Radiograph:
             low, high = float(gray.min()), float(gray.max())
         if high <= low:
             raise UnsuitableRadiograph(
-                f"the whole picture has one gray value ({low:g}): there is nothing to see", "Export the film again", file
+                f"the whole picture has one gray value ({low:g}): there is nothing to see",
+                "Export the film again",
+                file,
             )
         gray = np.clip((gray - np.float32(low)) / np.float32(high - low), 0.0, 1.0, dtype=np.float32)
         if bones_dark:

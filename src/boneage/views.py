@@ -104,29 +104,36 @@ def cut(
     frame = Frame.around(box, size, squash=squash)
     jitter = jitter or Jitter()
     step_x, step_y = frame.step_x / jitter.zoom, frame.step_y / jitter.zoom
-    image = Image.fromarray(film)
-    # Pillow's affine transform does not antialias: shrink first, then move at a step of about one pixel.
-    width = max(1, round(film.shape[1] / max(1.0, step_x)))
-    height = max(1, round(film.shape[0] / max(1.0, step_y)))
-    if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    to_x, to_y = width / film.shape[1], height / film.shape[0]
     angle = math.radians(jitter.degrees)
     cos, sin = math.cos(angle), math.sin(angle)
     flip = -1.0 if jitter.mirror else 1.0
     x, y = box.center
     x += jitter.shift_x * size * frame.step_x
     y += jitter.shift_y * size * frame.step_y
-    half = size / 2
+    # A place (u, v) of the view, from its centre, is (x + a u + b v, y + d u + e v) of the film.
     a, b = flip * cos * step_x, -sin * step_x
     d, e = flip * sin * step_y, cos * step_y
+    half = size / 2
+    reach_x = (abs(a) + abs(b)) * half + 2 * max(1.0, step_x)
+    reach_y = (abs(d) + abs(e)) * half + 2 * max(1.0, step_y)
+    left, right = max(0, math.floor(x - reach_x)), min(film.shape[1], math.ceil(x + reach_x))
+    top, bottom = max(0, math.floor(y - reach_y)), min(film.shape[0], math.ceil(y + reach_y))
+    if right <= left or bottom <= top:
+        return np.zeros((size, size), dtype=np.uint8)
+    # Pillow's affine transform does not antialias: shrink first, then move at a step of about one pixel.
+    image = Image.fromarray(film[top:bottom, left:right])
+    width = max(1, round((right - left) / max(1.0, step_x)))
+    height = max(1, round((bottom - top) / max(1.0, step_y)))
+    if (width, height) != image.size:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    to_x, to_y = width / (right - left), height / (bottom - top)
     matrix = (
         a * to_x,
         b * to_x,
-        (x - (a + b) * half) * to_x,
+        (x - left - (a + b) * half) * to_x,
         d * to_y,
         e * to_y,
-        (y - (d + e) * half) * to_y,
+        (y - top - (d + e) * half) * to_y,
     )
     image = image.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.uint8)

@@ -19,7 +19,10 @@ SCRIPT = Path(__file__).with_name("killed_training.py")
 def test_killed_in_every_stage_the_weights_are_the_same(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(SCRIPT), str(whole), str(killed)], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "ignore", str(SCRIPT), str(whole), str(killed)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("killed in") == 8

@@ -55,8 +55,7 @@ def verify(model: _Asked = None) -> None:
                 feeds[name] = np.zeros((1, channels, size, size), np.uint8)
             else:
                 feeds[name] = np.ones((1, 1), np.float32)
-        for output in network.session.get_outputs():
-            network.run(feeds, output.name)
+        network.run(feeds)
         write_out(f"ok  {network.path.name}  {network.sha256}\n")
     write_out(f"ok  {loaded.name}  {loaded.sha256}\n")
 

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -52,13 +53,17 @@ class Learner(lightning.LightningModule):
         raise NotImplementedError
 
     def on_train_epoch_start(self) -> None:
-        # Dropout then depends on seed and epoch alone, so that a resumed training repeats it.
-        torch.manual_seed(self.seed * 100_003 + self.current_epoch * 101 + self.global_rank)
         self.average.eval()
         if self.schedule.freeze_statistics:
             for module in self.network.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        # Dropout then depends on seed, epoch and step alone, whatever else has drawn numbers in between (a resumed
+        # training makes its loader at another moment).
+        drawn = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank]).generate_state(1)
+        torch.manual_seed(int(drawn[0]))
 
     def training_step(self, batch: Example, index: int) -> Tensor:
         loss = self.loss(self.network, batch)

@@ -49,7 +49,6 @@ class Material:
         """All cases, training cases first."""
         return [case.id for case in (*self.train, *self.select)]
 
-
     def thinned(self, cases: int | None, seed: int) -> Material:
         """The same with so many training cases, drawn by `seed`; all of them for None."""
         if cases is None or cases >= len(self.train):

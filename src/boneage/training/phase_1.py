@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from boneage.model import Localizer as LocalizerStep
-from boneage.model import Network
+from boneage.model import Network, load_model
 from boneage.regions import Region
 from boneage.training.export import export_localizer, export_student
 from boneage.training.localizer import LocalizerLearner
@@ -86,7 +86,10 @@ def with_prior(shop: Workshop, region: Region, network: Path, chain: Chain) -> P
         localizer.load_state_dict(load_file(network.with_name(WEIGHTS_FILE)))
         population = _population(shop, region, network, chain)
         export_localizer(
-            PriorLocalizer(localizer.eval(), population.prior(region)), file, settings.size, half=shop.recipe.fp16_weights
+            PriorLocalizer(localizer.eval(), population.prior(region)),
+            file,
+            settings.size,
+            half=shop.recipe.fp16_weights,
         )
         stage.finish(valleys=list(population.valleys))
     return file
@@ -151,6 +154,15 @@ def lengthened(shop: Workshop, chain: Chain, region: Region, network: Path, maps
         (*chain.steps, _step(shop, region, network, tau)),
         {**chain.maps, region: maps},
     )
+
+
+def taken_over(shop: Workshop, folder: str) -> Chain:
+    """The localizers of a finished model, in place of phase I."""
+    model = load_model(folder)
+    steps = tuple(
+        dataclasses.replace(step, network=dataclasses.replace(step.network, threads=1)) for step in model.localizers
+    )
+    return Chain(key_of(shop.root_key, model.sha256, model.document["localizers"]), steps)
 
 
 def distilled(shop: Workshop, chain: Chain) -> Chain:

@@ -138,7 +138,7 @@ def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
         key: _without_paths(value)
         if isinstance(value, dict)
         else Path(value).name
-        if key == "pretrained" and value and not value.startswith("hf-hub:")
+        if key in ("pretrained", "localizers") and value and not value.startswith("hf-hub:")
         else value
         for key, value in settings.items()
     }

@@ -64,8 +64,8 @@ class Population:
         rows, found = find_peaks(-profile / profile.max(), prominence=1e-3)
         if len(rows) < 2:
             raise TrainingError(
-                f"The population's attention shows {len(rows) + 1} band(s) along the hand, not fingers, metacarpal heads "
-                "and carpus. Train region_1 for longer, or set region_1.prior and region_2.prior to false."
+                f"The population's attention shows {len(rows) + 1} band(s) along the hand, not fingers, metacarpal "
+                "heads and carpus. Train region_1 for longer, or set region_1.prior and region_2.prior to false."
             )
         upper, lower = sorted(rows[np.argsort(found["prominences"])[-2:]])
         return cls(mean.astype(np.float32), (int(upper), int(lower)))

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from boneage.assessment import NOTICE, Attention
-from boneage.cascade import Cascade, Localization
+from boneage.cascade import Answers, Cascade, Localization
 from boneage.errors import DatasetError, OutputError
 from boneage.model import Localizer
 from boneage.model_settings import Layout
@@ -46,10 +46,10 @@ class Replay(Cascade):
         super().__init__(localizers, None, layout)
         self.known = known
 
-    def attention(self, localizer: Localizer, film: FilmArray, box: Box) -> Attention:
+    def attention(self, localizer: Localizer, film: FilmArray, box: Box, seen: Answers | None = None) -> Attention:
         if localizer.region in self.known:
             return Attention(self.known[localizer.region], box)
-        return super().attention(localizer, film, box)
+        return super().attention(localizer, film, box, seen)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from boneage.training.phase_1 import (
     distilled,
     lengthened,
     regions_of_all,
+    taken_over,
     train_localizer,
     with_prior,
 )
@@ -70,15 +71,17 @@ def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine) ->
     if not machine.uses_gpu:
         keep_freed_memory()
     shop = Workshop(recipe, material.thinned(recipe.phase_1_cases, recipe.seed), out, machine)
-    chain = Chain(shop.root_key)
-    for region in shop.regions:  # hand; region 1; region 2, in the paper on the film with region 1 erased
+    chain = taken_over(shop, recipe.localizers) if recipe.localizers else Chain(shop.root_key)
+    for region in (
+        () if recipe.localizers else shop.regions
+    ):  # hand; region 1; region 2, in the paper on the film with region 1 erased
         network = train_localizer(shop, region, chain)
         if shop.settings(region).prior:
             network = with_prior(shop, region, network, chain)
         maps = attention_maps(shop, region, network, chain)
         tau = choose_tau(shop, region, network, maps, chain)
         chain = lengthened(shop, chain, region, network, maps, tau)
-    if recipe.student:
+    if recipe.student and not recipe.localizers:
         chain = distilled(shop, chain)
     shop = Workshop(recipe, material, out, machine)
     chain = chain.for_films(shop)
@@ -89,7 +92,7 @@ def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine) ->
 
 def check(recipe: Recipe) -> None:
     """Raise UsageError where a recipe's views or looks need a region that nothing finds before."""
-    known: set[Region] = set()
+    known: set[Region] = set(Region) if recipe.localizers else set()
     for region in Region:
         if region.value not in recipe.regions:
             continue

@@ -1,0 +1,111 @@
+"""`boneage train` from the command line, on drawn hands."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from boneage.cli import app
+
+pytest.importorskip("lightning")
+
+from boneage.phantom.drawn import write_drawn_dataset
+
+QUICK = [
+    "regions=hand", "regressor.views=H", "regressor.size=32", "regressor.schedule.epochs=1", "hand.size=32",
+    "hand.schedule.epochs=1", "hand.tau=0.4",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_drawn_dataset(tmp_path_factory.mktemp("hands"), 30, size=64)
+
+
+def train(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["train", *map(str, arguments)])
+
+
+def settings() -> list[str]:
+    return [part for assignment in QUICK for part in ("--set", assignment)]
+
+
+def test_a_model_from_the_command_line(hands: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = train("tiny", "--data", hands, "--out", out, *settings(), "--accelerator", "cpu")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{out / 'model'}\n"
+    assert "30 cases" in result.stderr
+    assert "not a medical device" in result.stderr
+    shown = CliRunner().invoke(app, ["models", "info", str(out / "model")])
+    assert "phantom" in shown.stdout  # drawn hands are recognised: no child's radiograph was seen
+    again = train("tiny", "--data", hands, "--out", out, *settings())
+    assert again.exit_code == 2
+    assert "--resume" in again.stderr
+    resumed = train("tiny", "--data", hands, "--out", out, *settings(), "--resume", "--quiet", "--accelerator", "cpu")
+    assert resumed.exit_code == 0
+    assert resumed.stderr.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["huge"], "'huge' is no recipe"),
+        (["tiny", "--set", "colour=red"], "there is no 'colour'"),
+        (["tiny", "--set", "regions=hand"], "regressor.views holds R1"),
+        (["tiny", "--accelerator", "abacus"], "take auto, cpu or gpu"),
+        (["tiny", "--precision", "8"], "take auto, 32-true"),
+    ],
+)
+def test_wrong_usage(hands: Path, tmp_path: Path, arguments: list[str], says: str) -> None:
+    result = train(*arguments, "--data", hands, "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_than_five_per_cent_dropped_stops_it(tmp_path: Path) -> None:
+    root = write_drawn_dataset(tmp_path / "hands", 30, size=64)
+    pictures = sorted((root / "boneage-training-dataset").glob("*.png"))
+    for picture in pictures[:2]:
+        picture.write_bytes(b"no picture")
+    result = train("tiny", "--data", root, "--out", tmp_path / "run", *settings())
+    assert result.exit_code == 1
+    assert "5%" in result.stderr
+    assert not (tmp_path / "run" / "model").exists()
+    table = root / "boneage-training-dataset.csv"
+    with table.open(newline="") as stream:
+        rows = list(csv.reader(stream))
+    with table.open("w", newline="") as stream:
+        csv.writer(stream).writerows([rows[0], *([row[0], "12y", row[2]] for row in rows[1:4]), *rows[4:]])
+    result = train("tiny", "--data", root, "--out", tmp_path / "other", *settings())
+    assert result.exit_code == 1
+    assert "12y" in result.stderr
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_a_folder_that_cannot_be_written(hands: Path, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    result = train("tiny", "--data", hands, "--out", tmp_path / "run")
+    tmp_path.chmod(0o700)
+    assert result.exit_code == 1
+    assert "Choose another folder" in result.stderr
+
+
+def test_a_file_in_the_place_of_the_folder(hands: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    result = train("tiny", "--data", hands, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "Choose another folder" in result.stderr
+
+
+def test_missing_weights_say_what_to_do(hands: Path, tmp_path: Path) -> None:
+    result = train("tiny", "--data", hands, "--out", tmp_path / "run", "--set", "pretrained=gone.safetensors")
+    assert result.exit_code == 1
+    assert "gone.safetensors" in result.stderr
+    assert "'timm' for timm's own weights" in result.stderr
