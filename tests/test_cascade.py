@@ -26,11 +26,11 @@ class FixedNetwork(Network):
         object.__setattr__(self, "maps", np.stack(maps).astype(np.float32))
         object.__setattr__(self, "shown", [])
 
-    def run(self, feeds: Any, output: str) -> npt.NDArray[np.float32]:
+    def run(self, feeds: Any) -> dict[str, npt.NDArray[np.float32]]:
         self.shown.append(feeds["view"])  # type: ignore[attr-defined]
         count = len(feeds["view"])
         maps: npt.NDArray[np.float32] = self.maps  # type: ignore[attr-defined]
-        return np.repeat(maps, count, axis=0) if len(maps) == 1 else maps[:count]
+        return {"attention": np.repeat(maps, count, axis=0) if len(maps) == 1 else maps[:count]}
 
 
 def localizer(region: Region, network: Network, looks_at: str = "O", **changes: Any) -> Localizer:

@@ -89,8 +89,8 @@ class Assessor:
         if settings.sex_input:
             feeds["sex"] = np.full((len(batch), 1), sex.sign, dtype=np.float32)
         regressor = self.model.regressor
-        output = regressor.output(regressor.run(feeds), "months" if settings.scalar else "distribution")
-        output = output.astype(np.float64)
+        said = regressor.output(regressor.run(feeds), "months" if settings.scalar else "distribution")
+        output: npt.NDArray[np.float64] = said.astype(np.float64)
         if not np.isfinite(output).all():
             raise ModelError(
                 f"{self.model.regressor.path}: the network answered with values that are no numbers. "

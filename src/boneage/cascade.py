@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
@@ -19,13 +18,13 @@ from PIL import Image
 from boneage.assessment import Attention
 from boneage.errors import ModelError
 from boneage.model import Localizer
-from boneage.model_settings import Layout, LooksAt
+from boneage.model_settings import Layout
 from boneage.radiograph import Radiograph
 from boneage.regions import MAP_SIDE, Box, Region, box_of_map, normalised_map
 from boneage.views import FilmArray, Frame, View, cut, erased, whole
 
 Key = TypeVar("Key")
-Answers = dict[tuple[Path, LooksAt, bool], dict[str, npt.NDArray[np.float32]]]
+Answers = dict[tuple[int, str, bool], dict[str, npt.NDArray[np.float32]]]
 """What the networks said of one radiograph: by network, what it looked at, and whether a mirror image went along."""
 
 _WORDS: Final = {
@@ -120,10 +119,10 @@ class Cascade:
             ModelError: a network does not give what `model.json` promises.
         """
         found = Localization()
-        seen: Answers = {}
+        memo: Answers = {}
         for localizer in self.localizers:
             picture, looked_at = self._look(localizer, film, found)
-            attention = self.attention(localizer, picture, looked_at, seen)
+            attention = self.attention(localizer, picture, looked_at, memo)
             box = self._box(localizer, attention, picture, looked_at)
             warnings, missing = found.warnings, found.missing
             if box is None:
@@ -140,26 +139,26 @@ class Cascade:
             )
         return found
 
-    def attention(self, localizer: Localizer, film: FilmArray, box: Box, seen: Answers | None = None) -> Attention:
+    def attention(self, localizer: Localizer, film: FilmArray, box: Box, memo: Answers | None = None) -> Attention:
         """The attention map of one localizer.
 
         Args:
             film: uint8 [h, w], what it looks at.
             box: the part of it, in film pixels.
-            seen: answers for this radiograph so far, so that a network that serves several regions runs once.
+            memo: answers for this radiograph so far, so that a network that serves several regions runs once.
 
         Returns:
             float32 [m, m] in [0, 1] over the square around `box`; cells whose centre is off the film are 0, and a
             map that says the same of every place of the film is 0 throughout.
         """
         size = localizer.network.input_size
-        seen = {} if seen is None else seen
-        look = (localizer.network.path, localizer.looks_at, localizer.average_mirror)
-        if look not in seen:
+        memo = {} if memo is None else memo
+        look = (id(localizer.network), localizer.looks_at, localizer.average_mirror)
+        if look not in memo:
             view = cut(film, box, size, squash=self.squash)
             batch = np.stack([view, view[:, ::-1]]) if localizer.average_mirror else view[None]
-            seen[look] = localizer.network.run({"view": np.ascontiguousarray(batch[:, None])})
-        maps = localizer.network.output(seen[look], localizer.output)
+            memo[look] = localizer.network.run({"view": np.ascontiguousarray(batch[:, None])})
+        maps = localizer.network.output(memo[look], localizer.output)
         views = 2 if localizer.average_mirror else 1
         if maps.ndim != 3 or maps.shape[0] != views or maps.shape[1] != maps.shape[2]:
             raise ModelError(

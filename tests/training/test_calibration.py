@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boneage.ages import MONTHS, central_interval_months
 from boneage.training.calibration import calibrated, spread_months
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10_000), st.floats(2.0, 40.0), st.floats(0.5, 0.97))
 def test_intervals_cover_what_they_promise_and_hardly_more(seed: int, width: float, coverage: float) -> None:
     rng = np.random.default_rng(seed)

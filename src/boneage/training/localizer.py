@@ -19,7 +19,14 @@ class LocalizerLearner(Learner):
         self.settings = settings
 
     def loss(self, network: nn.Module, batch: Example) -> Tensor:
-        return localizer_loss(network(batch.views), batch.age_months, self.settings.loss, self.settings.label_width)
+        kind, width = self.settings.loss, self.settings.label_width
+        if not self.settings.every_place:
+            return localizer_loss(network(batch.views), batch.age_months, kind, width)
+        scores, places = network.with_places(batch.views)  # type: ignore[operator]
+        each = places.flatten(2).transpose(1, 2)
+        ages = batch.age_months.repeat_interleave(each.shape[1])
+        of_places = localizer_loss(each.flatten(0, 1), ages, kind, width)
+        return localizer_loss(scores, batch.age_months, kind, width) + self.settings.every_place * of_places
 
     def error(self, network: nn.Module, batch: Example) -> Tensor:
         scores: Tensor = network(batch.views)

@@ -84,10 +84,18 @@ class Localizer(nn.Module):
         self.classes = nn.Linear(width, CLASSES)
         nn.init.normal_(self.classes.weight, 0.0, 0.01)
         nn.init.zeros_(self.classes.bias)
+        self.places = nn.Conv2d(width, CLASSES, 1) if settings.every_place else None
 
     def forward(self, view: Tensor) -> Tensor:
         scores: Tensor = self._scores(self._feature_map(view))
         return scores
+
+    def with_places(self, view: Tensor) -> tuple[Tensor, Tensor]:
+        """The scores float32 [n, 240], and those of each cell float32 [n, 240, m, m] (`every_place` only)."""
+        features = self._feature_map(view)
+        if self.places is None:
+            raise UsageError("this localizer was built with every_place=0.")
+        return self._scores(features), self.places(features)
 
     def attention(self, view: Tensor) -> Tensor:
         """A_t = sum_k W_kt F_k of the *predicted* class t (Eq. 2): float32 [n, m, m], negatives not clipped.
@@ -149,6 +157,7 @@ class AgeRegressor(nn.Module):
         if settings.head == "paper":
             self.head = nn.Sequential(nn.Conv2d(width, 256, 3), nn.ReLU(), nn.MaxPool2d(3), nn.Flatten())
             with torch.no_grad():
+                self.features.eval()
                 side = self.features(torch.zeros(1, 1 if self.shared else views, *2 * (settings.size,)).byte())
                 if min(side.shape[2:]) < 5:
                     raise UsageError(
@@ -156,6 +165,7 @@ class AgeRegressor(nn.Module):
                         "raise regressor.size or take regressor.head=gap."
                     )
                 width = int(self.head(side).shape[1])
+                self.features.train()
         else:
             self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         if self.shared and self.merge == "concat":

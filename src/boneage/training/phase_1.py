@@ -20,7 +20,7 @@ from boneage.training.regions_table import Maps, RegionsTable, read_maps, read_r
 from boneage.training.settings import needed_regions
 from boneage.training.stage import key_of
 from boneage.training.student import OUTPUTS, Student, StudentData, StudentLearner, stride_of
-from boneage.training.tau import search_tau
+from boneage.training.tau import chosen, search_tau
 from boneage.training.views_data import FromTable, LookSource, NoRegions, RegionsOf, ViewsData
 from boneage.training.workshop import NETWORK_FILE, WEIGHTS_FILE, Workshop, sha256_of
 
@@ -141,8 +141,8 @@ def choose_tau(shop: Workshop, region: Region, network: Path, maps: Maps, chain:
             seed=shop.recipe.seed,
             start=shop.recipe.pretrained,
         )
-        by_tau = {str(tau): round(error, 4) for tau, error in errors.items()}
-        stage.finish(tau=min(errors, key=errors.__getitem__), select_error_months=by_tau)
+        by_tau = {str(tau): round(float(error.mean()), 4) for tau, error in errors.items()}
+        stage.finish(tau=chosen(errors), select_error_months=by_tau)
     return float(stage.facts["tau"])
 
 

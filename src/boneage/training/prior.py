@@ -51,14 +51,11 @@ class Population:
         Raises:
             TrainingError: the population's attention does not show three bands.
         """
-        total: npt.NDArray[np.float64] | None = None
-        for attention in maps:
-            peak = float(attention.max())
-            if peak > 0:
-                total = attention / peak + (0.0 if total is None else total)
-        if total is None:
+        scaled = [attention / attention.max() for attention in maps if attention.max() > 0]
+        if not scaled:
             raise TrainingError("No film has any attention: train the localizer for longer.")
-        mean = (total + total[:, ::-1]) / 2
+        mean: npt.NDArray[np.float64] = np.stack(scaled).mean(axis=0, dtype=np.float64)
+        mean = (mean + mean[:, ::-1]) / 2
         mean /= mean.max()
         profile = gaussian_filter1d(mean.sum(axis=1), max(0.5, _PROFILE_SMOOTHING * len(mean)))
         rows, found = find_peaks(-profile / profile.max(), prominence=1e-3)

@@ -46,10 +46,10 @@ class Replay(Cascade):
         super().__init__(localizers, None, layout)
         self.known = known
 
-    def attention(self, localizer: Localizer, film: FilmArray, box: Box, seen: Answers | None = None) -> Attention:
+    def attention(self, localizer: Localizer, film: FilmArray, box: Box, memo: Answers | None = None) -> Attention:
         if localizer.region in self.known:
             return Attention(self.known[localizer.region], box)
-        return super().attention(localizer, film, box, seen)
+        return super().attention(localizer, film, box, memo)
 
 
 @dataclass(frozen=True)

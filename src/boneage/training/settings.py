@@ -123,6 +123,9 @@ class LocalizerSettings:
         channels: 1x1 convolution to so many channels before the pooling; 0: none.
         loss: "l1" between linear scores and the soft label, or "cross_entropy" with the normalised soft label.
         label_width: l of Eq. 5, months.
+        every_place: weight of a second loss, in which each cell of the map has to answer by itself (through a head of
+            its own). It keeps features alive all over the hand, where the pooled loss would be content with a few
+            joints: for a localizer that is to find the whole hand.
         class_average: the map averages W over classes within so many months of the predicted one; 0: Eq. 2 as it is.
         average_mirror: at assessment the map is the mean over the view and its mirror image.
         tau: fraction of the map's maximum; None: searched on *select* without boxes.
@@ -140,6 +143,7 @@ class LocalizerSettings:
     channels: int = 0
     loss: Literal["l1", "cross_entropy"] = "l1"
     label_width: float = 50.0
+    every_place: float = 0.0
     class_average: int = 0
     average_mirror: bool = True
     tau: float | None = None
@@ -189,6 +193,9 @@ class RegressorSettings:
 @dataclass(frozen=True)
 class TauSettings:
     """The search for tau without boxes (the paper's Figure 5a).
+
+    Taken is the smallest tau, that is the most inclusive crop, whose error is within one standard error (paired by
+    case) of the best: what a crop has lost no later stage can find.
 
     Attributes:
         grid: fractions of the map's maximum.

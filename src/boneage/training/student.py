@@ -70,7 +70,7 @@ class StudentData(ViewsData):
                 x0, y0, x1, y1 = (max(0, round(at)) for at in found.boxes[region].as_list())
                 mask[y0:y1, x0:x1] = 255
                 targets[channel] = cut(mask, box, cells, squash=self.squash, jitter=look) / np.float32(255)
-        return view[None], targets
+        return view[None].copy(), targets
 
 
 class StudentLearner(Learner):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -54,8 +55,8 @@ def search_tau(
     *,
     seed: int,
     start: str,
-) -> dict[float, float]:
-    """The error on *select* for each tau of the grid; the best is the smallest.
+) -> dict[float, npt.NDArray[np.float64]]:
+    """The errors on *select* for each tau of the grid.
 
     Args:
         localizers: the chain up to the one that is searched; the tau of the last is replaced.
@@ -65,8 +66,9 @@ def search_tau(
         start: where backbones start that do not say it.
 
     Returns:
-        tau -> mean absolute error of the small regressor, months. With `mode="one_network"` one regressor, trained
-        on crops of all tau, is asked at each tau: n times cheaper, and no luck of n trainings between the values.
+        tau -> absolute errors of the small regressor, months, float64 [cases of *select*]. With
+        `mode="one_network"` one regressor, trained on crops of all tau, is asked at each tau: n times cheaper, and no
+        luck of n trainings between the values.
     """
     region = localizers[-1].region
     if settings.cases is not None and settings.cases < len(train):
@@ -103,23 +105,35 @@ def search_tau(
         data = ViewsData(
             finder.films, select, [ViewSource(_CROPS[region])], FromTable(table), regressor.size, squash=squash
         )
-        errors[tau] = mean_error(network, regressor, data)
+        errors[tau] = absolute_errors(network, regressor, data)
         if machine.progress:
-            print(f"tau {tau:g} of {region.value}: {errors[tau]:.2f} months on select", file=sys.stderr, flush=True)
+            print(
+                f"tau {tau:g} of {region.value}: {errors[tau].mean():.2f} months on select", file=sys.stderr, flush=True
+            )
     _write(folder, region, errors)
     return errors
 
 
-def mean_error(network: nn.Module, settings: RegressorSettings, data: ViewsData) -> float:
-    """Mean absolute error of a torch regressor, months."""
+def chosen(errors: Mapping[float, npt.NDArray[np.float64]]) -> float:
+    """The smallest tau whose mean error is within one standard error, paired by case, of the best."""
+    best = min(errors.values(), key=lambda values: float(values.mean()))
+    for tau in sorted(errors):
+        worse = errors[tau] - best
+        if worse.mean() <= worse.std(ddof=1) / np.sqrt(len(worse)):
+            return tau
+    raise AssertionError("the best is within any distance of itself")
+
+
+def absolute_errors(network: nn.Module, settings: RegressorSettings, data: ViewsData) -> npt.NDArray[np.float64]:
+    """Absolute errors of a torch regressor, months, float64 [cases]."""
     assert isinstance(network, AgeRegressor)
     learner = RegressorLearner(network, settings, seed=0, steps_per_epoch=1)
     with torch.inference_mode():
         errors = [learner.error(network.eval(), batch) for batch in DataLoader(data, batch_size=64)]
-    return float(torch.cat(errors).mean())
+    return torch.cat(errors).double().numpy()
 
 
-def _write(folder: Path, region: Region, errors: Mapping[float, float]) -> None:
+def _write(folder: Path, region: Region, errors: Mapping[float, npt.NDArray[np.float64]]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -132,7 +146,7 @@ def _write(folder: Path, region: Region, errors: Mapping[float, float]) -> None:
     figure = Figure(figsize=(5, 3.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.plot(list(errors), list(errors.values()), "o-")
+    axes.plot(list(errors), [error.mean() for error in errors.values()], "o-")
     axes.set_xlabel("tau, fraction of the map's maximum")
     axes.set_ylabel("error on select, months")
     axes.set_title(f"{region.value}: small regressor on the crops")

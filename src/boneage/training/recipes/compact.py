@@ -38,7 +38,7 @@ def _joints(shares: bool) -> LocalizerSettings:
         prior=True,
         shares="region_1" if shares else None,
         jitter=JitterRange(zoom=0.12, shift=0.04),
-        schedule=Schedule(epochs=3, learning_rate=2e-3, average=0.99, gradient_clip=5.0, validate_every=3),
+        schedule=Schedule(epochs=2, learning_rate=2e-3, average=0.99, gradient_clip=5.0, validate_every=2),
     )
 
 
@@ -47,20 +47,21 @@ RECIPE = Recipe(
     film_short_side=300,
     phase_1_cases=6000,
     hand=LocalizerSettings(
-        size=192,
+        size=160,
         backbone=_EARLY,
         pooling="gap",
         channels=256,
         loss="cross_entropy",
         label_width=30.0,
+        every_place=1.0,
         smallest=0.3,
-        schedule=Schedule(epochs=3, learning_rate=2e-3, average=0.99, gradient_clip=5.0, validate_every=3),
+        schedule=Schedule(epochs=2, learning_rate=2e-3, average=0.99, gradient_clip=5.0, validate_every=2),
     ),
     region_1=_joints(shares=False),
     region_2=_joints(shares=True),
     tau=TauSettings(
-        grid=(0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6),
-        cases=None,
+        grid=(0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5),
+        cases=4000,
         regressor=RegressorSettings(size=96, average_mirror=False, schedule=Schedule(epochs=3, average=0.99)),
     ),
     student=True,
