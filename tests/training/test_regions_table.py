@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from boneage.cascade import Cascade, Localization
 from boneage.errors import DatasetError
@@ -19,12 +17,10 @@ from boneage.training.regions_table import (
     Finder,
     read_maps,
     read_regions,
-    write_crops,
     write_maps,
     write_regions,
 )
 from boneage.training.settings import Backbone, LocalizerSettings
-from boneage.views import View, cut
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +80,3 @@ def test_a_damaged_table_is_named(tmp_path: Path) -> None:
     file.write_text("id,hand_x0,hand_y0,hand_x1,hand_y1,missing\n1,a,2,3,4,\n")
     with pytest.raises(DatasetError, match=r"regions\.csv"):
         read_regions(file)
-
-
-def test_crops_are_what_the_networks_see(toy: ModuleType, tmp_path: Path) -> None:
-    material = toy.toy_material(2, 1)
-    box = Box(5, 5, 40, 30)
-    table = {case_id: Localization({Region.HAND: box}) for case_id in material.ids}
-    assert write_crops(tmp_path, material.films, table, [View.O, View.H], 32) == 6
-    with Image.open(tmp_path / "H" / "c1.png") as picture:
-        np.testing.assert_array_equal(np.asarray(picture), cut(material.films.film("c1"), box, 32))

@@ -17,7 +17,6 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from boneage.assessment import NOTICE, Attention
 from boneage.cascade import Answers, Cascade, Localization
@@ -26,7 +25,7 @@ from boneage.model import Localizer
 from boneage.model_settings import Layout
 from boneage.regions import Box, Region
 from boneage.training.views_data import Films
-from boneage.views import FilmArray, View, cut
+from boneage.views import FilmArray
 
 RegionsTable = Mapping[str, Localization]
 Maps = Mapping[str, npt.NDArray[np.float32]]
@@ -166,25 +165,3 @@ def read_regions(file: Path) -> dict[str, Localization]:
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise DatasetError(f"{file}: cannot be read as a regions table ({error}). Make it again.") from error
     return table
-
-
-def write_crops(
-    folder: Path, films: Films, table: RegionsTable, views: Sequence[View], size: int, *, squash: bool = False
-) -> int:
-    """Write the views of every case as 8-bit PNG files, `folder/<view>/<id>.png`.
-
-    They show patients: keep them where the radiographs themselves may be kept.
-
-    Returns:
-        How many files were written.
-    """
-    count = 0
-    for view in views:
-        (folder / view.value).mkdir(parents=True, exist_ok=True)
-    for case_id, found in table.items():
-        film = films.film(case_id)
-        for view in views:
-            picture, box = found.place(view, film)
-            Image.fromarray(cut(picture, box, size, squash=squash)).save(folder / view.value / f"{case_id}.png")
-            count += 1
-    return count

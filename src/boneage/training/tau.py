@@ -141,7 +141,7 @@ def _write(folder: Path, region: Region, errors: Mapping[float, npt.NDArray[np.f
     with temporary.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["region", "tau", "select_error_months"])
-        writer.writerows([region.value, tau, f"{error:.6f}"] for tau, error in errors.items())
+        writer.writerows([region.value, tau, f"{error.mean():.6f}"] for tau, error in errors.items())
     os.replace(temporary, folder / TABLE)
     figure = Figure(figsize=(5, 3.5), layout="constrained")
     FigureCanvasAgg(figure)
