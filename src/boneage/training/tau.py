@@ -115,13 +115,15 @@ def search_tau(
 
 
 def chosen(errors: Mapping[float, npt.NDArray[np.float64]]) -> float:
-    """The smallest tau whose mean error is within one standard error, paired by case, of the best."""
-    best = min(errors.values(), key=lambda values: float(values.mean()))
-    for tau in sorted(errors):
-        worse = errors[tau] - best
-        if worse.mean() <= worse.std(ddof=1) / np.sqrt(len(worse)):
-            return tau
-    raise AssertionError("the best is within any distance of itself")
+    """From the best tau down as long as the mean error stays within one standard error, paired by case, of the best."""
+    best = min(errors, key=lambda tau: float(errors[tau].mean()))
+    taken = best
+    for tau in sorted((tau for tau in errors if tau < best), reverse=True):
+        worse = errors[tau] - errors[best]
+        if worse.mean() > worse.std(ddof=1) / np.sqrt(len(worse)):
+            break
+        taken = tau
+    return taken
 
 
 def absolute_errors(network: nn.Module, settings: RegressorSettings, data: ViewsData) -> npt.NDArray[np.float64]:

@@ -1,0 +1,111 @@
+"""Make a trained model the shipped one: its measured figures go into model.json and into MODEL_CARD.md.
+
+    python benchmarks/ship_model.py RUN/model EVALUATION --name NAME --hardware "2 CPU cores"
+
+EVALUATION is a folder that `boneage evaluate --split report` wrote. The text of the card that no number can tell is
+in `benchmarks/model_card.md`; this script fills in the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import boneage
+from boneage.model import load_model, write_model
+
+MODELS = Path(boneage.__file__).parent / "models"
+TEMPLATE = Path(__file__).with_name("model_card.md")
+COMPUTED = ("format", "months", "created", "code_version", "networks_sha256", "settings_sha256")
+LIMIT_BYTES = 20_000_000
+
+
+def figure(entry: dict[str, Any], *, percent: bool = False) -> str:
+    """A figure with its interval, for a table."""
+    if entry["value"] is None:
+        return "-"
+    scale, form = (100, ".0f") if percent else (1, ".2f")
+    text = f"{scale * entry['value']:{form}}"
+    if entry["interval_95"]:
+        text += f" ({scale * entry['interval_95'][0]:{form}} to {scale * entry['interval_95'][1]:{form}})"
+    return text
+
+
+def accuracy_table(accuracy: dict[str, Any]) -> str:
+    """Markdown: overall, by sex, by band."""
+    groups = {"all": accuracy["overall"], **accuracy["by_sex"], **accuracy["by_age_band_years"]}
+    lines = [
+        "| cases | n | MAE | bias | within 12 months, % | 90 % interval covers, % | its median width |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, group in groups.items():
+        if group["n"]:
+            label = f"{name} years" if name[0].isdigit() else name
+            cells = [label, str(group["n"]), figure(group["mae"]), figure(group["bias"])]
+            cells += [figure(group["within_12"], percent=True), figure(group["coverage_90"], percent=True)]
+            lines.append("| " + " | ".join([*cells, figure(group["width_90"])]) + " |")
+    return "\n".join(lines)
+
+
+def localization_table(localization: dict[str, Any]) -> str:
+    """Markdown: each truth, all boxed cases and those outside training."""
+    lines = [
+        "| truth | cases | n | mIoU | AP50, % | mean box: mIoU | gain, paired | centres, hand widths | covered, % |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for truth, groups in localization.items():
+        for group, row in groups.items():
+            cells = [
+                truth,
+                group.replace("_", " "),
+                str(row["n"]),
+                figure(row["miou"]),
+                figure(row["ap50"], percent=True),
+            ]
+            cells += [figure(row["mean_box"]["miou"]), figure(row["iou_gain_over_mean_box"])]
+            cells += [figure(row["centre_distance"]), figure(row["covered"], percent=True)]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("evaluation", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--hardware", required=True)
+    options = parser.parse_args()
+    metrics = json.loads((options.evaluation / "metrics.json").read_text())
+    trained = load_model(options.model)
+    document = {key: value for key, value in trained.document.items() if key not in COMPUTED}
+    accuracy, localization = metrics["accuracy"], metrics.get("localization") or {}
+    document |= {
+        "name": options.name,
+        "metrics": {**document["metrics"], "report": accuracy, "localization": localization},
+    }
+    target = MODELS / options.name
+    write_model(target, document, {name: network.path for name, network in trained.networks.items()}, replace=True)
+    card = Template(TEMPLATE.read_text()).substitute(
+        name=options.name,
+        hardware=options.hardware,
+        cases=document["training_data"]["cases"],
+        accuracy=accuracy_table(accuracy),
+        localization=localization_table(localization),
+        sha256=load_model(target).sha256,
+    )
+    (target / "MODEL_CARD.md").write_text(card)
+    default = MODELS / ".DEFAULT.tmp"
+    default.write_text(options.name + "\n")
+    os.replace(default, MODELS / "DEFAULT")
+    size = sum(file.stat().st_size for file in target.iterdir())
+    if size > LIMIT_BYTES:
+        raise SystemExit(f"{target}: {size} bytes, more than {LIMIT_BYTES}")
+    print(f"{target}: {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
