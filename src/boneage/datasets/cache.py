@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import mmap
 import multiprocessing
 import os
 import sys
@@ -28,6 +29,8 @@ FORMAT: Final = 1
 """Goes up with every change in how a film is made or stored; older files are then left alone and made again."""
 CHUNK: Final = 32
 """Films that a worker decodes at a time, and the most that an interruption costs each of them."""
+_FORGET_BYTES: Final = 2**28
+"""After so many bytes handed out the pages of the memory map are given back."""
 
 Read = Callable[[Path], Radiograph]
 
@@ -52,6 +55,7 @@ class FilmCache:
         self.dropped = tuple(dropped)
         self._entries = dict(entries)
         self._flat: npt.NDArray[np.uint8] | None = None
+        self._touched = 0
 
     @classmethod
     def build(
@@ -142,7 +146,18 @@ class FilmCache:
                 self._flat = np.memmap(films, dtype=np.uint8, mode="r")
             except (OSError, ValueError) as error:
                 raise DatasetError(f"{films}: cannot be opened ({error}). Build the cache again.") from error
+        self._touched += entry.end - entry.offset
+        if self._touched > _FORGET_BYTES:
+            self._forget()
         return np.asarray(self._flat[entry.offset : entry.end]).reshape(entry.height, entry.width)
+
+    def _forget(self) -> None:
+        """Unmap the pages that were read. They stay in the system's cache and come back when they are read again,
+        but no longer count as this process's memory."""
+        self._touched = 0
+        mapped = getattr(self._flat, "_mmap", None)
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
 
     def full_size(self, case_id: str) -> tuple[int, int]:
         """(height, width) of the radiograph itself, in pixels; DatasetError where the case has no film."""
