@@ -82,6 +82,11 @@ def main() -> None:
     metrics = json.loads((options.evaluation / "metrics.json").read_text())
     trained = load_model(options.model)
     document = {key: value for key, value in trained.document.items() if key not in COMPUTED}
+    if metrics["model_sha256"] != trained.sha256 or metrics["splits"] != "report":
+        raise SystemExit(
+            f"{options.evaluation}: measures model {metrics['model_sha256'][:12]} on the split '{metrics['splits']}', "
+            f"not {trained.sha256[:12]} on 'report'. Evaluate this model first."
+        )
     accuracy, localization = metrics["accuracy"], metrics.get("localization") or {}
     document |= {
         "name": options.name,

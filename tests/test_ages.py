@@ -20,12 +20,12 @@ def test_sign_of_the_sexes() -> None:
     assert (str(Sex.MALE), str(Sex.FEMALE)) == ("male", "female")
 
 
-@pytest.mark.parametrize("word", ["male", " M ", "Boy", True, "TRUE", 1, "1", Sex.MALE])
+@pytest.mark.parametrize("word", ["male", " M ", "Boy", Sex.MALE])
 def test_male_words(word: object) -> None:
     assert parse_sex(word) is Sex.MALE
 
 
-@pytest.mark.parametrize("word", ["female", "f", "GIRL", False, "False", 0, Sex.FEMALE])
+@pytest.mark.parametrize("word", ["female", "f", "GIRL", Sex.FEMALE])
 def test_female_words(word: object) -> None:
     assert parse_sex(word) is Sex.FEMALE
 
@@ -35,7 +35,7 @@ def test_unknown_words(word: object) -> None:
     assert parse_sex(word) is None
 
 
-@pytest.mark.parametrize("word", ["mail", "2", "12y", 0.5])
+@pytest.mark.parametrize("word", ["mail", "2", "12y", 0.5, 1, "0", True, "False"])
 def test_other_words_are_refused_with_their_place(word: object) -> None:
     with pytest.raises(UsageError, match=r"ages\.csv, row 3: .*male, female or unknown") as caught:
         parse_sex(word, where="ages.csv, row 3")

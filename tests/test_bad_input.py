@@ -138,6 +138,7 @@ def test_an_empty_folder(standin_model: Path, hand_file: Path, tmp_path: Path) -
         ("file,sex,chronological_age_months\nhand.png,male,nan\n", ["row 2", "nan"]),
         ("file,sex\n,male\n", ["row 2", "empty"]),
         ("file,sex\n", ["no rows"]),
+        (f'file,sex\n"{"x" * 200_000}",male\n', ["cannot be read", "CSV"]),
         ("", ["'file'", "none"]),
     ],
 )

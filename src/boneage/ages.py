@@ -16,8 +16,8 @@ MONTHS: Final[npt.NDArray[np.int64]] = np.arange(FIRST_MONTH, LAST_MONTH + 1)
 """The age axis, int64 [240]: `distribution[k]` is the probability of `MONTHS[k]` months."""
 MONTHS.setflags(write=False)
 
-_MALE_WORDS: Final = frozenset({"male", "m", "boy", "true", "1"})
-_FEMALE_WORDS: Final = frozenset({"female", "f", "girl", "false", "0"})
+_MALE_WORDS: Final = frozenset({"male", "m", "boy"})
+_FEMALE_WORDS: Final = frozenset({"female", "f", "girl"})
 _UNKNOWN_WORDS: Final = frozenset({"unknown", "u", "o", "other", "", "nan", "none", "na", "n/a", "?"})
 
 
@@ -34,7 +34,9 @@ class Sex(StrEnum):
 
 
 def parse_sex(word: object, *, where: str = "") -> Sex | None:
-    """Read a sex word (`male`, `F`, `True` of a column "male", `unknown`, ...), without regard to case.
+    """Read a sex word (`male`, `F`, `girl`, `unknown`, ...), without regard to case.
+
+    Codes (1, 0, True, ...) are refused: 1 is male in one table and female in the next.
 
     Returns:
         The sex, or None where the word says that it is unknown.

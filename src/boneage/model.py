@@ -49,6 +49,10 @@ SETTINGS_FILE: Final = "model.json"
 MODELS_FOLDER: Final = Path(__file__).parent / "models"
 """The models that are shipped with the package, one folder each; the text file DEFAULT names the one to use."""
 
+_ANSWERS_DEPEND_ON: Final = (
+    *("months", "film_short_side", "layout", "networks", "localizers", "views", "average_mirror", "sex_input"),
+    *("scalar", "scalar_sd_months", "calibration"),
+)
 _RESTORE: Final = "Copy the model folder again, or install the package again"
 
 
@@ -58,7 +62,7 @@ class Model:
 
     Attributes:
         folder: where it lies.
-        sha256: over the sorted checksums of the networks: the model's identity in every output.
+        sha256: over all that an answer depends on: the model's identity in every output.
         settings: what `model.json` says, checked.
         networks: by name.
         localizers: in the order in which they run.
@@ -106,14 +110,26 @@ class Model:
 
 
 def networks_sha256(checksums: Mapping[str, str]) -> str:
-    """The identity of a model: SHA-256 over its networks' sorted checksums, one a line."""
+    """SHA-256 over the networks' sorted checksums, one a line."""
     return hashlib.sha256("\n".join(sorted(checksums.values())).encode()).hexdigest()
+
+
+def identity_sha256(document: Mapping[str, Any]) -> str:
+    """SHA-256 over what an answer depends on: networks, thresholds, views, calibration; not name, dates or figures.
+
+    The same networks with another tau, or with another calibration, give other answers and are another model.
+    """
+    return _sha256_of_json({key: document.get(key) for key in _ANSWERS_DEPEND_ON})
 
 
 def settings_sha256(document: Mapping[str, Any]) -> str:
     """SHA-256 over the canonical JSON (sorted keys, no spaces, ASCII) of `model.json` without this very field."""
     rest = {key: value for key, value in document.items() if key != "settings_sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return _sha256_of_json(rest)
+
+
+def _sha256_of_json(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def shipped_models() -> list[str]:
@@ -196,11 +212,10 @@ def load_model(name_or_dir: str | Path | None = None) -> Model:
     }
     for network in networks.values():
         _verify(network)
-    identity = networks_sha256({name: network.sha256 for name, network in networks.items()})
-    if document.get("networks_sha256") != identity:
+    if document.get("networks_sha256") != networks_sha256({name: entry.sha256 for name, entry in networks.items()}):
         raise ModelError(f"{file}: networks_sha256 does not match the networks. {_RESTORE}.")
     localizers = tuple(Localizer.of(entry, networks[entry.network]) for entry in settings.localizers)
-    return Model(folder, identity, settings, networks, localizers, document)
+    return Model(folder, identity_sha256(document), settings, networks, localizers, document)
 
 
 def _verify(network: Network) -> None:

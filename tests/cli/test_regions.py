@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -48,6 +49,30 @@ def test_one_broken_file_is_a_row_and_not_the_end(tmp_path: Path, standin_model:
     assert [row["status"] for row in rows] == ["failed", "assessed"]
     assert rows[0]["reason"]
     assert rows[0]["hand_x0"] == ""
+
+
+def test_wrong_models_and_folders_are_found_before_the_work(tmp_path: Path, standin_model: Path) -> None:
+    folder = films(tmp_path / "films")
+    result = regions(folder, "--out", tmp_path / "out", "--model", "nowhere")
+    assert result.exit_code == 2
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("")
+    result = regions(folder, "--out", tmp_path / "file" / "out", "--model", standin_model)
+    assert result.exit_code == 1
+    assert "cannot be written" in result.output
+    assert "done" not in result.output
+
+
+def test_names_that_are_no_text_are_written_all_the_same(tmp_path: Path, standin_model: Path) -> None:
+    folder = films(tmp_path / "films", 1)
+    try:
+        (folder / "0.png").rename(folder / "0\udcff.png")
+    except OSError:
+        pytest.skip("this file system takes text only")
+    result = regions(folder, "--out", tmp_path / "out", "--model", standin_model, "--crops")
+    assert result.exit_code == 0, result.output
+    (row,) = csv.DictReader((tmp_path / "out" / "regions.csv").read_text(encoding="utf-8").splitlines())
+    assert row["file"].endswith("0\\udcff.png")
 
 
 def test_nothing_is_overwritten(tmp_path: Path, standin_model: Path) -> None:

@@ -109,3 +109,33 @@ def test_missing_weights_say_what_to_do(hands: Path, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "gone.safetensors" in result.stderr
     assert "'timm' for timm's own weights" in result.stderr
+
+
+def test_a_table_of_another_layout(hands: Path, tmp_path: Path) -> None:
+    with next(hands.glob("*.csv")).open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    table = tmp_path / "readings.csv"
+    with table.open("w", newline="") as stream:
+        lines = [[row["id"], float(row["boneage"]) / 12, "M" if row["male"] == "True" else "F"] for row in rows]
+        csv.writer(stream).writerows([["film", "reader 1", "child"], *lines])
+    named = ["id=film", "age=reader 1", "age_unit=years", "sex=child"]
+    words = [part for pair in named for part in ("--column", pair)]
+    arguments = ["tiny", "--data", hands, "--table", table, "--accelerator", "cpu", *settings()]
+    result = train(*arguments, "--out", tmp_path / "run", *words)
+    assert result.exit_code == 0, result.stderr
+    assert "30 cases" in result.stderr
+    assert train(*arguments, "--out", tmp_path / "other", "--column", "years=reader 1").exit_code == 2
+
+
+def test_a_full_disk_says_what_to_do(hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from boneage.training import stage
+
+    def full(file: Path, document: object) -> None:
+        raise OSError(28, "No space left on device", str(file))
+
+    monkeypatch.setattr(stage, "_write", full)
+    result = train("tiny", "--data", hands, "--out", tmp_path / "run", "--accelerator", "cpu", *settings())
+    assert result.exit_code == 1
+    assert "No space left on device" in result.stderr
+    assert "--resume" in result.stderr
+    assert str(tmp_path / "run") in result.stderr

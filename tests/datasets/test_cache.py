@@ -180,6 +180,26 @@ def test_unreadable_files_are_dropped_and_remembered(dataset: Dataset, tmp_path:
     assert reader.calls == ["4"]
 
 
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
+def test_a_file_that_could_not_be_opened_is_tried_again(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    from boneage.formats import read_radiograph
+
+    opened = Path.open
+
+    def refused(self, *arguments, **options):  # type: ignore[no-untyped-def]
+        if self.name == "3.png":
+            raise error
+        return opened(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    cache = build(dataset, tmp_path / "cache", read_radiograph)  # type: ignore[arg-type]
+    assert [item.id for item in cache.dropped] == ["3"]
+    monkeypatch.setattr(Path, "open", opened)
+    assert len(build(dataset, tmp_path / "cache", read_radiograph)) == 10  # type: ignore[arg-type]
+
+
 def test_a_cache_travels_to_other_processes(dataset: Dataset, tmp_path: Path) -> None:
     cache = build(dataset, tmp_path / "cache")
     film = cache.film("1")

@@ -208,6 +208,14 @@ class TestFind:
         assert find_radiographs(tmp_path) == sorted(tmp_path / name for name in wanted)
         assert find_radiographs(str(tmp_path / "b")) == [tmp_path / "b" / "1.tiff", tmp_path / "b" / "2.PNG"]
 
+    def test_links_to_folders_are_followed_once(self, tmp_path: Path) -> None:
+        (tmp_path / "films").mkdir()
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / "a.png").write_bytes(b"text")
+        (tmp_path / "films" / "link").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "films")
+        assert find_radiographs(tmp_path / "films") == [tmp_path / "films" / "link" / "a.png"]
+
     def test_empty_folder_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "ages.csv").touch()
         with pytest.raises(UsageError, match="holds no radiograph") as caught:

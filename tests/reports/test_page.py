@@ -110,6 +110,10 @@ def test_an_older_report_is_replaced_and_nothing_else(known: Assessment, unknown
     with pytest.raises(UsageError):
         Report(tmp_path / "mine" / "thesis.txt")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "r" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="other files"):
+        Report(tmp_path / "r")
+    assert (tmp_path / "r" / "notes.txt").read_text() == "mine"
 
 
 def test_an_unfinished_report_leaves_nothing(known: Assessment, tmp_path: Path) -> None:

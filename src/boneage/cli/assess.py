@@ -86,7 +86,7 @@ def assess(
     assessor = load(model)
     with ExitStack() as stack:
         pages = _Pages(report, heatmaps, stack)
-        say = stack.enter_context(_progress(len(requests)))
+        say = stack.enter_context(progress(len(requests)))
         found = outcomes(assessor, requests, workers or min(4, available_cores()))
         every_one = _go(found, printer(form.value), pages, say)
         pages.finish()
@@ -199,7 +199,7 @@ class _Pages:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[Outcome], None]]:
+def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
     """A bar on a terminal, plain lines (about every tenth of the work) otherwise; both on standard error."""
     if total < 2:
         yield lambda outcome: None

@@ -6,21 +6,21 @@ import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 import typer
 
 from boneage.ages import Sex
 from boneage.assessment import NOTICE, Assessment
+from boneage.cli.columns import COLUMN_HELP, named_columns
 from boneage.errors import DatasetError, ModelError, OutputError, UsageError
 from boneage.radiograph import Radiograph
 
 if TYPE_CHECKING:
-    from boneage.datasets import Case, Columns, Dataset
+    from boneage.datasets import Case, Dataset
     from boneage.evaluation import Evaluation, Prediction
     from boneage.evaluation.contact_sheet import Panel
     from boneage.evaluation.localization import Corners
@@ -65,9 +65,7 @@ def evaluate(
     images: Annotated[
         Path | None, typer.Option(help="Folder of the pictures, where it is not found by itself.")
     ] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="MEANING=COLUMN for tables of another layout; repeatable.")
-    ] = None,
+    column: Annotated[list[str] | None, typer.Option(metavar="MEANING=COLUMN", help=COLUMN_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("evaluation"),
     boxes: Annotated[Path | None, typer.Option(help="CSV of readers' boxes: measures where the model looked.")] = None,
     split: Annotated[SplitChoice, typer.Option(help="Which part of the data set is scored.")] = SplitChoice.REPORT,
@@ -99,7 +97,7 @@ def evaluate(
         find_model(model)
     except ModelError as error:
         raise UsageError(str(error)) from error
-    dataset = read_dataset(data, table=table, columns=_columns(column or []), images=images)
+    dataset = read_dataset(data, table=table, columns=named_columns(column or []), images=images)
     typer.echo(dataset.report(), err=True)
     scored, boxed_only = choose(dataset, split, {case for truth in truths.values() for case in truth})
     assessor = boneage.load(model)
@@ -281,29 +279,6 @@ def _truths(boxes: Path | None) -> Mapping[str, Mapping[str, Corners]]:
     from boneage.datasets.boxes import read_boxes
 
     return read_boxes(boxes)
-
-
-def _columns(pairs: Sequence[str]) -> Columns | None:
-    """`--column age=Reading1 --column age=Reading2 --column id=Name`; a meaning named twice is averaged (ages)."""
-    if not pairs:
-        return None
-    from boneage.datasets import Columns
-
-    known = [item.name for item in fields(Columns)]
-    named: dict[str, list[str]] = {}
-    for pair in pairs:
-        meaning, equals, name = pair.partition("=")
-        if not equals or meaning not in known or not name:
-            raise UsageError(f"--column {pair}: write MEANING=COLUMN with a meaning of {', '.join(known)}.")
-        named.setdefault(meaning, []).append(name)
-    if twice := [meaning for meaning, names in named.items() if len(names) > 1 and meaning != "age"]:
-        raise UsageError(f"--column {twice[0]}=...: named more than once. Only age may have several columns.")
-    if named.get("age_unit", ["months"])[0] not in ("months", "years"):
-        raise UsageError(f"--column age_unit={named['age_unit'][0]}: write months or years.")
-    chosen: dict[str, Any] = {
-        meaning: names[0] if len(names) == 1 else tuple(names) for meaning, names in named.items()
-    }
-    return Columns(**chosen)
 
 
 def summary(evaluation: Evaluation, out: Path) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,11 +15,11 @@ from PIL import Image
 
 from boneage.assessment import Assessment
 from boneage.assessor import load
-from boneage.cli.assess import outcomes
+from boneage.cli.assess import Outcome, outcomes, progress
 from boneage.cli.requests import gather
-from boneage.errors import OutputError, UsageError
+from boneage.errors import ModelError, OutputError, UsageError
 from boneage.evaluation.files import write_atomically
-from boneage.model import available_cores
+from boneage.model import available_cores, find_model
 from boneage.regions import Region
 
 TABLE = "regions.csv"
@@ -41,11 +43,18 @@ def regions(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out}: is not an empty folder. Name a new one, so that nothing is overwritten.")
     requests, _ = gather(files, "unknown", None)
+    try:
+        find_model(model)
+    except ModelError as error:
+        raise UsageError(str(error)) from error
     rows: list[dict[str, Any]] = []
     try:
-        for number, outcome in enumerate(
-            outcomes(load(model), requests, workers or min(4, available_cores())), start=1
-        ):
+        # Before the work, which may take hours: can anything be written there at all?
+        found = outcomes(load(model), requests, workers or min(4, available_cores()))
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+        for number, outcome in enumerate(_said(found, len(requests)), start=1):
             row = {"number": number} | {key: outcome.record[key] for key in ("file", "status", "reason")}
             if outcome.assessment is not None:
                 row |= _boxes(outcome.assessment)
@@ -59,6 +68,13 @@ def regions(
     typer.echo(f"{len(rows) - failed} of {len(rows)} radiographs: {out / TABLE}", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _said(found: Iterable[Outcome], total: int) -> Iterator[Outcome]:
+    with progress(total) as say:
+        for outcome in found:
+            yield outcome
+            say(outcome)
 
 
 def _boxes(assessment: Assessment) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -90,14 +91,17 @@ def read_table(table: Path, *, sex_needed: bool = True) -> list[Request]:
         UsageError: not readable, a column is missing, a cell cannot be used; the message names the row.
     """
     try:
-        text = table.read_text(encoding="utf-8-sig")
+        text = table.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"{table}: the table cannot be read ({error.strerror}). Give a CSV file.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{table}: the table is not text in UTF-8. Save it as CSV (UTF-8).") from error
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)
-    lines = list(csv.reader(text.splitlines(), delimiter=separator))
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+    except csv.Error as error:
+        raise UsageError(f"{table}: the table cannot be read ({error}). Save it as CSV (UTF-8) again.") from error
     columns = ["_".join(name.strip().lower().split()) for name in (lines[0] if lines else [])]
     for needed in ["file", *(["sex"] if sex_needed else [])]:
         if needed not in columns:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from boneage.assessment import NOTICE
-from boneage.errors import UsageError
+from boneage.cli.columns import COLUMN_HELP, named_columns
+from boneage.errors import OutputError, UsageError
 
 
 def train(
@@ -22,6 +23,7 @@ def train(
     images: Annotated[
         Path | None, typer.Option(help="Folder of the pictures, where it is not found by itself.")
     ] = None,
+    column: Annotated[list[str] | None, typer.Option(metavar="MEANING=COLUMN", help=COLUMN_HELP)] = None,
     films: Annotated[
         Path | None, typer.Option(help="Folder for the decoded films; trainings may share it. Else OUT/films.")
     ] = None,
@@ -57,8 +59,9 @@ def train(
         raise UsageError(f"--precision {precision}: take auto, 32-true, 16-mixed or bf16-mixed.")
     settings = replaced(find_recipe(recipe), assign or [])
     check(settings)
+    columns = named_columns(column or [])
     check_out(out, resume=resume)
-    dataset = read_dataset(data, table=table, images=images)
+    dataset = read_dataset(data, table=table, columns=columns, images=images)
     if not quiet:
         typer.echo(dataset.report(), err=True)
     machine = Machine(
@@ -68,7 +71,14 @@ def train(
         precision=precision,
         progress=not quiet,
     )
-    folder = train(settings, dataset, out, machine, resume=resume, films=films, terms=terms)
+    try:
+        folder = train(settings, dataset, out, machine, resume=resume, films=films, terms=terms)
+    except OSError as error:
+        place = error.filename or out
+        raise OutputError(
+            f"{place}: could not be read or written ({error.strerror or error}). Free some space or check your rights, "
+            "and go on with --resume."
+        ) from error
     typer.echo(f"The model is in {folder}. Measure it: boneage evaluate --model {folder} --data {data}", err=True)
     typer.echo(NOTICE, err=True)
     sys.stdout.write(f"{folder}\n")

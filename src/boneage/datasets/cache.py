@@ -275,6 +275,8 @@ def _film(path: Path, entry: Entry, short_side: int | None, read: Read | None) -
         radiograph = read(path)
     except RadiographError as error:
         said = " ".join(part.rstrip(".") + "." for part in (error.reason, error.remedy) if part)
+        if _may_pass(error):
+            return Entry(entry.id, "", size, mtime_ns, error=said), b""
         return Entry(entry.id, file, size, mtime_ns, error=said or "unreadable"), b""
     except OSError as error:
         return Entry(entry.id, "", size, mtime_ns, error=error.strerror or str(error)), b""
@@ -282,6 +284,19 @@ def _film(path: Path, entry: Entry, short_side: int | None, read: Read | None) -
     height, width = film.shape
     made = Entry(entry.id, file, size, mtime_ns, 0, height, width, radiograph.height, radiograph.width)
     return made, film.tobytes()
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether the system would not give the file (rights, descriptors, a failing disk, memory): no fault of its own.
+
+    Decoders raise OSError as well about damaged pictures, but without a number of the system's.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno is not None):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def _cores() -> int:

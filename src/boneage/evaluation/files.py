@@ -12,11 +12,13 @@ from boneage.errors import OutputError
 def write_atomically(path: str | Path, content: str | bytes) -> None:
     """Write next to `path` and move into place: the old file or the new one stands there, never a part of one.
 
+    Texts are written as UTF-8; bytes of a file name that are none (lone surrogates) are spelt out (`\\udcff`).
+
     Raises:
         OutputError: the folder cannot be written to; what stood at `path` is untouched.
     """
     target = Path(path)
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     waiting: str | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,8 @@ def find_radiographs(folder: str | Path) -> list[Path]:
     """Find the radiographs below a folder.
 
     Taken are files with one of `EXTENSIONS` (in any case), and files without an extension, or with a number for
-    one as in `1.2.840.113619`, that are DICOM by their content. Hidden files and folders and DICOMDIR are not.
+    one as in `1.2.840.113619`, that are DICOM by their content. Hidden files and folders and DICOMDIR are not. Links
+    to folders are followed, each folder is searched once.
 
     Returns:
         The paths, each beginning with `folder` as given, sorted.
@@ -106,7 +107,13 @@ def find_radiographs(folder: str | Path) -> list[Path]:
         raise UsageError(f"{error.filename}: the folder cannot be listed ({error.strerror}). Check its permissions.")
 
     found: list[Path] = []
-    for place, folders, names in os.walk(root, onerror=refuse):
+    seen: set[str] = set()
+    for place, folders, names in os.walk(root, onerror=refuse, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         found.extend(Path(place, name) for name in names if _is_wanted(Path(place, name)))
     if not found:

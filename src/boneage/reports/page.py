@@ -22,6 +22,8 @@ from boneage.reports.pictures import attention_picture, encoded, film_picture
 
 INDEX: Final = "index.html"
 RESULTS: Final = "results.jsonl"
+HEATMAPS: Final = "heatmaps"
+_PAGE: Final = re.compile(r"\d{4,}-.*\.html", re.DOTALL)
 _THUMBNAIL: Final = 110
 
 
@@ -44,7 +46,8 @@ class Report:
             report.finish()
 
     Args:
-        folder: the folder to write; it may be missing, empty, or hold an older report (which is replaced).
+        folder: the folder to write; it may be missing, empty, or hold an older report and nothing
+            else (which is replaced).
         heatmaps: also write the attention maps over the film, one PNG a region, in the radiograph's own size.
 
     Raises:
@@ -62,7 +65,10 @@ class Report:
         self._work: Path | None = None
         try:
             if self.folder.exists() and not self._may_replace():
-                raise UsageError(f"{self.folder}: exists and is no report of boneage. Name a new or an empty folder.")
+                raise UsageError(
+                    f"{self.folder}: exists and holds other files than a report of boneage. "
+                    "Name a new or an empty folder."
+                )
             parent = self.folder.absolute().parent
             parent.mkdir(parents=True, exist_ok=True)
             self._work = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}.", dir=parent))
@@ -136,7 +142,7 @@ class Report:
     def _heatmaps(self, name: str, assessment: Assessment) -> dict[str, str]:
         files = {}
         for region in assessment.attention:
-            files[region.value] = f"heatmaps/{name}-{region.value}.png"
+            files[region.value] = f"{HEATMAPS}/{name}-{region.value}.png"
             self._write(files[region.value], encoded(attention_picture(assessment, region), "PNG"))
         return files
 
@@ -150,7 +156,8 @@ class Report:
         if not self.folder.is_dir():
             return False
         names = {path.name for path in self.folder.iterdir()}
-        return not names or {INDEX, RESULTS} <= names
+        foreign = [name for name in names if name not in (INDEX, RESULTS, HEATMAPS) and not _PAGE.fullmatch(name)]
+        return not names or ({INDEX, RESULTS} <= names and not foreign)
 
     def _move(self) -> None:
         assert self._work is not None

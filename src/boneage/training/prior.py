@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 from torch import Tensor, nn
 
@@ -46,12 +46,14 @@ class Population:
 
     @classmethod
     def of(cls, maps: Iterable[npt.NDArray[np.float32]]) -> Population:
-        """Average maps (each scaled to its maximum) and find the two deepest valleys of their profile along the hand.
+        """Average maps (each above its own mean, scaled to its maximum), and find the two deepest valleys of their
+        profile along the hand.
 
         Raises:
             TrainingError: the population's attention does not show three bands.
         """
-        scaled = [attention / attention.max() for attention in maps if attention.max() > 0]
+        above = [np.clip(attention - attention.mean(), 0.0, None) for attention in maps]
+        scaled = [attention / attention.max() for attention in above if attention.max() > 0]
         if not scaled:
             raise TrainingError("No film has any attention: train the localizer for longer.")
         mean: npt.NDArray[np.float64] = np.stack(scaled).mean(axis=0, dtype=np.float64)
@@ -67,20 +69,25 @@ class Population:
         upper, lower = sorted(rows[np.argsort(found["prominences"])[-2:]])
         return cls(mean.astype(np.float32), (int(upper), int(lower)))
 
-    def prior(self, region: Region) -> npt.NDArray[np.float32]:
-        """The band of a region: float32 [m, m] in [0, 1], zero outside it but for a soft edge of one cell."""
+    def band(self, region: Region) -> slice:
+        """The rows of a region's band."""
         upper, lower = self.valleys
-        band = np.zeros_like(self.mean)
-        rows = slice(lower, None) if _BANDS_FROM_BELOW[region] == 0 else slice(upper, lower)
-        band[rows] = self.mean[rows]
-        band = gaussian_filter(band, 0.5)
-        return np.asarray(band / band.max(), dtype=np.float32)
+        return slice(lower, None) if _BANDS_FROM_BELOW[region] == 0 else slice(upper, lower)
+
+    def prior(self, region: Region) -> npt.NDArray[np.float32]:
+        """Where the population looks within the band of a region: float32 [m, m] in [0, 1], zero outside it."""
+        rows = self.band(region)
+        prior = np.zeros_like(self.mean)
+        prior[rows] = self.mean[rows] / self.mean[rows].max()
+        return prior
 
 
 class PriorLocalizer(nn.Module):
-    """A localizer whose Eq. 2 map is blurred and weighed with where the population looks.
+    """A localizer whose Eq. 2 map is weighed with where the population looks.
 
-    `attention`: uint8 [n, 1, S, S] -> sqrt(blur(max(A, 0)) * prior), float32 [n, m, m].
+    With A the map and m its mean over all places (a place like any other is no evidence), `attention` is
+    sqrt(blur(max(A - m, 0) in the band) * prior): uint8 [n, 1, S, S] -> float32 [n, m, m]. The band is cut before the
+    blur, so that a bright neighbour outside does not leak in.
     """
 
     def __init__(self, localizer: Localizer, prior: npt.NDArray[np.float32]) -> None:
@@ -91,10 +98,13 @@ class PriorLocalizer(nn.Module):
         bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sd) ** 2)
         self.kernel: Tensor
         self.prior: Tensor
+        self.band: Tensor
         self.register_buffer("kernel", (bell[:, None] * bell[None] / bell.sum() ** 2)[None, None])
         self.register_buffer("prior", torch.from_numpy(prior)[None])
+        self.register_buffer("band", torch.from_numpy((prior.max(axis=1) > 0).astype(np.float32))[None, :, None])
 
     def attention(self, view: Tensor) -> Tensor:
         evidence = self.localizer.attention(view).clamp(min=0.0)
+        evidence = (evidence - evidence.mean(dim=(1, 2), keepdim=True)).clamp(min=0.0) * self.band
         blurred = F.conv2d(evidence[:, None], self.kernel, padding=self.kernel.shape[-1] // 2)[:, 0]
         return torch.sqrt(blurred / blurred.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6) * self.prior)

@@ -1,0 +1,41 @@
+"""`--column MEANING=COLUMN`: what the columns of a table of another layout mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
+
+from boneage.errors import UsageError
+
+if TYPE_CHECKING:
+    from boneage.datasets import Columns
+
+COLUMN_HELP: Final = "For tables of another layout, e.g. age=Reading1, sex=Gender, age_unit=years; repeatable."
+
+
+def named_columns(pairs: Sequence[str]) -> Columns | None:
+    """`--column age=Reading1 --column age=Reading2 --column id=Name`; ages that are named twice are averaged.
+
+    Raises:
+        UsageError: no such meaning, or one that is not for age is named twice.
+    """
+    if not pairs:
+        return None
+    from boneage.datasets import Columns
+
+    known = [item.name for item in fields(Columns)]
+    named: dict[str, list[str]] = {}
+    for pair in pairs:
+        meaning, equals, name = pair.partition("=")
+        if not equals or meaning not in known or not name:
+            raise UsageError(f"--column {pair}: write MEANING=COLUMN with a meaning of {', '.join(known)}.")
+        named.setdefault(meaning, []).append(name)
+    if twice := [meaning for meaning, names in named.items() if len(names) > 1 and meaning != "age"]:
+        raise UsageError(f"--column {twice[0]}=...: named more than once. Only age may have several columns.")
+    if named.get("age_unit", ["months"])[0] not in ("months", "years"):
+        raise UsageError(f"--column age_unit={named['age_unit'][0]}: write months or years.")
+    chosen: dict[str, Any] = {
+        meaning: names[0] if len(names) == 1 else tuple(names) for meaning, names in named.items()
+    }
+    return Columns(**chosen)
