@@ -47,13 +47,27 @@ def test_a_written_model_is_read_back(standin_model: Path) -> None:
     assert model.views == (View.H, View.R1, View.R2)
     assert [localizer.region for localizer in model.localizers] == list(Region)
     assert model.regressor.input_size == 64
-    assert model.sha256 == networks_sha256({name: network.sha256 for name, network in model.networks.items()})
+    assert model.document["networks_sha256"] == networks_sha256(
+        {name: network.sha256 for name, network in model.networks.items()}
+    )
     assert model.calibration.tail == 0.05
 
 
-def test_the_identity_is_that_of_the_networks_alone(standin_model: Path, folder: Path) -> None:
-    _resign(folder, name="another name")
-    assert load_model(folder).sha256 == load_model(standin_model).sha256
+def test_the_identity_is_that_of_all_that_answers_depend_on(standin_model: Path, folder: Path) -> None:
+    known = load_model(standin_model)
+    _resign(folder, name="another name", created="2001-01-01", metrics={"select": {}})
+    assert load_model(folder).sha256 == known.sha256
+    first, *others = known.document["localizers"]
+    changes: list[dict[str, Any]] = [
+        {"localizers": [first | {"tau": 0.9}, *others]},
+        {"calibration": known.document["calibration"] | {"tail": 0.2}},
+        {"average_mirror": False},
+    ]
+    identities = {known.sha256}
+    for change in changes:
+        _resign(folder, **{key: known.document[key] for key in ("localizers", "calibration", "average_mirror")} | change)
+        identities.add(load_model(folder).sha256)
+    assert len(identities) == 1 + len(changes)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
