@@ -65,7 +65,9 @@ def test_the_identity_is_that_of_all_that_answers_depend_on(standin_model: Path,
     ]
     identities = {known.sha256}
     for change in changes:
-        _resign(folder, **{key: known.document[key] for key in ("localizers", "calibration", "average_mirror")} | change)
+        _resign(
+            folder, **{key: known.document[key] for key in ("localizers", "calibration", "average_mirror")} | change
+        )
         identities.add(load_model(folder).sha256)
     assert len(identities) == 1 + len(changes)
 

@@ -49,6 +49,13 @@ def test_every_film_counts_the_same_however_strong_its_map() -> None:
     assert mean[13, 20] / mean[13, 14] == pytest.approx(1 / (1 + np.exp(-0.25)), abs=0.01)
 
 
+def test_a_stored_mean_gives_the_same_population() -> None:
+    population = Population.of([hand(5, 13, 22), hand(6, 13, 21, column=17)])
+    again = Population.from_mean(population.mean)
+    assert again.valleys == population.valleys
+    assert np.array_equal(again.prior(Region.REGION_1), population.prior(Region.REGION_1))
+
+
 def test_right_hands_fit_as_well() -> None:
     mean = Population.of([hand(5, 13, 22, column=20)]).mean
     assert np.allclose(mean, mean[:, ::-1])

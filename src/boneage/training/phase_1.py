@@ -105,7 +105,7 @@ def _population(shop: Workshop, region: Region, network: Path, chain: Chain) -> 
         maps = shop.finder.maps(steps, [case.id for case in shop.material.train], chain.maps)
         write_maps(file, {"population": Population.of(maps.values()).mean})
         stage.finish(films=len(maps))
-    return Population.of([read_maps(file)["population"]])
+    return Population.from_mean(read_maps(file)["population"])
 
 
 def attention_maps(shop: Workshop, region: Region, network: Path, chain: Chain) -> Maps:

@@ -46,11 +46,10 @@ class Population:
 
     @classmethod
     def of(cls, maps: Iterable[npt.NDArray[np.float32]]) -> Population:
-        """Average maps (each above its own mean, scaled to its maximum), and find the two deepest valleys of their
-        profile along the hand.
+        """Average maps, each above its own mean and scaled to its maximum.
 
         Raises:
-            TrainingError: the population's attention does not show three bands.
+            TrainingError: no map shows anything, or see `from_mean`.
         """
         above = [np.clip(attention - attention.mean(), 0.0, None) for attention in maps]
         scaled = [attention / attention.max() for attention in above if attention.max() > 0]
@@ -58,7 +57,15 @@ class Population:
             raise TrainingError("No film has any attention: train the localizer for longer.")
         mean: npt.NDArray[np.float64] = np.stack(scaled).mean(axis=0, dtype=np.float64)
         mean = (mean + mean[:, ::-1]) / 2
-        mean /= mean.max()
+        return cls.from_mean((mean / mean.max()).astype(np.float32))
+
+    @classmethod
+    def from_mean(cls, mean: npt.NDArray[np.float32]) -> Population:
+        """Find the two deepest valleys of the mean map's profile along the hand.
+
+        Raises:
+            TrainingError: the population's attention does not show three bands.
+        """
         profile = gaussian_filter1d(mean.sum(axis=1), max(0.5, _PROFILE_SMOOTHING * len(mean)))
         rows, found = find_peaks(-profile / profile.max(), prominence=1e-3)
         if len(rows) < 2:
@@ -67,7 +74,7 @@ class Population:
                 "heads and carpus. Train region_1 for longer, or set region_1.prior and region_2.prior to false."
             )
         upper, lower = sorted(rows[np.argsort(found["prominences"])[-2:]])
-        return cls(mean.astype(np.float32), (int(upper), int(lower)))
+        return cls(mean, (int(upper), int(lower)))
 
     def band(self, region: Region) -> slice:
         """The rows of a region's band."""
