@@ -28,7 +28,7 @@ def regions(*words: object) -> Result:
 def test_boxes_and_crops(tmp_path: Path, standin_model: Path) -> None:
     result = regions(films(tmp_path / "films"), "--out", tmp_path / "out", "--model", standin_model, "--crops")
     assert result.exit_code == 0, result.output
-    rows = list(csv.DictReader((tmp_path / "out" / "regions.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out" / "regions.csv").read_text().splitlines()))
     assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png"]
     assert {row["status"] for row in rows} == {"assessed"}
     assert (rows[0]["width"], rows[0]["height"]) == ("200", "260")
@@ -45,7 +45,7 @@ def test_one_broken_file_is_a_row_and_not_the_end(tmp_path: Path, standin_model:
     (folder / "0.png").write_bytes(b"no picture")
     result = regions(folder, "--out", tmp_path / "out", "--model", standin_model)
     assert result.exit_code == 1
-    rows = list(csv.DictReader((tmp_path / "out" / "regions.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out" / "regions.csv").read_text().splitlines()))
     assert [row["status"] for row in rows] == ["failed", "assessed"]
     assert rows[0]["reason"]
     assert rows[0]["hand_x0"] == ""
