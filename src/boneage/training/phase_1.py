@@ -78,7 +78,7 @@ def with_prior(shop: Workshop, region: Region, network: Path, chain: Chain) -> P
     """The localizer of a region, weighed with where the population looks; returns the exported network."""
     settings = shop.settings(region)
     trained = shop.settings(Region(settings.shares)) if settings.shares else settings
-    stage = shop.stage(f"prior-{region.value}", sha256_of(network), settings.looks_at, SMOOTHING)
+    stage = shop.stage(f"prior-{region.value}", sha256_of(network), settings.looks_at, SMOOTHING, trained)
     file = stage.folder / NETWORK_FILE
     if not stage.complete:
         stage.begin()

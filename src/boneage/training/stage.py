@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from boneage.errors import TrainingError
+
 MARKER, BEGUN = "stage.json", "begun.json"
 
 
@@ -48,13 +50,21 @@ class Stage:
         return facts
 
     def begin(self) -> None:
-        """Make the folder ready; what was done for the same key stays."""
+        """Make the folder ready; what was done for the same key stays.
+
+        Raises:
+            TrainingError: the folder holds files that no stage has made.
+        """
         self._started = time.monotonic()
         known = _read(self.folder / BEGUN).get("key") or _read(self.folder / MARKER).get("key")
-        if self.folder.exists() and known != self.key:
-            if known is not None:
-                self._say("its settings, or those of a stage before it, have changed: running it anew")
-            shutil.rmtree(self.folder)
+        if known is None and self.folder.exists() and any(self.folder.iterdir()):
+            raise TrainingError(
+                f"{self.folder}: holds files that no training has made, and a stage needs this folder. "
+                "Move them away, or name another folder for --out."
+            )
+        if known not in (None, self.key):
+            self._say("its settings, or those of a stage before it, have changed: running it anew")
+            self._clear()
         self.folder.mkdir(parents=True, exist_ok=True)
         _write(self.folder / BEGUN, {"key": self.key})
         self._say("begins")
@@ -71,6 +81,14 @@ class Stage:
         for checkpoints in self.folder.glob("**/checkpoints"):
             shutil.rmtree(checkpoints)
         self._say("is complete")
+
+    def _clear(self) -> None:
+        """Remove all that was made; the markers last, so that a folder half cleared is still known as a stage's."""
+        for item in self.folder.iterdir():
+            if item.name not in (MARKER, BEGUN):
+                shutil.rmtree(item) if item.is_dir() else item.unlink()
+        for marker in (MARKER, BEGUN):
+            (self.folder / marker).unlink(missing_ok=True)
 
     def _say(self, what: str) -> None:
         if self.progress:

@@ -101,6 +101,8 @@ def check(recipe: Recipe) -> None:
             missing = " and ".join(sorted(needed_regions(looks_at) - known))
             raise UsageError(f"{region.value}.looks_at={looks_at} needs {missing} to be found before.")
         known.add(region)
+    if recipe.region_2.shares and recipe.region_2.size != recipe.region_1.size:
+        raise UsageError("region_2.shares=region_1 needs region_2.size to be region_1.size: it is one network.")
     if not recipe.regressor.views:
         raise UsageError("regressor.views is empty. Name at least one of O, H, R1, R2, E.")
     for view in recipe.regressor.views:

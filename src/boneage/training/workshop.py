@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from boneage.errors import OutputError
 from boneage.model import available_cores
 from boneage.regions import Region
 from boneage.training.fit import fit, steps_per_epoch
@@ -52,8 +54,9 @@ class Workshop:
         return settings
 
     def stage(self, name: str, *parts: object) -> Stage:
-        """A stage whose result depends on `parts`."""
-        return Stage(self.out / name, key_of(name, *parts), progress=self.machine.progress)
+        """A stage whose result depends on `parts` (and on the precision in which networks are stored)."""
+        precision = [] if self.recipe.fp16_weights else ["float32"]
+        return Stage(self.out / name, key_of(name, *parts, *precision), progress=self.machine.progress)
 
     def data(
         self,
@@ -94,8 +97,14 @@ class Workshop:
             learner = learner_of(network, steps_per_epoch(len(data[0]), schedule, self.machine))
             average = fit(learner, *data, stage.folder, schedule, self.machine, label)
             temporary = file.with_name(f".{file.name}.tmp")
-            save_file({key: value.contiguous() for key, value in average.state_dict().items()}, temporary)
-            os.replace(temporary, file)
+            try:
+                save_file({key: value.contiguous() for key, value in average.state_dict().items()}, temporary)
+                os.replace(temporary, file)
+            except (OSError, SafetensorError) as error:
+                temporary.unlink(missing_ok=True)
+                raise OutputError(
+                    f"{file}: the weights cannot be written ({error}). Free some space and go on with --resume."
+                ) from error
         network.load_state_dict(load_file(file))
         return network.cpu().eval()
 

@@ -1,0 +1,100 @@
+"""The way of `compact` through `train_on`: a prior, a shared network, a student, fewer films for phase I."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from boneage.errors import TrainingError, UsageError
+from boneage.model import load_model
+from boneage.regions import Region
+from boneage.training import prior
+from boneage.training.hardware import Machine
+from boneage.training.settings import Recipe
+from boneage.training.stages import train_on
+
+MACHINE = Machine(accelerator="cpu", progress=False)
+
+
+def recipe_of(toy: ModuleType) -> Recipe:
+    recipe: Recipe = toy.toy_recipe("student=true", "phase_1_cases=8", "hand.every_place=1.0", "hand.tau=0.3")
+    joints = dataclasses.replace(
+        recipe.region_1,
+        looks_at="H",
+        loss="cross_entropy",
+        prior=True,
+        backbone=dataclasses.replace(recipe.region_1.backbone, stages=2),
+    )
+    return dataclasses.replace(recipe, region_1=joints, region_2=dataclasses.replace(joints, shares="region_1"))
+
+
+@pytest.fixture(scope="module")
+def trained(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Discs have no fingers: the valleys are given."""
+    out = tmp_path_factory.mktemp("compact") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prior, "find_peaks", lambda *_, **__: (np.array([2, 5]), {"prominences": np.array([1.0, 1.0])}))
+        train_on(recipe_of(toy), toy.toy_material(), out, MACHINE)
+    return out
+
+
+def test_its_stages(trained: Path) -> None:
+    stages = {file.parent.name for file in trained.glob("*/stage.json")}
+    both = {f"{kind}-{region}" for kind in ("prior", "maps", "tau") for region in ("region_1", "region_2")}
+    assert stages == both | {
+        "localizer-hand", "maps-hand", "localizer-region_1", "population",
+        "student", "regions", "regressor", "calibration",
+    }  # fmt: skip
+
+
+def test_one_network_answers_for_all_regions(trained: Path) -> None:
+    model = load_model(trained / "model")
+    assert [step.region for step in model.localizers] == list(Region)
+    assert {step.looks_at for step in model.localizers} == {"O"}
+    assert len({id(step.network) for step in model.localizers}) == 1
+    assert model.document["training_data"]["cases"] == 12
+
+
+def test_phase_1_learns_from_fewer_films_and_every_film_gets_regions(trained: Path, toy: ModuleType) -> None:
+    with np.load(trained / "maps-region_1" / "maps.npz") as maps:
+        assert len(maps["ids"]) == 8 + 5
+    assert len((trained / "regions" / "regions.csv").read_text().splitlines()) == 1 + len(toy.toy_material().ids)
+
+
+def test_the_localizers_of_a_model_are_taken_over(trained: Path, toy: ModuleType, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(recipe_of(toy), localizers=str(trained / "model"))
+    train_on(recipe, toy.toy_material(), tmp_path / "second", MACHINE)
+    stages = {file.parent.name for file in (tmp_path / "second").glob("*/stage.json")}
+    assert stages == {"regions", "regressor", "calibration"}
+    first, second = load_model(trained / "model"), load_model(tmp_path / "second" / "model")
+    assert second.localizers[0].network.sha256 == first.localizers[0].network.sha256
+    assert str(tmp_path) not in (tmp_path / "second" / "model" / "model.json").read_text()
+    assert (tmp_path / "second" / "regions" / "regions.csv").read_bytes() == (
+        trained / "regions" / "regions.csv"
+    ).read_bytes()
+
+
+def test_a_population_without_bands_stops_with_a_remedy(toy: ModuleType, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prior, "find_peaks", lambda *_, **__: (np.array([2]), {"prominences": np.array([1.0])}))
+        with pytest.raises(TrainingError, match="prior to false"):
+            train_on(recipe_of(toy), toy.toy_material(), tmp_path / "run", MACHINE)
+
+
+def test_shared_networks_have_one_size(toy: ModuleType, tmp_path: Path) -> None:
+    recipe = recipe_of(toy)
+    recipe = dataclasses.replace(recipe, region_2=dataclasses.replace(recipe.region_2, size=48))
+    with pytest.raises(UsageError, match=r"region_2\.size"):
+        train_on(recipe, toy.toy_material(), tmp_path / "run", MACHINE)
+
+
+def test_files_of_others_are_not_cleared_away(toy: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "run" / "localizer-hand").mkdir(parents=True)
+    (tmp_path / "run" / "localizer-hand" / "notes.txt").write_text("mine")
+    with pytest.raises(TrainingError, match=r"localizer-hand.*no training has made"):
+        train_on(recipe_of(toy), toy.toy_material(), tmp_path / "run", MACHINE)
+    assert (tmp_path / "run" / "localizer-hand" / "notes.txt").read_text() == "mine"
