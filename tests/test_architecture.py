@@ -12,7 +12,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 
-NOUNS = {"errors", "ages", "radiograph", "regions", "views", "assessment"}
+NOUNS = {"errors", "files", "ages", "radiograph", "regions", "views", "assessment"}
 MODEL = {"model", "model_settings", "network"}
 
 # Room -> rooms of boneage that its modules may import, besides their own. A room that is not listed fails the test.

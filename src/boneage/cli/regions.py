@@ -18,7 +18,7 @@ from boneage.assessor import load
 from boneage.cli.assess import Outcome, outcomes, progress
 from boneage.cli.requests import gather
 from boneage.errors import ModelError, OutputError, UsageError
-from boneage.evaluation.files import write_atomically
+from boneage.files import write_atomically
 from boneage.model import available_cores, find_model
 from boneage.regions import Region
 

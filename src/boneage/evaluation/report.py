@@ -11,11 +11,11 @@ from typing import Final
 from boneage.assessment import NOTICE
 from boneage.evaluation import plots
 from boneage.evaluation.bootstrap import LEVEL, RESAMPLES
-from boneage.evaluation.files import write_atomically
 from boneage.evaluation.localization import Localization, Truths, evaluate_localization
 from boneage.evaluation.metrics import Comparison, Metrics, compare, evaluate_predictions, scored_only
 from boneage.evaluation.page import page
 from boneage.evaluation.predictions import Prediction
+from boneage.files import write_atomically
 
 METRICS_FILE: Final = "metrics.json"
 PAGE_FILE: Final = "report.html"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from boneage.errors import TrainingError
+from boneage.files import write_atomically
 
 MARKER, BEGUN = "stage.json", "begun.json"
 
@@ -118,6 +118,4 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, document: Mapping[str, Any]) -> None:
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, file)
+    write_atomically(file, json.dumps(document, indent=2) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import os
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from boneage.cascade import Localization
+from boneage.files import write_atomically
 from boneage.model import Localizer
 from boneage.regions import Region
 from boneage.training.fit import fit, steps_per_epoch
@@ -139,12 +140,11 @@ def _write(folder: Path, region: Region, errors: Mapping[float, npt.NDArray[np.f
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    temporary = folder / f".{TABLE}.tmp"
-    with temporary.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["region", "tau", "select_error_months"])
-        writer.writerows([region.value, tau, f"{error.mean():.6f}"] for tau, error in errors.items())
-    os.replace(temporary, folder / TABLE)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["region", "tau", "select_error_months"])
+    writer.writerows([region.value, tau, f"{error.mean():.6f}"] for tau, error in errors.items())
+    write_atomically(folder / TABLE, table.getvalue())
     figure = Figure(figsize=(5, 3.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -152,6 +152,6 @@ def _write(folder: Path, region: Region, errors: Mapping[float, npt.NDArray[np.f
     axes.set_xlabel("tau, fraction of the map's maximum")
     axes.set_ylabel("error on select, months")
     axes.set_title(f"{region.value}: small regressor on the crops")
-    temporary = folder / f".{FIGURE}.tmp"
-    figure.savefig(temporary, dpi=110, format="png")
-    os.replace(temporary, folder / FIGURE)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=110, format="png")
+    write_atomically(folder / FIGURE, picture.getvalue())
