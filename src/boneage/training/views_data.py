@@ -217,6 +217,11 @@ class EpochOrder(Sampler[list[Key]]):
         self.rank, self.world = rank, world
         self.epoch = 0
 
+    @property
+    def sampler(self) -> EpochOrder:
+        """Lightning sets the epoch of a batch sampler's `sampler`, not of the batch sampler itself."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
