@@ -33,6 +33,6 @@ def test_epochs_differ_and_sizes_follow_the_schedule(
     train_on(recipe, toy.toy_material(), tmp_path / "run", Machine(accelerator="cpu", progress=False))
     assert [len(seen[epoch]) for epoch in (0, 1, 2)] == [12, 12, 12]
     assert [{key.size for key in seen[epoch]} for epoch in (0, 1, 2)] == [{32}, {32}, {48}]
-    orders = [tuple(key.index for key in seen[epoch]) for epoch in (0, 1, 2)]
+    orders = [tuple(key.case for key in seen[epoch]) for epoch in (0, 1, 2)]
     assert all(sorted(order) == list(range(12)) for order in orders)
     assert len(set(orders)) == 3
