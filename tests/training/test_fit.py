@@ -12,7 +12,7 @@ import torch
 
 from boneage.errors import TrainingError
 from boneage.training.fit import fit, latest_checkpoint, steps_per_epoch
-from boneage.training.hardware import Machine, keep_freed_memory
+from boneage.training.hardware import Machine, keep_freed_memory, return_freed_memory
 from boneage.training.learner import learning_rate_factor
 from boneage.training.networks import AgeRegressor
 from boneage.training.regressor import RegressorLearner
@@ -112,6 +112,7 @@ def test_one_cycle_rises_and_falls() -> None:
     assert (np.diff(factors[20:]) < 0).all()
 
 
-def test_the_memory_setting_may_be_made_twice() -> None:
+def test_the_memory_setting_may_be_made_twice_and_undone() -> None:
     keep_freed_memory()
     keep_freed_memory()
+    return_freed_memory()

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from boneage.errors import TrainingError
-from boneage.training.hardware import Machine, keep_freed_memory
+from boneage.training.hardware import Machine, keep_freed_memory, return_freed_memory
 from boneage.training.learner import Learner
 from boneage.training.settings import Schedule
 from boneage.training.views_data import EpochOrder, ViewsData
@@ -115,7 +115,11 @@ def fit(
     if machine.devices > 1:
         final = latest_checkpoint(folder)
         learner.load_state_dict(torch.load(str(final), map_location="cpu", weights_only=False)["state_dict"])
-    return learner.average.cpu().eval()
+    average = learner.average.cpu().eval()
+    if not machine.uses_gpu:
+        del trainer, feed
+        return_freed_memory()
+    return average
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import hashlib
@@ -14,9 +15,10 @@ import numpy as np
 from boneage.training.settings import Recipe
 from boneage.training.stage import key_of
 from boneage.training.views_data import Films, Labelled
+from boneage.views import FilmArray
 
 if TYPE_CHECKING:
-    from boneage.datasets import Dataset
+    from boneage.datasets import Dataset, FilmCache
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,27 @@ class Material:
         return dataclasses.replace(self, train=tuple(self.train[int(k)] for k in drawn))
 
 
+class SparingFilms:
+    """The films of a cache, of which only a few hundred count as this process's memory at a time.
+
+    Pages of a mapped file stay resident once they have been read: after an epoch that would be the whole cache.
+    The map is dropped now and then; what is read again comes from the system's own page cache.
+    """
+
+    _READS = 512
+
+    def __init__(self, cache: FilmCache) -> None:
+        self._cache = cache
+        self._reads = 0
+
+    def film(self, case_id: str, /) -> FilmArray:
+        self._reads += 1
+        if self._reads % self._READS == 0:
+            # A copy of a cache maps its file anew; the old map goes with the last film that was cut from it.
+            self._cache = copy.copy(self._cache)
+        return self._cache.film(case_id)
+
+
 def decoded(recipe: Recipe, dataset: Dataset, folder: Path, *, terms: str = "", progress: bool = True) -> Material:
     """Decode the training and selection films once into `folder`.
 
@@ -77,7 +100,13 @@ def decoded(recipe: Recipe, dataset: Dataset, folder: Path, *, terms: str = "", 
         )
 
     return Material(
-        cache, labelled("train"), labelled("select"), dataset.name, terms, is_drawn(dataset.root), cache.digest
+        SparingFilms(cache),
+        labelled("train"),
+        labelled("select"),
+        dataset.name,
+        terms,
+        is_drawn(dataset.root),
+        cache.digest,
     )
 
 

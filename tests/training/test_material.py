@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boneage.datasets import read_dataset
+from boneage.phantom.drawn import write_drawn_dataset
+from boneage.training.material import Material, SparingFilms, decoded, is_drawn
+from boneage.training.recipes import find_recipe
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    root = write_drawn_dataset(tmp_path_factory.mktemp("hands"), 24, size=64)
+    return decoded(find_recipe("tiny"), read_dataset(root), root / "films", terms="drawn", progress=False)
+
+
+def test_nothing_of_report_is_decoded(material: Material) -> None:
+    assert len(material.train) + len(material.select) < 24
+    assert material.phantom
+    assert material.terms == "drawn"
+
+
+def test_films_stay_the_same_when_the_map_is_dropped(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+    films = material.films
+    assert isinstance(films, SparingFilms)
+    first = {case_id: films.film(case_id).copy() for case_id in material.ids}
+    monkeypatch.setattr(SparingFilms, "_READS", 2)
+    held = films.film(material.ids[0])
+    for case_id in (*material.ids, *reversed(material.ids)):
+        np.testing.assert_array_equal(films.film(case_id), first[case_id])
+    np.testing.assert_array_equal(held, first[material.ids[0]])
+    sent = pickle.loads(pickle.dumps(films))
+    np.testing.assert_array_equal(sent.film(material.ids[1]), first[material.ids[1]])
+
+
+def test_only_drawn_sets_are_drawn(tmp_path: Path) -> None:
+    assert not is_drawn(tmp_path)
+    (tmp_path / "annotations").mkdir()
+    boxes = tmp_path / "annotations" / "boxes.csv"
+    boxes.write_text("id,reader,label\n1,koitka2018,wrist\n")
+    assert not is_drawn(tmp_path)
+    boxes.write_text("id,reader,label\n1,drawn,wrist\n")
+    assert is_drawn(tmp_path)
+    boxes.write_bytes(b"\xff\xfe\x00")
+    assert not is_drawn(tmp_path)
