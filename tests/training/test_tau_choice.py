@@ -9,25 +9,11 @@ pytest.importorskip("torch")
 
 from boneage.training.tau import chosen
 
-NOISE = np.array([-1.0, 1.0] * 50)  # paired differences of this kind have a standard error of 0.1
+
+def test_the_smallest_mean_error() -> None:
+    errors = {0.2: np.array([9.0, 12.0]), 0.3: np.array([8.0, 12.0]), 0.4: np.array([0.0, 30.0])}
+    assert chosen(errors) == 0.3
 
 
-def errors(**means: float) -> dict[float, np.ndarray]:
-    """The best one is without noise, so that every difference has that of the other."""
-    return {float(tau[1:]) / 100: 10.0 + mean + (NOISE if mean else 0 * NOISE) for tau, mean in means.items()}
-
-
-def test_the_best_where_the_next_is_clearly_worse() -> None:
-    assert chosen(errors(t20=0.5, t30=0.0, t40=0.01)) == 0.3
-
-
-def test_more_inclusive_while_within_one_standard_error() -> None:
-    assert chosen(errors(t10=0.05, t20=0.09, t30=0.0, t40=1.0)) == 0.1
-
-
-def test_a_lucky_value_beyond_a_worse_one_is_not_reached() -> None:
-    assert chosen(errors(t10=0.01, t20=0.5, t30=0.0)) == 0.3
-
-
-def test_the_best_at_the_lower_end() -> None:
-    assert chosen(errors(t10=0.0, t20=0.3)) == 0.1
+def test_of_equals_the_one_that_keeps_most() -> None:
+    assert chosen({0.5: np.array([3.0]), 0.1: np.array([3.0]), 0.3: np.array([4.0])}) == 0.1

@@ -194,8 +194,7 @@ class RegressorSettings:
 class TauSettings:
     """The search for tau without boxes (the paper's Figure 5a).
 
-    From the best tau the search goes down, to more inclusive crops, as long as the error stays within one standard
-    error (paired by case) of the best: what a crop has lost no later stage can find.
+    Taken is the tau with the smallest error.
 
     Attributes:
         grid: fractions of the map's maximum.

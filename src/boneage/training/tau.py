@@ -116,15 +116,8 @@ def search_tau(
 
 
 def chosen(errors: Mapping[float, npt.NDArray[np.float64]]) -> float:
-    """From the best tau down as long as the mean error stays within one standard error, paired by case, of the best."""
-    best = min(errors, key=lambda tau: float(errors[tau].mean()))
-    taken = best
-    for tau in sorted((tau for tau in errors if tau < best), reverse=True):
-        worse = errors[tau] - errors[best]
-        if worse.mean() > worse.std(ddof=1) / np.sqrt(len(worse)):
-            break
-        taken = tau
-    return taken
+    """The tau with the smallest mean error; of equals the smallest tau, which keeps most."""
+    return min(sorted(errors), key=lambda tau: float(errors[tau].mean()))
 
 
 def absolute_errors(network: nn.Module, settings: RegressorSettings, data: ViewsData) -> npt.NDArray[np.float64]:
