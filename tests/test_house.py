@@ -21,7 +21,7 @@ MEGABYTE = 1024 * 1024
 
 # Written in pieces: this file is searched, too.
 REGISTRY_HOSTS = [
-    "py" + "pi.org", "pythonhosted" + ".org", "download.py" + "torch.org", "npm" + "js.", "conda.anaconda" + ".org",
+    "py" + "pi.org", "pythonhost" + "ed.org", "download.py" + "torch.org", "npm" + "js.", "conda.anaconda" + ".org",
     "deb." + "debian", "hf" + ".co/", "--index" + "-url", "--find" + "-links",
 ]  # fmt: skip
 MACHINE_PATHS = re.compile(r"(?<![\w.])/" + r"(work|root|home/\w+)/")
