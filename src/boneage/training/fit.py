@@ -148,7 +148,7 @@ class _Feed(lightning.LightningDataModule):
         return DataLoader(self.train_data, batch_sampler=order, **_loading(self.machine))
 
     def val_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(self.select_data, batch_size=64, shuffle=False, **_loading(self.machine))
+        return DataLoader(self.select_data, batch_size=32, shuffle=False, **_loading(self.machine))
 
 
 def _order(
