@@ -155,6 +155,7 @@ def test_settings_that_cannot_be(folder: Path, changes: dict[str, Any], words: s
         (1, {"tau": float("nan")}, "tau"),
         (1, {"margin": -1}, "margin"),
         (1, {"smallest": 2}, "smallest"),
+        (1, {"components": "two"}, "should be one of largest, all"),
     ],
 )
 def test_localizers_that_cannot_be(folder: Path, at: int, changes: dict[str, Any], words: str) -> None:

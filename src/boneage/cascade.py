@@ -182,7 +182,7 @@ class Cascade:
         return picture, found.boxes[Region.HAND] if localizer.looks_at in ("H", "HE") else whole(film)
 
     def _box(self, localizer: Localizer, attention: Attention, film: FilmArray, looked_at: Box) -> Box | None:
-        box = box_of_map(enlarged(attention.map), localizer.tau)
+        box = box_of_map(enlarged(attention.map), localizer.tau, localizer.components)
         if box is None:
             return None
         frame = Frame.around(looked_at, localizer.network.input_size, squash=self.squash)

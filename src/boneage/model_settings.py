@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NoReturn, TypeVar, cast
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH
 from boneage.errors import ModelError
-from boneage.regions import Region
+from boneage.regions import Components, Region
 from boneage.views import View
 
 FORMAT: Final = 1
@@ -50,6 +50,7 @@ class LocalizerSettings:
     margin: float
     average_mirror: bool
     smallest: float
+    components: Components
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,7 @@ def _localizers(top: _Fields, networks: Mapping[str, NetworkSettings]) -> tuple[
                 margin=entry.number("margin", -0.9, 10.0, 0.0),
                 average_mirror=entry.flag("average_mirror", False),
                 smallest=entry.number("smallest", 1e-3, 1.0, 0.05),
+                components=cast(Components, entry.one_of("components", ("largest", "all"), "largest")),
             )
         )
     return tuple(localizers)

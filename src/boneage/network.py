@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from boneage.errors import ModelError
 from boneage.model_settings import LocalizerSettings
-from boneage.regions import Region
+from boneage.regions import Components, Region
 
 _RESTORE: Final = "Copy the model folder again, or install the package again"
 
@@ -104,6 +104,7 @@ class Localizer:
         smallest: no side is shorter than this fraction of the long side of what was looked at.
         output: name of the network's output, float32 [n, m, m].
         average_mirror: mean of the maps of the view and of its mirror image.
+        components: which parts of the thresholded map the box spans (`boneage.regions.box_of_map`).
     """
 
     region: Region
@@ -114,6 +115,7 @@ class Localizer:
     smallest: float = 0.05
     output: str = "attention"
     average_mirror: bool = True
+    components: Components = "largest"
 
     @classmethod
     def of(cls, settings: LocalizerSettings, network: Network) -> Localizer:
@@ -126,4 +128,5 @@ class Localizer:
             settings.smallest,
             settings.output,
             settings.average_mirror,
+            settings.components,
         )

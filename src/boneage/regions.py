@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -91,12 +91,21 @@ def normalised_map(attention: npt.NDArray[np.floating]) -> npt.NDArray[np.float3
     return np.asarray(positive / peak if peak > 0 else np.zeros_like(positive), dtype=np.float32)
 
 
-def box_of_map(attention: npt.NDArray[np.floating], tau: float) -> Box | None:
+Components = Literal["largest", "all"]
+"""Which connected components of a thresholded map a box spans."""
+
+_SPECK: Final = 0.1
+"""A component smaller than this fraction of the largest is no part of a region."""
+
+
+def box_of_map(attention: npt.NDArray[np.floating], tau: float, components: Components = "largest") -> Box | None:
     """The bounding box of the largest connected component of `attention >= tau * max` (the paper's Eq. 4).
 
     Args:
         attention: float [h, w], any range; negative values count as none.
         tau: fraction of the maximum, in (0, 1].
+        components: "all" spans every component of at least a tenth of the largest one's area: for a region that
+            is made of several bones, where something else rules out the rest of the film.
 
     Returns:
         The box in pixels of the map, or None where nothing speaks for any place
@@ -108,5 +117,8 @@ def box_of_map(attention: npt.NDArray[np.floating], tau: float) -> Box | None:
     labels, _ = ndimage.label(evidence >= tau)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    rows, columns = ndimage.find_objects(labels)[int(sizes.argmax()) - 1]
+    largest = int(sizes.argmax())
+    kept = np.arange(len(sizes)) == largest if components == "largest" else sizes >= _SPECK * sizes[largest]
+    kept[0] = False
+    rows, columns = ndimage.find_objects(kept[labels].astype(np.int8))[0]
     return Box(float(columns.start), float(rows.start), float(columns.stop), float(rows.stop))

@@ -29,7 +29,9 @@ def recipe_of(toy: ModuleType) -> Recipe:
         prior=True,
         backbone=dataclasses.replace(recipe.region_1.backbone, stages=2),
     )
-    return dataclasses.replace(recipe, region_1=joints, region_2=dataclasses.replace(joints, shares="region_1"))
+    return dataclasses.replace(
+        recipe, region_1=joints, region_2=dataclasses.replace(joints, shares="region_1", components="all")
+    )
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,9 @@ def train_localizer(shop: Workshop, region: Region, chain: Chain) -> Path:
         return shop.out / f"localizer-{shop.settings(region).shares}" / NETWORK_FILE
     settings, seed = shop.settings(region), shop.recipe.seed
     # What happens to the finished map does not change how it is learnt.
-    learnt = dataclasses.replace(settings, tau=None, margin=0.0, smallest=0.1, average_mirror=True, prior=False)
+    learnt = dataclasses.replace(
+        settings, tau=None, margin=0.0, smallest=0.1, average_mirror=True, prior=False, components="largest"
+    )
     needs = needed_regions(settings.looks_at)
     stage = shop.stage(f"localizer-{region.value}", learnt, chain.key if needs else shop.root_key)
     if not stage.complete:
@@ -230,4 +232,5 @@ def _step(shop: Workshop, region: Region, network: Path, tau: float) -> Localize
         settings.margin,
         settings.smallest,
         average_mirror=settings.average_mirror,
+        components=settings.components,
     )

@@ -112,6 +112,7 @@ def _document(shop: Workshop, chain: Chain) -> dict[str, Any]:
                 "margin": step.margin,
                 "average_mirror": step.average_mirror,
                 "smallest": step.smallest,
+                "components": step.components,
             }
             for step in chain.steps
         ],

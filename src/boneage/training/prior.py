@@ -25,7 +25,7 @@ from boneage.errors import TrainingError
 from boneage.regions import Region
 from boneage.training.networks import Localizer
 
-SMOOTHING: Final = 0.05
+SMOOTHING: Final = 0.04
 """Blur of one film's map before it meets the prior: sd as a fraction of the map's side (about one joint)."""
 _PROFILE_SMOOTHING: Final = 0.025
 _BANDS_FROM_BELOW: Final = {Region.REGION_1: 0, Region.REGION_2: 1}
@@ -35,6 +35,9 @@ _BANDS_FROM_BELOW: Final = {Region.REGION_1: 0, Region.REGION_2: 1}
 @dataclass(frozen=True, eq=False)
 class Population:
     """Mean attention of many hands, float32 [m, m] in [0, 1], made symmetric so that right hands fit as well.
+
+    Of a place and its mirror image the larger mean counts: a mean of the two would halve what only one side has,
+    which is the thumb.
 
     Attributes:
         mean: the mean map.
@@ -56,7 +59,7 @@ class Population:
         if not scaled:
             raise TrainingError("No film has any attention: train the localizer for longer.")
         mean: npt.NDArray[np.float64] = np.stack(scaled).mean(axis=0, dtype=np.float64)
-        mean = (mean + mean[:, ::-1]) / 2
+        mean = np.maximum(mean, mean[:, ::-1])
         return cls.from_mean((mean / mean.max()).astype(np.float32))
 
     @classmethod

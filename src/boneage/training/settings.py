@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from boneage.regions import Region
+from boneage.regions import Components, Region
 
 Pooling = Literal["gap", "gmp"]
 ViewName = Literal["O", "H", "R1", "R2", "E"]
@@ -131,6 +131,7 @@ class LocalizerSettings:
         tau: fraction of the map's maximum; None: searched on *select* without boxes.
         margin: the box grows by this fraction of itself.
         smallest: no side under this fraction of the looked-at box's long side.
+        components: which components of the thresholded map the box spans (`boneage.regions.box_of_map`).
         prior: the map is blurred and weighed with where the population looks in this region's band (`prior.py`);
             for region_1 and region_2, found on the hand.
         shares: take the trained network of region_1 instead of training one of its own.
@@ -149,6 +150,7 @@ class LocalizerSettings:
     tau: float | None = None
     margin: float = 0.0
     smallest: float = 0.1
+    components: Components = "largest"
     prior: bool = False
     shares: Literal["region_1"] | None = None
     jitter: JitterRange = field(default_factory=JitterRange)

@@ -28,7 +28,7 @@ _EARLY = Backbone("mobilenetv2_100", stages=3)
 def _joints(shares: bool) -> LocalizerSettings:
     return LocalizerSettings(
         looks_at="H",
-        size=224,
+        size=288,
         backbone=_EARLY,
         pooling="gmp",
         channels=256,
@@ -37,6 +37,7 @@ def _joints(shares: bool) -> LocalizerSettings:
         smallest=0.1,
         prior=True,
         shares="region_1" if shares else None,
+        components="all" if shares else "largest",
         jitter=JitterRange(zoom=0.12, shift=0.04),
         schedule=Schedule(epochs=2, learning_rate=2e-3, average=0.99, gradient_clip=5.0, validate_every=2),
     )
@@ -67,7 +68,7 @@ RECIPE = Recipe(
     student=True,
     student_network=StudentSettings(
         size=192,
-        backbone=Backbone("mobilenetv2_100", stages=5),
+        backbone=Backbone("mobilenetv2_100", stages=5, output_stride=8),
         jitter=JitterRange(degrees=30.0, zoom=0.25, shift=0.1),
         schedule=Schedule(epochs=2, learning_rate=2e-3, average=0.99, validate_every=2),
     ),
