@@ -34,35 +34,48 @@ def test_the_valleys_lie_between_fingers_metacarpal_heads_and_carpus() -> None:
 def test_a_prior_holds_its_own_band_only(region: Region, row: int) -> None:
     prior = Population.of([hand(5, 13, 22)]).prior(region)
     assert prior.max() == pytest.approx(1.0)
-    assert np.unravel_index(prior.argmax(), prior.shape)[0] == row
+    assert prior[row, 14] == pytest.approx(1.0)
     others = {5, 13, 22} - {row}
-    assert all(prior[other].max() < 0.01 for other in others)
+    assert all(prior[other].max() == 0.0 for other in others)
+
+
+def test_films_are_counted_not_their_brightness() -> None:
+    marker = 1000.0 * hand(24, column=2)
+    share = Population.of([hand(5, 13, 22)] * 3 + [hand(5, 13, 22) + marker]).share
+    assert share[22, 14] == pytest.approx(1.0)
+    assert share[24, 2] == pytest.approx(1 / 3, abs=0.1)  # one film of four against three: there the marker is all
+
+
+def test_what_lies_all_over_a_band_is_no_place() -> None:
+    haze = np.ones((SIDE, SIDE), dtype=np.float32)
+    haze[:, 20:] = 0.0
+    prior = Population.of([hand(5, 13, 22)] * 4 + [haze]).prior(Region.REGION_1)
+    assert prior[22, 14] == pytest.approx(1.0)
+    assert prior[25, 2] == 0.0
 
 
 def test_every_film_counts_the_same_however_strong_its_map() -> None:
     weak, strong = hand(5, 13, 22), hand(5, 13, 22, column=20, height=1000.0)
-    mean = Population.of([weak, strong]).mean
+    share = Population.of([weak, strong]).share
     # Symmetric: the spot of column 20 is seen at column 7 as well, and neither side is halved by the other.
-    assert mean[13, 14] == pytest.approx(mean[13].max())
-    assert mean[13, 20] == pytest.approx(mean[13, 7])
-    assert mean[13, 20] == pytest.approx(mean[13, 14], abs=0.01)
+    assert share[13, 7] == share[13, 14] == share[13, 20] > 0.4
 
 
-def test_a_stored_mean_gives_the_same_population() -> None:
+def test_stored_shares_give_the_same_population() -> None:
     population = Population.of([hand(5, 13, 22), hand(6, 13, 21, column=17)])
-    again = Population.from_mean(population.mean)
+    again = Population.from_share(population.share)
     assert again.valleys == population.valleys
     assert np.array_equal(again.prior(Region.REGION_1), population.prior(Region.REGION_1))
 
 
 def test_right_hands_fit_as_well() -> None:
-    mean = Population.of([hand(5, 13, 22, column=20)]).mean
+    mean = Population.of([hand(5, 13, 22, column=20)]).share
     assert np.allclose(mean, mean[:, ::-1])
 
 
 def test_films_without_attention_do_not_count() -> None:
     assert np.allclose(
-        Population.of([hand(5, 13, 22), np.zeros((SIDE, SIDE))]).mean, Population.of([hand(5, 13, 22)]).mean
+        Population.of([hand(5, 13, 22), np.zeros((SIDE, SIDE))]).share, Population.of([hand(5, 13, 22)]).share
     )
 
 

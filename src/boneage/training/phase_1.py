@@ -98,16 +98,16 @@ def with_prior(shop: Workshop, region: Region, network: Path, chain: Chain) -> P
 
 
 def _population(shop: Workshop, region: Region, network: Path, chain: Chain) -> Population:
-    """Mean attention of the training hands, found once for regions that share a network."""
+    """Attention of the training hands, found once for regions that share a network."""
     stage = shop.stage("population", sha256_of(network), shop.settings(region).looks_at)
     file = stage.folder / MAPS_FILE
     if not stage.complete:
         stage.begin()
         steps = [*chain.steps, _step(shop, region, network, tau=0.5)]
         maps = shop.finder.maps(steps, [case.id for case in shop.material.train], chain.maps)
-        write_maps(file, {"population": Population.of(maps.values()).mean})
+        write_maps(file, {"population": Population.of(maps.values()).share})
         stage.finish(films=len(maps))
-    return Population.from_mean(read_maps(file)["population"])
+    return Population.from_share(read_maps(file)["population"])
 
 
 def attention_maps(shop: Workshop, region: Region, network: Path, chain: Chain) -> Maps:

@@ -1,7 +1,7 @@
-"""Where the population looks: attention averaged over all hands, and the bands in which its regions lie.
+"""Where the population looks: attention counted over all hands, and the bands in which its regions lie.
 
 One film's map is noisy: whichever joint is brightest wins, and the largest component may be a finger, the carpus or
-nothing in particular. The mean of the maps over thousands of hands, each in the frame of its own hand box, is not:
+nothing in particular. Counted over thousands of hands, each in the frame of its own hand box, it is not:
 it shows the finger joints, the metacarpal heads, and the carpus with the growth plates of radius and ulna as separate
 bands. A region's evidence is then the film's own attention where it agrees with the band. Ages alone teach all of
 this; no box is drawn, and none is looked at.
@@ -34,42 +34,42 @@ _BANDS_FROM_BELOW: Final = {Region.REGION_1: 0, Region.REGION_2: 1}
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Mean attention of many hands, float32 [m, m] in [0, 1], made symmetric so that right hands fit as well.
+    """How many hands show attention at each place: float32 [m, m] in [0, 1], 1 where most do.
 
-    Of a place and its mirror image the larger mean counts: a mean of the two would halve what only one side has,
-    which is the thumb.
+    Films are counted, not brightness: one marker may outshine every joint of its own film, but markers lie
+    everywhere, and joints do not. Symmetric, so that right hands fit as well: of a place and its mirror image the
+    larger share counts, since a mean of the two would halve what only one side has, which is the thumb.
 
     Attributes:
-        mean: the mean map.
+        share: of films whose map is above its own mean there, as a fraction of the largest share.
         valleys: the rows between fingers and metacarpal heads, and between those and the carpus.
     """
 
-    mean: npt.NDArray[np.float32]
+    share: npt.NDArray[np.float32]
     valleys: tuple[int, int]
 
     @classmethod
     def of(cls, maps: Iterable[npt.NDArray[np.float32]]) -> Population:
-        """Average maps, each above its own mean and scaled to its maximum.
+        """Count over maps, each above its own mean.
 
         Raises:
-            TrainingError: no map shows anything, or see `from_mean`.
+            TrainingError: no map shows anything, or see `from_share`.
         """
-        above = [np.clip(attention - attention.mean(), 0.0, None) for attention in maps]
-        scaled = [attention / attention.max() for attention in above if attention.max() > 0]
-        if not scaled:
+        looked_at = [attention > attention.mean() for attention in maps if attention.max() > attention.min()]
+        if not looked_at:
             raise TrainingError("No film has any attention: train the localizer for longer.")
-        mean: npt.NDArray[np.float64] = np.stack(scaled).mean(axis=0, dtype=np.float64)
-        mean = np.maximum(mean, mean[:, ::-1])
-        return cls.from_mean((mean / mean.max()).astype(np.float32))
+        share = np.mean(looked_at, axis=0)
+        share = np.maximum(share, share[:, ::-1])
+        return cls.from_share((share / share.max()).astype(np.float32))
 
     @classmethod
-    def from_mean(cls, mean: npt.NDArray[np.float32]) -> Population:
-        """Find the two deepest valleys of the mean map's profile along the hand.
+    def from_share(cls, share: npt.NDArray[np.float32]) -> Population:
+        """Find the two deepest valleys of the shares' profile along the hand.
 
         Raises:
             TrainingError: the population's attention does not show three bands.
         """
-        profile = gaussian_filter1d(mean.sum(axis=1), max(0.5, _PROFILE_SMOOTHING * len(mean)))
+        profile = gaussian_filter1d(share.sum(axis=1), max(0.5, _PROFILE_SMOOTHING * len(share)))
         rows, found = find_peaks(-profile / profile.max(), prominence=1e-3)
         if len(rows) < 2:
             raise TrainingError(
@@ -77,7 +77,7 @@ class Population:
                 "heads and carpus. Train region_1 for longer, or set region_1.prior and region_2.prior to false."
             )
         upper, lower = sorted(rows[np.argsort(found["prominences"])[-2:]])
-        return cls(mean, (int(upper), int(lower)))
+        return cls(share, (int(upper), int(lower)))
 
     def band(self, region: Region) -> slice:
         """The rows of a region's band."""
@@ -85,10 +85,17 @@ class Population:
         return slice(lower, None) if _BANDS_FROM_BELOW[region] == 0 else slice(upper, lower)
 
     def prior(self, region: Region) -> npt.NDArray[np.float32]:
-        """Where the population looks within the band of a region: float32 [m, m] in [0, 1], zero outside it."""
+        """Where the population looks more than elsewhere in the band of a region.
+
+        What lies all over the band is the haze of markers and borders of many films: no place of a hand.
+
+        Returns:
+            float32 [m, m] in [0, 1]; zero outside the band, and where the band is not above its own mean.
+        """
         rows = self.band(region)
-        prior = np.zeros_like(self.mean)
-        prior[rows] = self.mean[rows] / self.mean[rows].max()
+        above = np.clip(self.share[rows] - self.share[rows].mean(), 0.0, None)
+        prior = np.zeros_like(self.share)
+        prior[rows] = above / above.max()
         return prior
 
 

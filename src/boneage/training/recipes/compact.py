@@ -37,7 +37,7 @@ def _joints(shares: bool) -> LocalizerSettings:
         smallest=0.1,
         prior=True,
         shares="region_1" if shares else None,
-        components="all" if shares else "largest",
+        components="all",
         jitter=JitterRange(zoom=0.12, shift=0.04),
         schedule=Schedule(epochs=2, learning_rate=2e-3, average=0.99, gradient_clip=5.0, validate_every=2),
     )
