@@ -78,7 +78,7 @@ RECIPE = Recipe(
         sex=(32,),
         jitter=JitterRange(degrees=20.0, zoom=0.2, shift=0.06),
         schedule=Schedule(
-            epochs=6, learning_rate=1e-3, average=0.998, size_schedule=((0, 128), (3, 192)), validate_every=3
+            epochs=10, learning_rate=1e-3, average=0.998, size_schedule=((0, 128), (3, 192)), validate_every=5
         ),
     ),
 )
