@@ -31,9 +31,14 @@ def test_a_writer_that_fails_leaves_what_was_there(
 ) -> None:
     file = tmp_path / "result.txt"
     file.write_text("before")
-    with pytest.raises(expected) as caught, replacing(file) as waiting:
-        waiting.write_text("half")
-        raise raised
+
+    def write() -> None:
+        with replacing(file) as waiting:
+            waiting.write_text("half")
+            raise raised
+
+    with pytest.raises(expected) as caught:
+        write()
     if expected is OutputError:
         assert str(file) in str(caught.value)
         assert "No space left" in str(caught.value)
