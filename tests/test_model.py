@@ -248,6 +248,18 @@ def test_a_failed_replacement_brings_the_old_model_back(
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+def test_killed_between_the_two_renames_the_old_model_is_found_again(
+    standin_parts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = write_model(tmp_path / "m", *standin_parts)
+    target.rename(tmp_path / ".m.replaced")  # all that a process killed there leaves of either model
+    with pytest.raises(ModelError, match=r"\.m\.replaced\. Rename that folder to m"):
+        find_model(target)
+    write_model(target, *standin_parts, replace=True)
+    assert load_model(target).name == "standin"
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
 def test_names_are_looked_up_among_the_shipped_models(
     standin_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

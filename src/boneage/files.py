@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from boneage.errors import OutputError
@@ -17,25 +19,40 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
     Raises:
         OutputError: the folder cannot be written to; what stood at `path` is untouched.
     """
-    target = Path(path)
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    waiting: str | None = None
+    with replacing(path) as waiting:
+        waiting.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """An empty file beside `path`, to be written in the block; it takes the place of `path` when the block ends well.
+
+    For writers that want a file (weights, pictures, arrays); else see `write_atomically`.
+
+    Raises:
+        OutputError: the folder cannot be written to; what stood at `path` is untouched.
+    """
+    target = Path(path)
+    waiting: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, waiting = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        os.close(handle)
+        waiting = Path(name)
+        yield waiting
+        with waiting.open("rb+") as stream:
             os.fsync(stream.fileno())
-        os.chmod(waiting, 0o666 & ~_umask())
-        os.replace(waiting, target)
+        waiting.chmod(0o666 & ~_umask())
+        waiting.replace(target)
     except OSError as error:
-        if waiting is not None:
-            Path(waiting).unlink(missing_ok=True)
         raise OutputError(
             f"{target}: could not be written ({error.strerror or error}). Name a folder with free space that you may "
             "write to."
         ) from error
+    finally:
+        if waiting is not None:
+            waiting.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -173,6 +173,11 @@ def find_model(name_or_dir: str | Path | None = None) -> Path:
     folder = Path(asked)
     if (folder / SETTINGS_FILE).is_file():
         return folder
+    if not folder.exists() and (_replaced(folder) / SETTINGS_FILE).is_file():
+        raise ModelError(
+            f"{asked}: was being replaced when the writing was interrupted; the former model is in "
+            f"{_replaced(folder)}. Rename that folder to {folder.name}, or write the model again."
+        )
     if folder.is_dir():
         raise ModelError(f"{asked}: this folder holds no {SETTINGS_FILE}. Give the folder that `boneage train` wrote.")
     known = ", ".join(shipped_models()) or "none"
@@ -297,17 +302,25 @@ def write_model(
     return target
 
 
+def _replaced(target: Path) -> Path:
+    """Where the former model waits while a new one takes its place."""
+    return target.with_name(f".{target.name}.replaced")
+
+
 def _put(work: Path, target: Path) -> None:
-    """Rename `work` to `target`; an older folder there moves away first and comes back if that fails."""
-    if not target.exists():
-        work.rename(target)
-        return
-    older = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)) / target.name
-    target.rename(older)
+    """Rename `work` to `target`; an older folder there moves away first and comes back if that fails.
+
+    Killed between the two renames, the older one still stands under a name that `find_model` looks at, and the next
+    call takes it for what it replaces.
+    """
+    older = _replaced(target)
+    if target.exists():
+        shutil.rmtree(older, ignore_errors=True)
+        target.rename(older)
     try:
         work.rename(target)
     except OSError:
-        older.rename(target)
+        if older.exists():
+            older.rename(target)
         raise
-    finally:
-        shutil.rmtree(older.parent, ignore_errors=True)
+    shutil.rmtree(older, ignore_errors=True)

@@ -192,4 +192,4 @@ def test_the_figure_says_what_matters(known: Assessment, unknown: Assessment, tm
     assert save_figure(known, tmp_path / "hand.png").stat().st_size > 10_000
     assert [path.name for path in tmp_path.iterdir()] == ["hand.png"]
     with pytest.raises(OutputError):
-        save_figure(known, tmp_path / "nowhere" / "hand.png")
+        save_figure(known, tmp_path / "hand.png" / "inside a file.png")

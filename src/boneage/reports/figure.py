@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from boneage.ages import MONTHS, Sex
 from boneage.assessment import Assessment
-from boneage.errors import OutputError
+from boneage.files import replacing
 from boneage.reports.pictures import COLOURS, TITLES, VIEW_TITLES, attention_picture, film_picture
 from boneage.reports.record import short_file_name, years_and_months
 
@@ -65,13 +65,8 @@ def save_figure(assessment: Assessment, path: str | Path) -> Path:
         OutputError: it cannot be written.
     """
     target = Path(path)
-    part = target.with_name(f".{target.stem}.part{target.suffix}")
-    try:
-        figure(assessment).savefig(part, dpi=150)
-        part.replace(target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"{target}: cannot be written ({error.strerror}). Choose another place.") from error
+    with replacing(target) as waiting:
+        figure(assessment).savefig(waiting, dpi=150, format=target.suffix.lstrip(".") or "png")
     return target
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-import os
 import warnings
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from boneage.errors import TrainingError
+from boneage.files import write_atomically
 from boneage.training.losses import expectation
 from boneage.training.networks import AgeRegressor, Localizer, dropped_to_half
 from boneage.training.prior import PriorLocalizer
@@ -116,10 +116,7 @@ def _export(network: nn.Module, file: Path, feeds: dict[str, Tensor], outputs: l
         )
     data = stored_in_half(stream.getvalue()) if half else stream.getvalue()
     _compare(network, data, feeds, outputs, file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, file)
+    write_atomically(file, data)
     return file
 
 

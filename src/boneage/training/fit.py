@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 import logging
-import os
 import sys
 import time
 import warnings
@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from boneage.errors import TrainingError
+from boneage.files import replacing, write_atomically
 from boneage.training.hardware import Machine, keep_freed_memory, return_freed_memory
 from boneage.training.learner import Learner
 from boneage.training.settings import Schedule
@@ -207,12 +208,11 @@ class _History(lightning.Callback):
         self.rows.append(row)
         if not trainer.is_global_zero:
             return
-        temporary = self.folder / f".{LOG}.tmp"
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            writer.writeheader()
-            writer.writerows(self.rows)
-        os.replace(temporary, self.folder / LOG)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(row))
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.folder / LOG, text.getvalue())
         _draw_curve(self.rows, self.folder / CURVE, self.label)
 
 
@@ -231,9 +231,8 @@ def _draw_curve(rows: list[dict[str, float]], file: Path, title: str) -> None:
     right.plot(epochs, [row["select"] for row in rows], "o-", color="tab:blue", label="select")
     right.set_ylabel("error on select, averaged weights", color="tab:blue")
     left.set_title(title)
-    temporary = file.with_name(f".{file.name}.tmp")
-    figure.savefig(temporary, dpi=110, format="png")
-    os.replace(temporary, file)
+    with replacing(file) as waiting:
+        figure.savefig(waiting, dpi=110, format="png")
 
 
 class _LossWatch(lightning.Callback):

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,8 @@ import numpy.typing as npt
 
 from boneage.assessment import NOTICE, Attention
 from boneage.cascade import Answers, Cascade, Localization
-from boneage.errors import DatasetError, OutputError
+from boneage.errors import DatasetError
+from boneage.files import replacing
 from boneage.model import Localizer
 from boneage.model_settings import Layout
 from boneage.regions import Box, Region
@@ -103,10 +103,8 @@ class Finder:
 
 def write_maps(file: Path, maps: Maps) -> None:
     """Keep maps as one .npz file in single precision: a box must not depend on whether it was kept."""
-    temporary = file.with_name(f".{file.name}.tmp")
-    with temporary.open("wb") as stream:
+    with replacing(file) as waiting, waiting.open("wb") as stream:
         np.savez(stream, ids=np.array(list(maps)), maps=np.stack(list(maps.values())).astype(np.float32))
-    os.replace(temporary, file)
 
 
 def read_maps(file: Path) -> Maps:
@@ -129,20 +127,14 @@ def write_regions(file: Path, table: RegionsTable, sizes: Mapping[str, tuple[int
     """
     regions = [region for region in Region if any(region in found.boxes for found in table.values())]
     header = ["id", "width", "height", *(f"{region.value}_{at}" for region in regions for at in _CORNERS)]
-    temporary = file.with_name(f".{file.name}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow([*header, "missing", "notice"])
-            for case_id, found in table.items():
-                # repr keeps every bit, so that a table that was read back cuts the very same views.
-                corners = [repr(float(x)) for region in regions for x in found.boxes[region].as_list()]
-                missing = " ".join(sorted(region.value for region in found.missing))
-                writer.writerow([case_id, *sizes[case_id], *corners, missing, NOTICE])
-        os.replace(temporary, file)
-    except OSError as error:
-        raise OutputError(f"{file}: the regions table cannot be written ({error.strerror}).") from error
+    with replacing(file) as waiting, waiting.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow([*header, "missing", "notice"])
+        for case_id, found in table.items():
+            # repr keeps every bit, so that a table that was read back cuts the very same views.
+            corners = [repr(float(x)) for region in regions for x in found.boxes[region].as_list()]
+            missing = " ".join(sorted(region.value for region in found.missing))
+            writer.writerow([case_id, *sizes[case_id], *corners, missing, NOTICE])
     return file
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from boneage.errors import OutputError
+from boneage.files import replacing
 from boneage.model import available_cores
 from boneage.regions import Region
 from boneage.training.fit import fit, steps_per_epoch
@@ -96,12 +96,10 @@ class Workshop:
         if not file.is_file():
             learner = learner_of(network, steps_per_epoch(len(data[0]), schedule, self.machine))
             average = fit(learner, *data, stage.folder, schedule, self.machine, label)
-            temporary = file.with_name(f".{file.name}.tmp")
             try:
-                save_file({key: value.contiguous() for key, value in average.state_dict().items()}, temporary)
-                os.replace(temporary, file)
-            except (OSError, SafetensorError) as error:
-                temporary.unlink(missing_ok=True)
+                with replacing(file) as waiting:
+                    save_file({key: value.contiguous() for key, value in average.state_dict().items()}, waiting)
+            except (OutputError, SafetensorError) as error:
                 raise OutputError(
                     f"{file}: the weights cannot be written ({error}). Free some space and go on with --resume."
                 ) from error
