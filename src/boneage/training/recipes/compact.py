@@ -74,11 +74,12 @@ RECIPE = Recipe(
     ),
     regressor=RegressorSettings(
         views=("H", "R1", "R2"),
-        size=192,
+        size=144,
+        fusion="shared",
         sex=(32,),
         jitter=JitterRange(degrees=20.0, zoom=0.2, shift=0.06),
         schedule=Schedule(
-            epochs=10, learning_rate=1e-3, average=0.998, size_schedule=((0, 128), (3, 192)), validate_every=5
+            epochs=8, learning_rate=1e-3, average=0.998, size_schedule=((0, 112), (4, 144)), validate_every=2
         ),
     ),
 )
