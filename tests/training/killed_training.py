@@ -1,8 +1,7 @@
 """Kills a training in every stage, starting it again each time; run by test_killed.py in a process of its own.
 
 Each attempt is a forked child: torch is imported once, and nothing is computed before the fork. The hook sends
-SIGKILL, which nobody can catch, in the middle of the second epoch of a fit, or where another stage has done its
-work but has not said so yet.
+SIGKILL, which nobody can catch.
 """
 
 from __future__ import annotations
@@ -11,12 +10,14 @@ import importlib.util
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from boneage.training import fit, stage
+from boneage.training import export, fit, phase_2, stage
 from boneage.training.hardware import Machine
+from boneage.training.settings import Recipe
 from boneage.training.stages import train_on
 
 spec = importlib.util.spec_from_file_location("toy", Path(__file__).with_name("toy.py"))
@@ -26,34 +27,105 @@ toy = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(toy)
 
 REGIONS = ("hand", "region_1", "region_2")
-FITS = [*(f"{kind}-{region}" for region in REGIONS for kind in ("localizer", "tau")), "student", "regressor"]
-OTHERS = [*(f"maps-{region}" for region in REGIONS), "tau-hand", "regions", "calibration"]
 
 
-def train(out: Path, kill_in_fit: str = "", kill_at_end: str = "") -> None:
+@dataclass(frozen=True)
+class Kill:
+    """One kill: `how` in a stage: "epoch" (amid the second one of a fit), "export" (the weights are on disk, the
+    exported network is not) or "end" (everything is there but the word that it is).
+    """
+
+    how: str
+    stage: str
+
+
+CHAIN = [
+    *(
+        Kill(how, f"{kind}-{region}")
+        for region in REGIONS
+        for how, kind in (("epoch", "localizer"), ("end", "maps"), ("epoch", "tau"))
+    ),
+    Kill("end", "tau-region_2"),
+    Kill("epoch", "student"),
+    Kill("end", "regions"),
+    Kill("epoch", "regressor"),
+    Kill("end", "calibration"),
+]
+COMPACT = [
+    Kill("epoch", "localizer-hand"),
+    Kill("export", "localizer-hand"),
+    Kill("end", "maps-hand"),
+    Kill("epoch", "localizer-region_1"),
+    Kill("end", "localizer-region_1"),
+    Kill("end", "population"),
+    Kill("export", "prior-region_1"),
+    Kill("end", "prior-region_1"),
+    Kill("end", "maps-region_1"),
+    Kill("epoch", "tau-region_1"),
+    Kill("end", "tau-region_1"),
+    Kill("end", "prior-region_2"),
+    Kill("end", "maps-region_2"),
+    Kill("epoch", "tau-region_2"),
+    Kill("epoch", "student"),
+    Kill("export", "student"),
+    Kill("end", "regions"),
+    Kill("epoch", "regressor"),
+    Kill("export", "regressor"),
+    Kill("model", "calibration"),
+    Kill("end", "calibration"),
+]
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(kill: Kill) -> None:
+    """Lay the trap in this process."""
+
     def second_epoch(self: object, trainer: object, *rest: object) -> None:
-        if self.folder.name == kill_in_fit and trainer.current_epoch == 1:  # type: ignore[attr-defined]
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.folder.name == kill.stage and trainer.current_epoch == 1:  # type: ignore[attr-defined]
+            die()
 
-    finish = stage.Stage.finish
-
-    def finish_or_die(self: stage.Stage, **facts: object) -> None:
-        if self.folder.name == kill_at_end:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def die_or_finish(self: stage.Stage, **facts: object) -> None:
+        if self.folder.name == kill.stage:
+            die()
         finish(self, **facts)
 
-    fit._History.on_train_batch_end = second_epoch  # type: ignore[method-assign, assignment]
-    stage.Stage.finish = finish_or_die  # type: ignore[method-assign, assignment]
+    def die_or_write(path: Path, content: bytes) -> None:
+        if path.parent.name == kill.stage:
+            die()
+        write(path, content)
+
+    def die_or_write_model(folder: Path, *rest: object, **options: object) -> Path:
+        if folder.name == phase_2.MODEL_FOLDER:
+            die()
+        return write_model(folder, *rest, **options)  # type: ignore[arg-type]
+
+    finish, write, write_model = stage.Stage.finish, export.write_atomically, phase_2.write_model
+    if kill.how == "epoch":
+        fit._History.on_train_batch_end = second_epoch  # type: ignore[method-assign, assignment]
+    elif kill.how == "end":
+        stage.Stage.finish = die_or_finish  # type: ignore[method-assign, assignment]
+    elif kill.how == "export":
+        export.write_atomically = die_or_write  # type: ignore[assignment]
+    else:
+        phase_2.write_model = die_or_write_model  # type: ignore[assignment]
+
+
+def train(recipe: Recipe, out: Path) -> None:
     torch.set_num_threads(1)
-    train_on(toy.toy_recipe("student=true"), toy.toy_material(), out, Machine(accelerator="cpu", progress=False))
+    train_on(recipe, toy.toy_material(), out, Machine(accelerator="cpu", progress=False))
 
 
-def attempt(out: Path, **kill: str) -> int:
+def attempt(recipe: Recipe, out: Path, kill: Kill | None = None) -> int:
     """The signal that ended a forked training, 0 where it came to its end."""
     child = os.fork()
     if child == 0:
         try:
-            train(out, **kill)
+            if kill:
+                arm(kill)
+            train(recipe, out)
         except BaseException as error:
             print(repr(error), file=sys.stderr, flush=True)
             os._exit(1)
@@ -65,21 +137,12 @@ def attempt(out: Path, **kill: str) -> int:
 
 
 if __name__ == "__main__":
-    whole, killed = Path(sys.argv[1]), Path(sys.argv[2])
-    for name in FITS:
-        assert attempt(killed, kill_in_fit=name) == signal.SIGKILL, name
-        print(f"killed in {name}")
-        if name in ("localizer-hand", "localizer-region_1", "localizer-region_2"):
-            maps = name.replace("localizer", "maps")
-            assert attempt(killed, kill_at_end=maps) == signal.SIGKILL, maps
-            print(f"killed at the end of {maps}")
-        if name == "tau-hand":
-            assert attempt(killed, kill_at_end=name) == signal.SIGKILL, name
-            print(f"killed at the end of {name}")
-        if name == "student":
-            assert attempt(killed, kill_at_end="regions") == signal.SIGKILL
-            print("killed at the end of regions")
-    assert attempt(killed, kill_at_end="calibration") == signal.SIGKILL
-    print("killed at the end of calibration")
-    assert attempt(killed) == 0
-    assert attempt(whole) == 0
+    which, whole, killed = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    if which == "compact":
+        toy.give_valleys()
+    recipe = toy.compact_recipe() if which == "compact" else toy.toy_recipe("student=true")
+    for kill in COMPACT if which == "compact" else CHAIN:
+        assert attempt(recipe, killed, kill) == signal.SIGKILL, kill
+        print(kill.stage, kill.how)
+    assert attempt(recipe, killed) == 0
+    assert attempt(recipe, whole) == 0

@@ -21,17 +21,8 @@ MACHINE = Machine(accelerator="cpu", progress=False)
 
 
 def recipe_of(toy: ModuleType) -> Recipe:
-    recipe: Recipe = toy.toy_recipe("student=true", "phase_1_cases=8", "hand.every_place=1.0", "hand.tau=0.3")
-    joints = dataclasses.replace(
-        recipe.region_1,
-        looks_at="H",
-        loss="cross_entropy",
-        prior=True,
-        backbone=dataclasses.replace(recipe.region_1.backbone, stages=2),
-    )
-    return dataclasses.replace(
-        recipe, region_1=joints, region_2=dataclasses.replace(joints, shares="region_1", components="all")
-    )
+    recipe: Recipe = toy.compact_recipe()
+    return recipe
 
 
 @pytest.fixture(scope="module")

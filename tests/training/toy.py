@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from boneage.ages import Sex
+from boneage.training import prior
 from boneage.training.material import Material
 from boneage.training.recipes import find_recipe, replaced
 from boneage.training.settings import Recipe
@@ -58,3 +59,29 @@ def toy_recipe(*assignments: str) -> Recipe:
         ),
         assignments,
     )
+
+
+def compact_recipe() -> Recipe:
+    """The way of `compact`, as small: phase I on fewer films, joints on the hand by one network with a prior, a
+    student, views with a backbone in common that grow, *select* measured after every other epoch.
+    """
+    recipe = toy_recipe("student=true", "phase_1_cases=8", "hand.every_place=1.0", "hand.tau=0.3")
+    joints = dataclasses.replace(
+        recipe.region_1,
+        looks_at="H",
+        loss="cross_entropy",
+        prior=True,
+        backbone=dataclasses.replace(recipe.region_1.backbone, stages=2),
+    )
+    growing = dataclasses.replace(recipe.regressor.schedule, size_schedule=((0, 24), (1, 32)), validate_every=2)
+    return dataclasses.replace(
+        recipe,
+        region_1=joints,
+        region_2=dataclasses.replace(joints, shares="region_1", components="all"),
+        regressor=dataclasses.replace(recipe.regressor, fusion="shared", schedule=growing),
+    )
+
+
+def give_valleys() -> None:
+    """Discs have no fingers: the valleys of their population are given, in this process from now on."""
+    prior.find_peaks = lambda *_, **__: (np.array([2, 5]), {"prominences": np.array([1.0, 1.0])})
