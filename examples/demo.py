@@ -16,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from boneage.phantom import drawn_hand
+from boneage.radiograph import PHANTOM_MARK
 
 HANDS = ((30, "female"), (66, "male"), (108, "female"), (150, "male"), (204, "male"))
 
@@ -30,13 +32,15 @@ def main(folder: Path) -> int:
     print(f"Drawing {len(HANDS)} hands. These are drawings, not radiographs: the model never saw one,")
     print("so its answers show how the program works, not how good it is.\n", flush=True)
     strip = []
+    mark = PngInfo()
+    mark.add_text("Software", PHANTOM_MARK)
     with (films / "table.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["file", "sex"])
         for seed, (months, sex) in enumerate(HANDS):
             name = f"drawing-{months:03d}-months-{sex}.png"
             values, _ = drawn_hand(months, sex, seed, size=600)
-            Image.fromarray(values).save(films / name)
+            Image.fromarray(values).save(films / name, pnginfo=mark)
             table.writerow([name, sex])
             strip.append(values)
     side_by_side = Image.fromarray(np.concatenate(strip, axis=1))

@@ -116,6 +116,13 @@ def test_a_phantom_model_says_so(standin_parts: Any, hand: Radiograph, tmp_path:
     assert NOTICE in notice
 
 
+def test_a_phantom_is_no_radiograph(standin_model: Path, hand: Radiograph) -> None:
+    assessor = Assessor(load_model(standin_model))
+    assert not assessor.assess(hand, "male").warnings
+    (warning,) = assessor.assess(replace(hand, phantom=True), "male").warnings
+    assert "phantom, not a radiograph" in warning
+
+
 def test_a_scalar_network(standin_parts: Any, make_regressor: Any, hand: Radiograph, tmp_path: Path) -> None:
     settings, networks = standin_parts
     networks["regressor"] = make_regressor(3, scalar=True)

@@ -23,6 +23,8 @@ PHANTOM_NOTICE: Final = (
     "This model was trained on phantom hands, never on a child's radiograph: its ages mean nothing for a child."
 )
 
+PHANTOM_WARNING: Final = "This is a phantom, not a radiograph: its bone age is no child's."
+
 ViewArrays = Mapping[View, npt.NDArray[np.uint8]]
 
 
@@ -76,7 +78,7 @@ class Assessor:
             self.model.name,
             self.model.sha256,
             time.perf_counter() - started,
-            (*radiograph.warnings, *warnings, *found.warnings),
+            (*((PHANTOM_WARNING,) if radiograph.phantom else ()), *radiograph.warnings, *warnings, *found.warnings),
             self.notice,
         )
 

@@ -17,6 +17,8 @@ Laterality = Literal["left", "right"]
 WINDOW_PERCENTILES: Final = (0.5, 99.5)
 SMALLEST_SIDE: Final = 64
 """Pixels; a picture with a shorter side shows no ossification centre."""
+PHANTOM_MARK: Final = "boneage phantom"
+"""What a synthetic picture says of itself: the value of the PNG text "Software"."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,7 @@ class Radiograph:
         spacing_mm: (row, column) spacing in millimetres, from the header.
         source: what it was read from, for people ("PNG", "DICOM CR", "array", ...).
         warnings: what a reader should know about how it was read.
+        phantom: the file says that it is synthetic (`PHANTOM_MARK`): a phantom, not a radiograph.
     """
 
     pixels: npt.NDArray[np.float32]
@@ -40,6 +43,7 @@ class Radiograph:
     spacing_mm: tuple[float, float] | None = None
     source: str = "array"
     warnings: tuple[str, ...] = field(default=())
+    phantom: bool = False
 
     @property
     def height(self) -> int:
@@ -61,6 +65,7 @@ class Radiograph:
         spacing_mm: tuple[float, float] | None = None,
         source: str = "array",
         warnings: tuple[str, ...] = (),
+        phantom: bool = False,
     ) -> Radiograph:
         """Bring gray values of any range and type into the canonical form.
 
@@ -99,7 +104,7 @@ class Radiograph:
         gray = np.clip((gray - np.float32(low)) / np.float32(high - low), 0.0, 1.0, dtype=np.float32)
         if bones_dark:
             gray = np.float32(1.0) - gray
-        return cls(np.ascontiguousarray(gray), file, sex, laterality, spacing_mm, source, warnings)
+        return cls(np.ascontiguousarray(gray), file, sex, laterality, spacing_mm, source, warnings, phantom)
 
     def film(self, short_side: int | None = None) -> npt.NDArray[np.uint8]:
         """The film that the networks look at: 8 bits, shrunk (never enlarged) to a short side.

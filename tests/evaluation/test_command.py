@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner, Result
 
 from boneage.ages import Sex
@@ -18,7 +19,7 @@ from boneage.cli.evaluate import OWN_FILES, predict, spread
 from boneage.datasets import Case, split_of
 from boneage.errors import ModelError, UnsuitableRadiograph
 from boneage.evaluation import read_predictions
-from boneage.radiograph import Radiograph
+from boneage.radiograph import PHANTOM_MARK, Radiograph
 from boneage.regions import Box, Region
 
 FLAT = np.full(240, 1 / 240, dtype=np.float32)
@@ -191,3 +192,14 @@ def test_spread() -> None:
     assert spread(ids, 0) == set()
     assert spread(ids, 2) == {"0", "5"}
     assert spread(ids, 99) == set(ids)
+
+
+def test_measured_on_phantoms_says_so(data: Path, tmp_path: Path) -> None:
+    picture = next(data.glob("boneage-training-dataset/*.png"))
+    mark = PngInfo()
+    mark.add_text("Software", PHANTOM_MARK)
+    with Image.open(picture) as image:
+        image.save(picture, pnginfo=mark)
+    run("--data", data, "--out", tmp_path / "out", "--split", "all")
+    assert "not on radiographs" in json.loads((tmp_path / "out" / "metrics.json").read_text())["notice"]
+    assert "not on radiographs" in (tmp_path / "out" / "report.html").read_text()

@@ -12,11 +12,12 @@ import numpy.typing as npt
 import pytest
 import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from boneage.errors import UnreadableRadiograph, UnsuitableRadiograph
-from boneage.formats import read_radiograph
+from boneage.formats import is_phantom, read_radiograph
 from boneage.formats.pictures import gray_of_colour, kind_of_picture
-from boneage.radiograph import Radiograph
+from boneage.radiograph import PHANTOM_MARK, Radiograph
 
 Gray = npt.NDArray[np.uint8]
 
@@ -361,3 +362,23 @@ def test_kinds_by_their_first_bytes() -> None:
     assert kind_of_picture(b"RIFF1234WEBP") == "WEBP"
     assert kind_of_picture(b"RIFF1234WAVE") is None
     assert kind_of_picture(b"") is None
+
+
+@pytest.mark.parametrize(
+    ("software", "phantom"), [(PHANTOM_MARK, True), ("another phantom", False), ("", False)], ids=str
+)
+def test_a_synthetic_picture_says_so(tmp_path: Path, drawn: Gray, software: str, phantom: bool) -> None:
+    mark = PngInfo()
+    mark.add_text("Software", software)
+    path = saved(tmp_path / "a.png", drawn, pnginfo=mark)
+    assert is_phantom(path) is phantom
+    assert read_radiograph(path).phantom is phantom
+
+
+def test_other_files_are_no_phantoms(tmp_path: Path, drawn: Gray) -> None:
+    assert not is_phantom(tmp_path / "nobody.png")
+    (tmp_path / "letter.png").write_text(PHANTOM_MARK)
+    assert not is_phantom(tmp_path / "letter.png")
+    path = saved(tmp_path / "a.jpg", drawn, comment=PHANTOM_MARK)
+    assert not is_phantom(path)
+    assert not read_radiograph(path).phantom

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -193,3 +194,14 @@ def test_the_figure_says_what_matters(known: Assessment, unknown: Assessment, tm
     assert [path.name for path in tmp_path.iterdir()] == ["hand.png"]
     with pytest.raises(OutputError):
         save_figure(known, tmp_path / "hand.png" / "inside a file.png")
+
+
+def test_a_phantom_is_told_from_a_radiograph(assessor: Assessor, hand: Radiograph, tmp_path: Path) -> None:
+    drawn = assessor.assess(replace(hand, phantom=True), "male")
+    write(tmp_path / "drawn", drawn)
+    write(tmp_path / "film", assessor.assess(hand, "male"))
+    for page in (tmp_path / "drawn").glob("*.html"):
+        assert "phantom, not a radiograph" in page.read_text()
+    for page in (tmp_path / "film").glob("*.html"):
+        assert "phantom" not in page.read_text()
+    assert "phantom, not a radiograph" in record(drawn)["warnings"][0]

@@ -8,7 +8,7 @@ import pytest
 
 from boneage.datasets import read_dataset
 from boneage.phantom.drawn import write_drawn_dataset
-from boneage.training.material import Material, SparingFilms, decoded, is_drawn
+from boneage.training.material import Material, SparingFilms, decoded
 from boneage.training.recipes import find_recipe
 
 
@@ -35,15 +35,3 @@ def test_films_stay_the_same_when_the_map_is_dropped(material: Material, monkeyp
     np.testing.assert_array_equal(held, first[material.ids[0]])
     sent = pickle.loads(pickle.dumps(films))
     np.testing.assert_array_equal(sent.film(material.ids[1]), first[material.ids[1]])
-
-
-def test_only_drawn_sets_are_drawn(tmp_path: Path) -> None:
-    assert not is_drawn(tmp_path)
-    (tmp_path / "annotations").mkdir()
-    boxes = tmp_path / "annotations" / "boxes.csv"
-    boxes.write_text("id,reader,label\n1,koitka2018,wrist\n")
-    assert not is_drawn(tmp_path)
-    boxes.write_text("id,reader,label\n1,drawn,wrist\n")
-    assert is_drawn(tmp_path)
-    boxes.write_bytes(b"\xff\xfe\x00")
-    assert not is_drawn(tmp_path)

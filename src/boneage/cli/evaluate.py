@@ -35,6 +35,7 @@ OWN_FILES: Final = (
     *("scatter.png", "bland_altman.png", "error_by_age.png", "localization.png"),
 )
 """Everything that an evaluation writes; `--force` replaces these and touches nothing else."""
+PHANTOMS_NOTICE: Final = "Measured on phantoms, not on radiographs: says nothing about children."
 _READ_AHEAD: Final = 2
 """Radiographs that wait decoded for each reading thread: keeps memory small whatever the data set's size."""
 
@@ -85,7 +86,7 @@ def evaluate(
     radiograph was assessed, 1 when some were rejected or failed (they are listed), 2 for wrong usage.
     """
     import boneage
-    from boneage.datasets import read_dataset
+    from boneage.datasets import has_phantoms, read_dataset
     from boneage.evaluation import Evaluation, Provenance, read_predictions, write_evaluation, write_predictions
     from boneage.model import find_model
 
@@ -109,6 +110,9 @@ def evaluate(
     cases = [*scored, *boxed_only]
     shown = spread([case.id for case in cases if case.id in by_case] or [case.id for case in cases], contact_sheet)
     rows, panels, answered = _collect(cases, dataset.root, assessor, by_case, shown, workers)
+    notice = answered.notice if answered else NOTICE
+    if has_phantoms(dataset):
+        notice = f"{PHANTOMS_NOTICE} {notice}"
 
     provenance = Provenance(
         model=answered.model if answered else model or "default",
@@ -117,7 +121,7 @@ def evaluate(
         splits=str(split),
         code_version=boneage.__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        notice=answered.notice if answered else NOTICE,
+        notice=notice,
         dropped=dict(Counter(dropped.reason for dropped in dataset.dropped)),
     )
     accuracy_rows, localized = rows[: len(scored)], rows[len(scored) :]

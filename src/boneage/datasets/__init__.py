@@ -5,6 +5,7 @@ from __future__ import annotations
 from boneage.datasets.boxes import read_boxes
 from boneage.datasets.cache import FilmCache
 from boneage.datasets.layouts import read_dataset
+from boneage.datasets.phantoms import has_phantoms
 from boneage.datasets.sheets import Columns
 from boneage.datasets.table import Case, Dataset, Dropped, Split, split_of, with_dropped
 
@@ -15,6 +16,7 @@ __all__ = [
     "Dropped",
     "FilmCache",
     "Split",
+    "has_phantoms",
     "read_boxes",
     "read_dataset",
     "split_of",

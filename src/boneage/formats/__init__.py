@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from boneage.errors import RadiographError, UnreadableRadiograph, UsageError
 from boneage.formats.dicom import MAGIC, MAGIC_OFFSET, looks_like_dicom, read_dicom
-from boneage.formats.pictures import kind_of_picture, read_picture
+from boneage.formats.pictures import is_phantom, kind_of_picture, read_picture
 from boneage.radiograph import Radiograph
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["EXTENSIONS", "find_radiographs", "read_radiograph"]
+__all__ = ["EXTENSIONS", "find_radiographs", "is_phantom", "read_radiograph"]
 
 EXTENSIONS: Final = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".dcm", ".dicom"})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from boneage.errors import UnreadableRadiograph, UnsuitableRadiograph
-from boneage.radiograph import Radiograph
+from boneage.radiograph import PHANTOM_MARK, Radiograph
 
 if TYPE_CHECKING:
     import tifffile
@@ -137,6 +138,7 @@ def _read_with_pillow(stream: BinaryIO, kind: PictureKind, file: str) -> Radiogr
         image.load()
         if deep_colour and not image.mode.startswith("I"):
             warnings.append("a 16-bit picture with colour or alpha channels was read with 8 bits")
+        phantom = _says_phantom(image)
         orientation: object = 1
         try:
             orientation = image.getexif().get(_ORIENTATION, 1)
@@ -148,8 +150,29 @@ def _read_with_pillow(stream: BinaryIO, kind: PictureKind, file: str) -> Radiogr
         if see_through:
             warnings.append(_SEE_THROUGH)
     return Radiograph.from_values(
-        _turned(gray, orientation), bones_dark=white_at_zero, file=file, source=kind, warnings=tuple(warnings)
+        _turned(gray, orientation),
+        bones_dark=white_at_zero,
+        file=file,
+        source=kind,
+        warnings=tuple(warnings),
+        phantom=phantom,
     )
+
+
+def is_phantom(path: str | Path) -> bool:
+    """Whether a file says that it is synthetic: a PNG whose text "Software" is `boneage.radiograph.PHANTOM_MARK`.
+
+    Only the head of the file is read; what cannot be read says nothing.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return _says_phantom(image)
+    except (*_DAMAGED, Image.DecompressionBombError):
+        return False
+
+
+def _says_phantom(image: Image.Image) -> bool:
+    return image.format == "PNG" and image.info.get("Software") == PHANTOM_MARK
 
 
 def _tiff_photometric(image: Image.Image) -> object:

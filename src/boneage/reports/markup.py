@@ -206,7 +206,8 @@ def _facts(record: Mapping[str, Any], assessment: Assessment, chronological_age_
     if radiograph.laterality:
         facts["Hand"] = radiograph.laterality
     facts |= {
-        "Film": f"{radiograph.source}, {radiograph.width} x {radiograph.height} pixels",
+        "Film": f"{radiograph.source}, {radiograph.width} x {radiograph.height} pixels"
+        + (" (a phantom, not a radiograph)" if radiograph.phantom else ""),
         "File": str(record["file"]),
         "Model": f"{assessment.model} (SHA-256 {assessment.model_sha256[:16]})",
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 import dataclasses
 import hashlib
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ class Material:
     Attributes:
         films: decoded films by case id, as `Radiograph.film(recipe.film_short_side)` makes them.
         name, terms: of the data set, for the model's provenance.
-        phantom: the films are drawings; the model will say so in every output.
+        phantom: some films are phantoms, not radiographs; the model will say so in every output.
         films_key: changes when the films do.
     """
 
@@ -86,7 +85,7 @@ def decoded(recipe: Recipe, dataset: Dataset, folder: Path, *, terms: str = "", 
     Raises:
         DatasetError: more than 5 % of the data set had to be dropped, unreadable files included.
     """
-    from boneage.datasets import FilmCache, with_dropped
+    from boneage.datasets import FilmCache, has_phantoms, with_dropped
 
     used = dataset.check_for_training().of("train", "select")
     cache = FilmCache.build(used, folder, short_side=recipe.film_short_side, progress=progress)
@@ -105,16 +104,6 @@ def decoded(recipe: Recipe, dataset: Dataset, folder: Path, *, terms: str = "", 
         labelled("select"),
         dataset.name,
         terms,
-        is_drawn(dataset.root),
+        has_phantoms(used),
         cache.digest,
     )
-
-
-def is_drawn(root: Path) -> bool:
-    """Whether a data set says of itself that its hands are drawings (`boneage.phantom` writes such sets)."""
-    try:
-        with (root / "annotations" / "boxes.csv").open(newline="", encoding="utf-8") as stream:
-            first = next(csv.DictReader(stream), None)
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return False
-    return first is not None and first.get("reader") == "drawn"
