@@ -20,7 +20,8 @@ from boneage.model import load_model, write_model
 
 MODELS = Path(boneage.__file__).parent / "models"
 TEMPLATE = Path(__file__).with_name("model_card.md")
-COMPUTED = ("format", "months", "created", "code_version", "networks_sha256", "settings_sha256")
+COMPUTED = ("format", "months", "created", "code_version", "networks_sha256", "settings_sha256", "files")
+CARD = "MODEL_CARD.md"
 LIMIT_BYTES = 20_000_000
 
 
@@ -93,16 +94,17 @@ def main() -> None:
         "metrics": {**document["metrics"], "report": accuracy, "localization": localization},
     }
     target = MODELS / options.name
-    write_model(target, document, {name: network.path for name, network in trained.networks.items()}, replace=True)
     card = Template(TEMPLATE.read_text()).substitute(
         name=options.name,
         hardware=options.hardware,
         cases=document["training_data"]["cases"],
         accuracy=accuracy_table(accuracy),
         localization=localization_table(localization),
-        sha256=load_model(target).sha256,
+        sha256=trained.sha256,
     )
-    (target / "MODEL_CARD.md").write_text(card)
+    networks = {name: network.path for name, network in trained.networks.items()}
+    write_model(target, document, networks, others={CARD: card.encode()}, replace=True)
+    assert load_model(target).sha256 == trained.sha256, "a name and figures are no part of a model's identity"
     default = MODELS / ".DEFAULT.tmp"
     default.write_text(options.name + "\n")
     os.replace(default, MODELS / "DEFAULT")

@@ -138,7 +138,7 @@ def test_an_empty_folder(standin_model: Path, hand_file: Path, tmp_path: Path) -
         ("file,sex,chronological_age_months\nhand.png,male,nan\n", ["row 2", "nan"]),
         ("file,sex\n,male\n", ["row 2", "empty"]),
         ("file,sex\n", ["no rows"]),
-        (f'file,sex\n"{"x" * 200_000}",male\n', ["cannot be read", "CSV"]),
+        (f'file,sex\n"{"x" * 200_000}",male\n', ["cannot be read", "CSV (UTF-8)"]),
         ("", ["'file'", "none"]),
     ],
 )
@@ -235,7 +235,7 @@ def test_a_model_folder_with_one_flipped_byte(standin_model: Path, hand_file: Pa
     content[at] ^= 1
     (damaged / name).write_bytes(content)
     result = assess(hand_file, "--model", damaged, "--report", tmp_path / "report")
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (2, "")
     assert str(damaged / name) in result.stderr
     assert "again" in result.stderr
     assert not (tmp_path / "report").exists()

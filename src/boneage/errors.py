@@ -1,7 +1,7 @@
 """Everything that `boneage` raises on purpose, as one tree.
 
     BoneAgeError
-    ├── UsageError                  the call itself is wrong: unknown sex word, missing column, unknown recipe
+    ├── UsageError                  the call itself is wrong: unknown sex word, no such folder, missing column
     ├── RadiographError             one file; a batch goes on without it
     │   ├── UnreadableRadiograph    could not be read (status "failed")
     │   └── UnsuitableRadiograph    was read, but is not to be assessed (status "rejected")
@@ -59,7 +59,7 @@ class DatasetError(BoneAgeError):
 
 
 class ModelError(BoneAgeError):
-    """A model folder is missing, damaged, or of a version that this code does not read."""
+    """A model folder is missing, damaged, or of a version that this code does not read; exit status 2 as well."""
 
 
 class OutputError(BoneAgeError):

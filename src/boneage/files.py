@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from boneage.errors import OutputError
@@ -53,6 +53,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         if waiting is not None:
             waiting.unlink(missing_ok=True)
+
+
+@contextmanager
+def removed_if_empty(folder: str | Path) -> Iterator[None]:
+    """When the block fails, what it made of `folder` and its parents goes again, as far as it is empty."""
+    missing = [place for place in (Path(folder), *Path(folder).parents) if not place.exists()]
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for place in missing:
+                place.rmdir()
+        raise
 
 
 def _umask() -> int:

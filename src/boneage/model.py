@@ -36,6 +36,7 @@ __all__ = [
     "Model",
     "Network",
     "available_cores",
+    "check_files",
     "default_model",
     "find_model",
     "load_model",
@@ -46,6 +47,8 @@ __all__ = [
 ]
 
 SETTINGS_FILE: Final = "model.json"
+OTHER_FILES: Final = "files"
+"""The field of model.json with the checksums of what lies in the folder besides it and the networks."""
 MODELS_FOLDER: Final = Path(__file__).parent / "models"
 """The models that are shipped with the package, one folder each; the text file DEFAULT names the one to use."""
 
@@ -216,28 +219,59 @@ def load_model(name_or_dir: str | Path | None = None) -> Model:
         for name, entry in settings.networks.items()
     }
     for network in networks.values():
-        _verify(network)
+        _verify(network.path, network.sha256)
     if document.get("networks_sha256") != networks_sha256({name: entry.sha256 for name, entry in networks.items()}):
         raise ModelError(f"{file}: networks_sha256 does not match the networks. {_RESTORE}.")
     localizers = tuple(Localizer.of(entry, networks[entry.network]) for entry in settings.localizers)
     return Model(folder, identity_sha256(document), settings, networks, localizers, document)
 
 
-def _verify(network: Network) -> None:
+def _verify(path: Path, checksum: str) -> None:
     try:
-        with network.path.open("rb") as stream:
+        with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise ModelError(f"{network.path}: cannot be read ({error.strerror}). {_RESTORE}.") from error
-    if found != network.sha256:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}). {_RESTORE}.") from error
+    if found != checksum:
         raise ModelError(
-            f"{network.path}: the checksum differs from {SETTINGS_FILE} (SHA-256 {found[:12]}... instead of "
-            f"{network.sha256[:12]}...): the file is damaged or is another one. {_RESTORE}."
+            f"{path}: the checksum differs from {SETTINGS_FILE} (SHA-256 {found[:12]}... instead of "
+            f"{checksum[:12]}...): the file is damaged or is another one. {_RESTORE}."
         )
 
 
+def check_files(model: Model) -> list[str]:
+    """Check what loading does not: that model.json is byte for byte as it was written, and the files beside it.
+
+    Returns:
+        Names of files in the folder that have no checksum.
+
+    Raises:
+        ModelError: a file differs from its checksum or is missing; the message names it.
+    """
+    settings = model.folder / SETTINGS_FILE
+    if settings.read_bytes() != _written(model.document):
+        raise ModelError(
+            f"{settings}: says what its checksum covers, but not byte for byte as it was written: the file was "
+            f"changed. {_RESTORE}."
+        )
+    others: Mapping[str, str] = model.document.get(OTHER_FILES) or {}
+    for name, checksum in others.items():
+        _verify(model.folder / name, checksum)
+    known = {SETTINGS_FILE, *others, *(network.path.name for network in model.networks.values())}
+    return sorted({path.name for path in model.folder.iterdir()} - known)
+
+
+def _written(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(dict(document), indent=2) + "\n").encode()
+
+
 def write_model(
-    folder: str | Path, settings: Mapping[str, Any], networks: Mapping[str, bytes | Path], *, replace: bool = False
+    folder: str | Path,
+    settings: Mapping[str, Any],
+    networks: Mapping[str, bytes | Path],
+    *,
+    others: Mapping[str, bytes] | None = None,
+    replace: bool = False,
 ) -> Path:
     """Write a model folder, all or nothing.
 
@@ -248,6 +282,7 @@ def write_model(
         settings: `model.json` without what is computed here: `format`, `months`, `created`, `code_version`,
             the networks' `file` and `sha256`, `networks_sha256`, `settings_sha256`.
         networks: the ONNX bytes (or a file) of every network that `settings["networks"]` names.
+        others: further files of the folder by name (a model card); `check_files` verifies them.
         replace: put it in the place of an existing model folder.
 
     Returns:
@@ -288,8 +323,11 @@ def write_model(
             entries[name] = {**described[name], "file": f"{name}.onnx", "sha256": checksum}
         document["networks"] = entries
         document["networks_sha256"] = networks_sha256({name: entry["sha256"] for name, entry in entries.items()})
+        for name, data in (others or {}).items():
+            (work / name).write_bytes(data)
+        document[OTHER_FILES] = {name: hashlib.sha256(data).hexdigest() for name, data in (others or {}).items()}
         document["settings_sha256"] = settings_sha256(document)
-        (work / SETTINGS_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        (work / SETTINGS_FILE).write_bytes(_written(document))
         work.chmod(0o755)
         load_model(work)
         _put(work, target)

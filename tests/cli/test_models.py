@@ -65,16 +65,56 @@ def test_verify_a_damaged_model(shipped: Path) -> None:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     result = run("verify", "one")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "regressor.onnx" in result.stderr
     assert "again" in result.stderr
+
+
+@pytest.fixture
+def with_card(standin_parts: Any, tmp_path: Path) -> Path:
+    return write_model(tmp_path / "with card", *standin_parts, others={"MODEL_CARD.md": b"# What it is\n"})
+
+
+@pytest.mark.parametrize("command", ["verify", "info"])
+def test_one_flipped_byte_in_any_file_is_noticed(with_card: Path, command: str) -> None:
+    assert run(command, with_card).exit_code == 0
+    files = sorted(with_card.iterdir())
+    assert {file.suffix for file in files} == {".json", ".onnx", ".md"}
+    for file in files:
+        whole = file.read_bytes()
+        for at, other in ((len(whole) // 2, 1), (len(whole) - 1, 3), (1, 42)):
+            damaged = bytearray(whole)
+            damaged[at] ^= other  # the second turns the last line break of a text into a tab
+            file.write_bytes(damaged)
+            result = run(command, with_card)
+            assert (result.exit_code, result.stdout) == (2, ""), (file.name, at)
+            assert str(file) in result.stderr
+            assert "Copy the model folder again" in result.stderr or "Export the model again" in result.stderr
+        file.unlink()
+        assert run(command, with_card).exit_code == 2, f"{file.name} is missing"
+        file.write_bytes(whole)
+
+
+def test_a_file_without_a_checksum_is_told(with_card: Path) -> None:
+    (with_card / "notes.txt").write_text("mine")
+    result = run("verify", with_card)
+    assert result.exit_code == 0
+    assert "MODEL_CARD.md" in result.stdout
+    assert "notes.txt" in result.stderr
+
+
+def test_the_shipped_model_is_whole() -> None:
+    result = run("verify")
+    assert result.exit_code == 0, result.stderr
+    assert "ok  MODEL_CARD.md" in result.stdout
+    assert result.stderr == ""
 
 
 def test_verify_a_network_that_does_not_run(standin_parts: Any, tmp_path: Path) -> None:
     settings, networks = standin_parts
     networks["hand"] = b"whole, but no network"
     result = run("verify", write_model(tmp_path / "m", settings, networks))
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "hand.onnx" in result.stderr
 
 
@@ -89,5 +129,5 @@ def test_info(shipped: Path) -> None:
 
 def test_a_model_that_is_not_there(shipped: Path) -> None:
     result = run("info", "three")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "one, two" in result.stderr

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from boneage.cli import app
+from boneage.model import write_model
 from boneage.phantom import drawn_hand
 
 
@@ -73,6 +77,95 @@ def test_names_that_are_no_text_are_written_all_the_same(tmp_path: Path, standin
     assert result.exit_code == 0, result.output
     (row,) = csv.DictReader((tmp_path / "out" / "regions.csv").read_text(encoding="utf-8").splitlines())
     assert row["file"].endswith("0\\udcff.png")
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """The next run is stopped when so many films are done."""
+    import boneage.cli.regions as module
+
+    def outcomes(*arguments: Any, **options: Any) -> Iterator[Any]:
+        yield from islice(real(*arguments, **options), after)
+        raise KeyboardInterrupt
+
+    real = module.outcomes
+    monkeypatch.setattr(module, "outcomes", outcomes)
+
+
+@pytest.mark.parametrize("half", [b"", b"3,", b'3,"a\n'])
+def test_an_interrupted_run_goes_on(
+    tmp_path: Path, standin_model: Path, monkeypatch: pytest.MonkeyPatch, half: bytes
+) -> None:
+    folder = films(tmp_path / "films", 4)
+    (folder / "1.png").write_bytes(b"no picture")
+    (folder / "2.png").rename(folder / '2 "and\n a half".png')
+    words = (folder, "--model", standin_model, "--crops", "--workers", 1, "--out")
+    assert regions(*words, tmp_path / "whole").exit_code == 1
+    with monkeypatch.context() as patch:
+        interrupted(patch, 3)
+        assert regions(*words, tmp_path / "out").exit_code not in (0, 2)
+    table = tmp_path / "out" / "regions.csv"
+    assert len(list(csv.DictReader(table.read_text().splitlines(keepends=True)))) == 3, "it grows while it runs"
+    with table.open("ab") as stream:
+        stream.write(half)
+    result = regions(*words, tmp_path / "out")
+    assert result.exit_code == 1
+    assert "going on after row 3 of 4" in result.stderr
+    assert table.read_bytes() == (tmp_path / "whole" / "regions.csv").read_bytes()
+    names = [sorted(p.name for p in (tmp_path / out / "crops").rglob("*")) for out in ("out", "whole")]
+    assert names[0] == names[1]
+
+
+def test_a_finished_run_is_not_run_again(tmp_path: Path, standin_model: Path) -> None:
+    folder = films(tmp_path / "films")
+    words = (folder, "--model", standin_model, "--out", tmp_path / "out")
+    assert regions(*words).exit_code == 0
+    before = (tmp_path / "out" / "regions.csv").read_bytes()
+    assert regions(*words).exit_code == 0
+    assert (tmp_path / "out" / "regions.csv").read_bytes() == before
+    # Rows without their crops are made anew where crops are asked for.
+    assert regions(*words, "--crops").exit_code == 0
+    assert (tmp_path / "out" / "regions.csv").read_bytes() == before
+    assert len(list((tmp_path / "out" / "crops" / "hand").iterdir())) == 2
+
+
+def test_it_does_not_go_on_with_something_else(tmp_path: Path, standin_model: Path, standin_parts: Any) -> None:
+    folder = films(tmp_path / "films", 3)
+    out = tmp_path / "out"
+    assert regions(folder / "0.png", folder / "1.png", "--model", standin_model, "--out", out).exit_code == 0
+    before = (out / "regions.csv").read_bytes()
+    settings, networks = standin_parts
+    other = write_model(tmp_path / "other", {**settings, "calibration": {"tail": 0.2}}, networks)
+    for words, said in (
+        ((folder / "0.png", folder / "2.png", "--model", standin_model), "row 2 is of"),
+        ((folder / "0.png", "--model", standin_model), "more rows"),
+        ((folder, "--model", other), "made with the model standin"),
+    ):
+        result = regions(*words, "--out", out)
+        assert result.exit_code == 2
+        assert said in result.stderr
+        assert "new folder" in result.stderr
+        assert (out / "regions.csv").read_bytes() == before
+
+
+def test_a_disk_that_fills_up(tmp_path: Path, standin_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import boneage.cli.regions as module
+
+    folder = films(tmp_path / "films", 3)
+    words = (folder, "--model", standin_model, "--out", tmp_path / "out")
+    add = module._Table.add
+
+    def full(self: Any, row: Any) -> None:
+        if row["number"] == 3:
+            raise OSError(28, "No space left on device")
+        add(self, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Table, "add", full)
+        result = regions(*words)
+    assert result.exit_code == 1
+    assert "No space left on device" in result.stderr
+    assert "to go on" in result.stderr
+    assert "going on after row 2 of 3" in regions(*words).stderr
 
 
 def test_nothing_is_overwritten(tmp_path: Path, standin_model: Path) -> None:

@@ -69,6 +69,16 @@ def test_wrong_usage(hands: Path, tmp_path: Path, arguments: list[str], says: st
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("option", ["--data", "--table", "--images"])
+def test_a_path_that_is_not_there_is_wrong_usage(hands: Path, tmp_path: Path, option: str) -> None:
+    absent = tmp_path / "absent.csv"
+    words = {"--data": hands} | {option: absent}
+    result = train("tiny", *(word for pair in words.items() for word in pair), "--out", tmp_path / "deep" / "run")
+    assert result.exit_code == 2
+    assert f"{absent}: there is no such" in result.stderr
+    assert not (tmp_path / "deep").exists()
+
+
 def test_more_than_five_per_cent_dropped_stops_it(tmp_path: Path) -> None:
     root = write_drawn_dataset(tmp_path / "hands", 30, size=64)
     pictures = sorted((root / "boneage-training-dataset").glob("*.png"))

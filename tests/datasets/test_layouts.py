@@ -279,15 +279,15 @@ def test_wrong_calls(tmp_path: Path, pictures) -> None:
     (tmp_path / "t.txt").write_text("id")
     (tmp_path / "broken.xlsx").write_bytes(b"PK no")
     pictures(tmp_path, [1])
-    with pytest.raises(DatasetError, match="no such folder"):
+    with pytest.raises(UsageError, match="no such folder"):
         read_dataset(tmp_path / "nowhere")
-    with pytest.raises(DatasetError, match="no such folder"):
+    with pytest.raises(UsageError, match="no such folder"):
         read_dataset(tmp_path, images=tmp_path / "nowhere")
-    with pytest.raises(DatasetError, match="no such table"):
+    with pytest.raises(UsageError, match="no such table"):
         read_dataset(tmp_path, table=tmp_path / "u.csv")
-    with pytest.raises(DatasetError, match="CSV and XLSX"):
+    with pytest.raises(UsageError, match="CSV and XLSX"):
         read_dataset(tmp_path, table="t.txt")
-    with pytest.raises(DatasetError, match="could not be read as a table"):
+    with pytest.raises(DatasetError, match="cannot be read as a table"):
         read_dataset(tmp_path, table="broken.xlsx")
     with pytest.raises(UsageError, match="no column for the id among: name, boneage, male"):
         read_dataset(tmp_path, table="t.csv")

@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    MPEG2MPML,
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -473,6 +474,42 @@ class TestRefused:
         path = written(tmp_path / "a.dcm", RAMP)
         path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.9\0"))
         with pytest.raises(UnreadableRadiograph):
+            read_radiograph(path)
+
+    def test_a_syntax_that_nobody_decodes(self, tmp_path: Path) -> None:
+        dataset = header(RAMP)
+        dataset.PixelData = encapsulate([b"a video"])
+        dataset["PixelData"].VR = "OB"
+        path = stored(tmp_path / "a.dcm", dataset, MPEG2MPML)
+        with pytest.raises(UnreadableRadiograph, match=r"a\.dcm: .*MPEG2.*Explicit VR Little Endian"):
+            read_radiograph(path)
+
+    @pytest.mark.parametrize(
+        ("syntax", "plug_in"), [(JPEG2000Lossless, "pylibjpeg-openjpeg"), (JPEGBaseline8Bit, "pylibjpeg-libjpeg")]
+    )
+    def test_a_plug_in_that_is_missing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: UID, plug_in: str
+    ) -> None:
+        path = written(tmp_path / "a.dcm", RAMP, JPEG2000Lossless)
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.save_as(path)
+        monkeypatch.setattr(pydicom.pixels.get_decoder(syntax), "_available", {})
+        with pytest.raises(
+            UnreadableRadiograph, match=rf"a\.dcm: .*{syntax.name[:9]}.*pip install pylibjpeg {plug_in}"
+        ):
+            read_radiograph(path)
+
+    def test_a_header_whose_pixels_are_missing(self, tmp_path: Path) -> None:
+        path = stored(tmp_path / "a.dcm", header(RAMP), ExplicitVRLittleEndian)
+        with pytest.raises(UnreadableRadiograph, match=r"a\.dcm: .*cut off"):
+            read_radiograph(path)
+
+    def test_an_object_without_pixels_is_named(self, tmp_path: Path) -> None:
+        dataset = header(RAMP, Rows=None, Columns=None, Modality=None)
+        dataset.SOPClassUID = UID("1.2.840.10008.5.1.4.1.1.88.11")
+        path = stored(tmp_path / "a.dcm", dataset, ExplicitVRLittleEndian)
+        with pytest.raises(UnreadableRadiograph, match=r"no pixel data.*Basic Text SR"):
             read_radiograph(path)
 
 

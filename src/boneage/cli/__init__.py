@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from boneage.errors import BoneAgeError, UsageError
+from boneage.errors import BoneAgeError, ModelError, UsageError
 
 _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "assess": ("boneage.cli.assess", "assess", "Bone age of radiographs."),
@@ -52,7 +52,8 @@ class _Commands(TyperGroup):
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
-        except UsageError as error:
+        except (UsageError, ModelError) as error:
+            # Without a model nothing is assessed at all, so this is no "some were not".
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(2) from error
         except BoneAgeError as error:

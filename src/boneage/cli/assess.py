@@ -21,8 +21,8 @@ from boneage.assessment import Assessment
 from boneage.assessor import Assessor, load
 from boneage.cli.output import Printer, printer
 from boneage.cli.requests import Request, gather
-from boneage.errors import BoneAgeError, ModelError, OutputError, UnreadableRadiograph, UsageError
-from boneage.model import available_cores, find_model
+from boneage.errors import BoneAgeError, OutputError, UnreadableRadiograph, UsageError
+from boneage.model import available_cores
 from boneage.radiograph import Radiograph
 from boneage.reports import failed_record, record
 from boneage.reports.page import Report
@@ -72,17 +72,13 @@ def assess(
     """Bone age of radiographs (PNG, JPEG, TIFF, WebP, DICOM).
 
     Prints the results in the order asked. Exit status: 0 every file was assessed, 1 some were rejected or failed,
-    2 wrong usage. Research use only, not a medical device.
+    2 wrong usage or a model that cannot be used. Research use only, not a medical device.
     """
     if heatmaps and report is None:
         raise UsageError("--heatmaps writes into the report. Say where with --report DIR.")
     requests, remarks = gather(files or [], sex, table)
     for remark in remarks:
         typer.echo(remark, err=True)
-    try:
-        find_model(model)
-    except ModelError as error:
-        raise UsageError(str(error)) from error
     assessor = load(model)
     with ExitStack() as stack:
         pages = _Pages(report, heatmaps, stack)

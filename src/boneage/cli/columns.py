@@ -1,20 +1,32 @@
-"""`--column MEANING=COLUMN`: what the columns of a table of another layout mean."""
+"""Options that name a data set, and `--column MEANING=COLUMN`: what the columns of a table of another layout mean."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from boneage.errors import UsageError
 
 if TYPE_CHECKING:
     from boneage.datasets import Columns
 
-COLUMN_HELP: Final = "For tables of another layout, e.g. age=Reading1, sex=Gender, age_unit=years; repeatable."
+Data = Annotated[Path, typer.Option(help="Folder of the data set, or of any CSV and its pictures.")]
+Table = Annotated[Path | None, typer.Option(help="CSV or xlsx with the labels, where it is not found by itself.")]
+Images = Annotated[Path | None, typer.Option(help="Folder of the pictures, where it is not found by itself.")]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MEANING=COLUMN",
+        help="For tables of another layout, e.g. age=Reading1, sex=Gender, age_unit=years; repeatable.",
+    ),
+]
 
 
-def named_columns(pairs: Sequence[str]) -> Columns | None:
+def named_columns(pairs: Sequence[str] | None) -> Columns | None:
     """`--column age=Reading1 --column age=Reading2 --column id=Name`; ages that are named twice are averaged.
 
     Raises:

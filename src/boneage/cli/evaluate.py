@@ -15,8 +15,9 @@ import typer
 
 from boneage.ages import Sex
 from boneage.assessment import NOTICE, Assessment
-from boneage.cli.columns import COLUMN_HELP, named_columns
+from boneage.cli.columns import Column, Data, Images, Table, named_columns
 from boneage.errors import DatasetError, ModelError, OutputError, UsageError
+from boneage.files import removed_if_empty
 from boneage.radiograph import Radiograph
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ OWN_FILES: Final = (
     *("scatter.png", "bland_altman.png", "error_by_age.png", "localization.png"),
 )
 """Everything that an evaluation writes; `--force` replaces these and touches nothing else."""
-PHANTOMS_NOTICE: Final = "Measured on phantoms, not on radiographs: says nothing about children."
+PHANTOMS_NOTICE: Final = "Measured on phantoms, not on radiographs alone: says nothing about children."
 _READ_AHEAD: Final = 2
 """Radiographs that wait decoded for each reading thread: keeps memory small whatever the data set's size."""
 
@@ -56,17 +57,13 @@ class Assessing(Protocol):
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder of the data set, or of any CSV and its pictures.")],
+    data: Data,
     model: Annotated[
         str | None, typer.Option(help="Name or folder of the model; the default model if left out.")
     ] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="CSV or xlsx with the labels, where it is not found by itself.")
-    ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder of the pictures, where it is not found by itself.")
-    ] = None,
-    column: Annotated[list[str] | None, typer.Option(metavar="MEANING=COLUMN", help=COLUMN_HELP)] = None,
+    table: Table = None,
+    images: Images = None,
+    column: Column = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("evaluation"),
     boxes: Annotated[Path | None, typer.Option(help="CSV of readers' boxes: measures where the model looked.")] = None,
     split: Annotated[SplitChoice, typer.Option(help="Which part of the data set is scored.")] = SplitChoice.REPORT,
@@ -88,60 +85,56 @@ def evaluate(
     import boneage
     from boneage.datasets import has_phantoms, read_dataset
     from boneage.evaluation import Evaluation, Provenance, read_predictions, write_evaluation, write_predictions
-    from boneage.model import find_model
 
-    # Everything that can be wrong with the call is found before the long work.
-    prepare_folder(out, force=force)
-    other = None if against is None else read_predictions(against)
-    truths = _truths(boxes)
-    try:
-        find_model(model)
-    except ModelError as error:
-        raise UsageError(str(error)) from error
-    dataset = read_dataset(data, table=table, columns=named_columns(column or []), images=images)
-    typer.echo(dataset.report(), err=True)
-    scored, boxed_only = choose(dataset, split, {case for truth in truths.values() for case in truth})
-    assessor = boneage.load(model)
+    with removed_if_empty(out):
+        # Everything that can be wrong with the call is found before the long work.
+        prepare_folder(out, force=force)
+        other = None if against is None else read_predictions(against)
+        truths = _truths(boxes)
+        assessor = boneage.load(model)
+        dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
+        typer.echo(dataset.report(), err=True)
+        scored, boxed_only = choose(dataset, split, {case for truth in truths.values() for case in truth})
 
-    by_case: dict[str, dict[str, Corners]] = {}
-    for name, given in truths.items():
-        for case, corners in given.items():
-            by_case.setdefault(case, {})[name] = corners
-    cases = [*scored, *boxed_only]
-    shown = spread([case.id for case in cases if case.id in by_case] or [case.id for case in cases], contact_sheet)
-    rows, panels, answered = _collect(cases, dataset.root, assessor, by_case, shown, workers)
-    notice = answered.notice if answered else NOTICE
-    if has_phantoms(dataset):
-        notice = f"{PHANTOMS_NOTICE} {notice}"
+        by_case: dict[str, dict[str, Corners]] = {}
+        for name, given in truths.items():
+            for case, corners in given.items():
+                by_case.setdefault(case, {})[name] = corners
+        cases = [*scored, *boxed_only]
+        shown = spread([case.id for case in cases if case.id in by_case] or [case.id for case in cases], contact_sheet)
+        rows, panels, answered = _collect(cases, dataset.root, assessor, by_case, shown, workers)
+        notice = answered.notice if answered else NOTICE
+        if has_phantoms(dataset):
+            notice = f"{PHANTOMS_NOTICE} {notice}"
 
-    provenance = Provenance(
-        model=answered.model if answered else model or "default",
-        model_sha256=answered.model_sha256 if answered else "",
-        data=dataset.name,
-        splits=str(split),
-        code_version=boneage.__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        notice=notice,
-        dropped=dict(Counter(dropped.reason for dropped in dataset.dropped)),
-    )
-    accuracy_rows, localized = rows[: len(scored)], rows[len(scored) :]
-    # The table first: whatever happens to the figures, hours of assessing are on disk.
-    written = [out / PREDICTIONS_FILE]
-    write_predictions(out / PREDICTIONS_FILE, accuracy_rows)
-    if localized:
-        written.append(out / LOCALIZED_FILE)
-        write_predictions(out / LOCALIZED_FILE, localized)
-    evaluation = Evaluation.of(accuracy_rows, provenance, localized=localized, truths=truths, against=other)
-    written += write_evaluation(evaluation, out)
-    if panels:
-        from boneage.evaluation import contact_sheet as sheets
+        provenance = Provenance(
+            model=answered.model if answered else model or "default",
+            model_sha256=answered.model_sha256 if answered else "",
+            data=dataset.name,
+            splits=str(split),
+            code_version=boneage.__version__,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            notice=notice,
+            dropped=dict(Counter(dropped.reason for dropped in dataset.dropped)),
+        )
+        accuracy_rows, localized = rows[: len(scored)], rows[len(scored) :]
+        # The table first: whatever happens to the figures, hours of assessing are on disk.
+        written = [out / PREDICTIONS_FILE]
+        write_predictions(out / PREDICTIONS_FILE, accuracy_rows)
+        if localized:
+            written.append(out / LOCALIZED_FILE)
+            write_predictions(out / LOCALIZED_FILE, localized)
+        evaluation = Evaluation.of(accuracy_rows, provenance, localized=localized, truths=truths, against=other)
+        written += write_evaluation(evaluation, out)
+        if panels:
+            from boneage.evaluation import contact_sheet as sheets
 
-        sheets.contact_sheet(panels, out / SHEET_FILE)
-        written.append(out / SHEET_FILE)
-    remove_stale(out, written)
-    typer.echo(summary(evaluation, out))
-    if evaluation.not_assessed:
-        raise typer.Exit(1)
+            sheets.contact_sheet(panels, out / SHEET_FILE)
+            written.append(out / SHEET_FILE)
+        remove_stale(out, written)
+        typer.echo(summary(evaluation, out))
+        if evaluation.not_assessed:
+            raise typer.Exit(1)
 
 
 def prepare_folder(out: Path, *, force: bool) -> None:

@@ -10,7 +10,16 @@ import typer
 
 from boneage.cli.output import write_out
 from boneage.errors import ModelError
-from boneage.model import MODELS_FOLDER, Model, default_model, load_model, shipped_models
+from boneage.model import (
+    MODELS_FOLDER,
+    OTHER_FILES,
+    SETTINGS_FILE,
+    Model,
+    check_files,
+    default_model,
+    load_model,
+    shipped_models,
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="List, verify and describe models.")
 
@@ -43,8 +52,9 @@ def list_models() -> None:
 
 @app.command()
 def verify(model: _Asked = None) -> None:
-    """Verify a model: settings, checksums, and that every network runs. Exit status 1 where it is damaged."""
+    """Verify a model: settings, checksums, and that every network runs. Exit status 2 where it is damaged."""
     loaded = load_model(model)
+    unsigned = check_files(loaded)
     for network in loaded.networks.values():
         size = network.input_size
         inputs = {entry.name: entry for entry in network.session.get_inputs()}
@@ -57,7 +67,13 @@ def verify(model: _Asked = None) -> None:
                 feeds[name] = np.ones((1, 1), np.float32)
         network.run(feeds)
         write_out(f"ok  {network.path.name}  {network.sha256}\n")
+    for name, checksum in (loaded.document.get(OTHER_FILES) or {}).items():
+        write_out(f"ok  {name}  {checksum}\n")
     write_out(f"ok  {loaded.name}  {loaded.sha256}\n")
+    for name in unsigned:
+        typer.echo(
+            f"Warning: {loaded.folder / name}: has no checksum in {SETTINGS_FILE}, so it was not verified.", err=True
+        )
 
 
 @app.command()
@@ -67,6 +83,7 @@ def info(
 ) -> None:
     """Say what a model is: recipe, views, thresholds, training data and its terms, figures."""
     loaded = load_model(model)
+    check_files(loaded)
     if as_json:
         write_out(json.dumps(dict(loaded.document), indent=2) + "\n")
         return

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from boneage.ages import parse_sex
-from boneage.errors import UsageError
+from boneage.errors import DatasetError, UsageError
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def _expanded(argument: str) -> list[Request]:
 
 
 def read_table(table: Path, *, sex_needed: bool = True) -> list[Request]:
-    """Read a CSV with the columns `file,sex` and optionally `chronological_age_months`.
+    """Read a CSV (or XLSX) with the columns `file,sex` and optionally `chronological_age_months`.
 
     Column names are read without regard to case and space; commas, semicolons and tabs separate. Paths are relative
     to the table.
@@ -90,29 +88,21 @@ def read_table(table: Path, *, sex_needed: bool = True) -> list[Request]:
     Raises:
         UsageError: not readable, a column is missing, a cell cannot be used; the message names the row.
     """
+    from boneage.datasets.sheets import read_sheet
+
     try:
-        text = table.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{table}: the table cannot be read ({error.strerror}). Give a CSV file.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{table}: the table is not text in UTF-8. Save it as CSV (UTF-8).") from error
-    first = text.partition("\n")[0]
-    separator = max(",;\t", key=first.count)
-    try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
-    except csv.Error as error:
-        raise UsageError(f"{table}: the table cannot be read ({error}). Save it as CSV (UTF-8) again.") from error
-    columns = ["_".join(name.strip().lower().split()) for name in (lines[0] if lines else [])]
+        sheet = read_sheet(table)
+    except DatasetError as error:
+        raise UsageError(str(error)) from error
+    columns = ["_".join(name.lower().split()) for name in sheet.header]
     for needed in ["file", *(["sex"] if sex_needed else [])]:
         if needed not in columns:
             found = ", ".join(columns) or "none"
             extra = " or say it for all with --sex" if needed == "sex" else ""
             raise UsageError(f"{table}: needs a column '{needed}' (columns found: {found}). Add it{extra}.")
     requests = []
-    for number, line in enumerate(lines[1:], start=2):
-        if not any(cell.strip() for cell in line):
-            continue
-        row = dict(zip(columns, (cell.strip() for cell in line), strict=False))
+    for number, cells in sheet.rows:
+        row = dict(zip(columns, cells, strict=False))
         where = f"{table}, row {number}"
         if not row.get("file"):
             raise UsageError(f"{where}: the column 'file' is empty. Name a file or remove the row.")

@@ -9,21 +9,18 @@ from typing import Annotated
 import typer
 
 from boneage.assessment import NOTICE
-from boneage.cli.columns import COLUMN_HELP, named_columns
+from boneage.cli.columns import Column, Data, Images, Table, named_columns
 from boneage.errors import OutputError, UsageError
+from boneage.files import removed_if_empty
 
 
 def train(
     recipe: Annotated[str, typer.Argument(help="paper, compact, tiny, or a .py file with a RECIPE.")],
-    data: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    data: Data,
     out: Annotated[Path, typer.Option(help="Folder for the stages; the model comes to OUT/model.")],
-    table: Annotated[
-        Path | None, typer.Option(help="CSV or xlsx with the labels, where it is not found by itself.")
-    ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder of the pictures, where it is not found by itself.")
-    ] = None,
-    column: Annotated[list[str] | None, typer.Option(metavar="MEANING=COLUMN", help=COLUMN_HELP)] = None,
+    table: Table = None,
+    images: Images = None,
+    column: Column = None,
     films: Annotated[
         Path | None, typer.Option(help="Folder for the decoded films; trainings may share it. Else OUT/films.")
     ] = None,
@@ -59,9 +56,10 @@ def train(
         raise UsageError(f"--precision {precision}: take auto, 32-true, 16-mixed or bf16-mixed.")
     settings = replaced(find_recipe(recipe), assign or [])
     check(settings)
-    columns = named_columns(column or [])
-    check_out(out, resume=resume)
-    dataset = read_dataset(data, table=table, columns=columns, images=images)
+    columns = named_columns(column)
+    with removed_if_empty(out):
+        check_out(out, resume=resume)
+        dataset = read_dataset(data, table=table, columns=columns, images=images)
     if not quiet:
         typer.echo(dataset.report(), err=True)
     machine = Machine(

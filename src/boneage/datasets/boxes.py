@@ -41,10 +41,12 @@ def read_boxes(csv: str | Path, *, reader: str | None = None) -> dict[str, dict[
         {truth: {case id: (x0, y0, x1, y1)}}, the truths as in `TRUTHS`.
 
     Raises:
-        UsageError: a column is missing, the reader is not in the table, or two readers boxed the same.
+        UsageError: no such file, a column is missing, the reader is not in the table, or two readers boxed the same.
         DatasetError: the file cannot be read, or a row is no box.
     """
     path = Path(csv)
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such table of boxes. Check the path.")
     sheet = read_sheet(path)
     drawn: dict[tuple[str, str], dict[str, list[Corners]]] = defaultdict(lambda: defaultdict(list))
     readers: set[str] = set()

@@ -82,19 +82,19 @@ def read_dataset(
         images: where the radiographs are, if not below `root`.
 
     Raises:
-        UsageError: the table lacks a column that is needed or named.
-        DatasetError: no such folder, no table that is understood, a table that cannot be read, or two tables that
+        UsageError: no such folder or table, or the table lacks a column that is needed or named.
+        DatasetError: no table that is understood, a table that cannot be read, or two tables that
             speak of the same cases of the same part.
     """
     place = Path(root)
     if table is None and place.is_file() and place.suffix.lower() in TABLE_SUFFIXES:
         table, place = place, place.parent
     if not place.is_dir():
-        raise DatasetError(f"{place}: there is no such folder. Check the path of the data set.")
+        raise UsageError(f"{place}: there is no such folder. Check the path of the data set.")
     found_tables, found_pictures = walk(place)
     if images is not None:
         if not Path(images).is_dir():
-            raise DatasetError(f"{images}: there is no such folder. Check where the radiographs are.")
+            raise UsageError(f"{images}: there is no such folder. Check where the radiographs are.")
         found_pictures = walk(Path(images))[1]
     pictures = Pictures(found_pictures, {path: part_of_folder(path, Path(images or place)) for path in found_pictures})
     if table is not None:
@@ -131,9 +131,9 @@ def _table(path: Path, root: Path, columns: Columns, *, named: bool) -> _Table |
 def _named_table(path: Path, root: Path, columns: Columns) -> _Table:
     path = path if path.exists() else root / path
     if not path.is_file():
-        raise DatasetError(f"{path}: there is no such table. Check the path.")
+        raise UsageError(f"{path}: there is no such table. Check the path.")
     if path.suffix.lower() not in TABLE_SUFFIXES:
-        raise DatasetError(f"{path}: tables are read from CSV and XLSX. Save it as one of these.")
+        raise UsageError(f"{path}: tables are read from CSV and XLSX. Save it as one of these.")
     table = _table(path, root, columns, named=True)
     if table is None:
         header = ", ".join(read_sheet(path).header)

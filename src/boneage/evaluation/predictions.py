@@ -128,12 +128,15 @@ def read_predictions(path: str | Path) -> list[Prediction]:
     Empty and non-finite numbers are missing values.
 
     Raises:
+        UsageError: no such file.
         DatasetError: the file cannot be read, a column is missing, an id comes twice, or a field is no number.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.DictReader(stream))
             names = list(rows[0]) if rows else _header(stream)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: there is no such predictions table. Check the path.") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path}: could not be read ({error}). Give a predictions table (CSV, UTF-8).") from error
     missing = [name for name in _NEEDED if name not in names]

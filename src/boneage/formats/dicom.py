@@ -32,6 +32,7 @@ from boneage.radiograph import Laterality, Radiograph
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.uid import UID
 
 MAGIC: Final = b"DICM"
 MAGIC_OFFSET: Final = 128
@@ -76,7 +77,7 @@ def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
     stream.seek(0)
     dataset = pydicom.dcmread(stream, force=True)
     if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise UnreadableRadiograph("the DICOM holds no pixels, or is cut off before them", _EXPORT_AGAIN)
+        raise UnreadableRadiograph(_without_pixels(dataset), f"{_EXPORT_AGAIN}, with its pixels")
     _complete_meta(dataset)
     _check_coded_size(dataset)
     warnings: list[str] = []
@@ -84,12 +85,13 @@ def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
         warnings.append("the first of several frames in the file was read")
     if text(dataset, "PresentationIntentType") == "FOR PROCESSING":
         warnings.append("the image is raw (FOR PROCESSING): its gray values are not those that a reader sees")
+    _refuse_undecodable(dataset.file_meta.TransferSyntaxUID)
     try:
         stored = np.asarray(pixel_array(dataset, index=0))
     except Exception as error:
-        syntax = dataset.file_meta.TransferSyntaxUID
+        syntax = dataset.file_meta.TransferSyntaxUID.name
         raise UnreadableRadiograph(
-            f"its pixels cannot be decoded ({getattr(syntax, 'name', syntax)}: {' '.join(str(error).split())[:160]})",
+            f"its pixels are damaged: they cannot be decoded ({syntax}: {' '.join(str(error).split())[:160]})",
             f"{_EXPORT_AGAIN}, uncompressed if it fails again",
         ) from error
 
@@ -154,6 +156,13 @@ def _refuse_unsuitable(header: Dataset) -> None:
         refuse_huge(columns, rows)
 
 
+def _without_pixels(dataset: Dataset) -> str:
+    if value(dataset, "Rows"):
+        return "the DICOM is cut off: its header describes pixels, which are not there"
+    kind = getattr(value(dataset, "SOPClassUID"), "name", "")
+    return f"the DICOM holds no pixel data{f' (it is: {kind})' if kind else ''}"
+
+
 def _anatomic_region(header: Dataset) -> str | None:
     items = value(header, "AnatomicRegionSequence")
     return text(items[0], "CodeMeaning") or None if items else None
@@ -170,6 +179,25 @@ def _complete_meta(dataset: Dataset) -> None:
         implicit, little = dataset.original_encoding
         syntax = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else syntax
+
+
+def _refuse_undecodable(syntax: UID) -> None:
+    """Transfer syntaxes that nobody here decodes, and those for which a plug-in is missing."""
+    from pydicom.pixels import get_decoder
+
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise UnreadableRadiograph(
+            f"its pixels are stored in a way that is not read here (transfer syntax {syntax.name})",
+            f"{_EXPORT_AGAIN}, uncompressed (Explicit VR Little Endian)",
+        ) from error
+    if not decoder.is_available:
+        plug_in = "openjpeg" if "2000" in syntax.name else "libjpeg"
+        raise UnreadableRadiograph(
+            f"its pixels are compressed ({syntax.name}), and nothing that decodes them is installed",
+            f"Install it (pip install pylibjpeg pylibjpeg-{plug_in}), or export the image uncompressed",
+        )
 
 
 def _check_coded_size(dataset: Dataset) -> None:
