@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from boneage.cascade import Cascade, Localization, cut_views, localize
+from boneage.cascade import Cascade, Localization, cut_views
 from boneage.errors import ModelError
 from boneage.model import Localizer, Network, load_model
 from boneage.radiograph import Radiograph
@@ -199,18 +199,6 @@ def test_the_same_film_gets_the_same_answer(standin_model: Path, hand: Radiograp
     first, second = cascade.regions(film), cascade.regions(film.copy())
     assert first.boxes == second.boxes
     assert first.boxes[Region.REGION_1].center[1] > first.boxes[Region.REGION_2].center[1]
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_many_films_come_back_in_order(standin_model: Path, workers: int) -> None:
-    model = load_model(standin_model)
-    cascade = Cascade(model.localizers, model.film_short_side, model.layout)
-    rng = np.random.default_rng(2)
-    films = {f"case {at}": rng.integers(0, 256, (70 + at, 90), dtype=np.uint8) for at in range(9)}
-    found = list(localize(cascade, films.items(), workers=workers))
-    assert [key for key, _ in found] == list(films)
-    for key, localization in found:
-        assert localization.boxes == cascade.regions(films[key]).boxes
 
 
 def test_a_map_of_another_shape_is_a_fault_of_the_model(film: npt.NDArray[np.uint8]) -> None:

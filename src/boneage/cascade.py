@@ -5,11 +5,9 @@ Training cuts its crops with the same class after each localizer is exported, so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +21,6 @@ from boneage.radiograph import Radiograph
 from boneage.regions import MAP_SIDE, Box, Region, box_of_map, normalised_map
 from boneage.views import FilmArray, Frame, View, cut, erased, whole
 
-Key = TypeVar("Key")
 Answers = dict[tuple[int, str, bool], dict[str, npt.NDArray[np.float32]]]
 """What the networks said of one radiograph: by network, what it looked at, and whether a mirror image went along."""
 
@@ -206,29 +203,3 @@ def cut_views(
         picture, box = found.place(view, film)
         cuts[view] = cut(picture, box, size, squash=squash)
     return cuts
-
-
-def localize(
-    cascade: Cascade, films: Iterable[tuple[Key, FilmArray]], workers: int = 1
-) -> Iterator[tuple[Key, Localization]]:
-    """Find the regions of many films, film by film with `Cascade.regions`, in the order given.
-
-    Args:
-        films: (key, film) pairs; only a few are held at a time.
-        workers: threads. With several, give the networks `threads=1`, so that they do not get in each other's way.
-    """
-    if workers <= 1:
-        for key, film in films:
-            yield key, cascade.regions(film)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        rest = iter(films)
-
-        def submit(count: int) -> list[tuple[Key, Future[Localization]]]:
-            return [(key, pool.submit(cascade.regions, film)) for key, film in islice(rest, count)]
-
-        waiting = submit(2 * workers)
-        while waiting:
-            key, future = waiting.pop(0)
-            waiting += submit(1)
-            yield key, future.result()

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,6 +68,9 @@ def assess(
     heatmaps: Annotated[
         bool, typer.Option("--heatmaps", help="Also write attention maps over the films into the report.")
     ] = False,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Also write one picture a radiograph with everything into the report.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Files that are read at the same time.")] = None,
 ) -> None:
     """Bone age of radiographs (PNG, JPEG, TIFF, WebP, DICOM).
@@ -74,14 +78,15 @@ def assess(
     Prints the results in the order asked. Exit status: 0 every file was assessed, 1 some were rejected or failed,
     2 wrong usage or a model that cannot be used. Research use only, not a medical device.
     """
-    if heatmaps and report is None:
-        raise UsageError("--heatmaps writes into the report. Say where with --report DIR.")
+    if (heatmaps or figures) and report is None:
+        option = "--heatmaps" if heatmaps else "--figures"
+        raise UsageError(f"{option} writes into the report. Say where with --report DIR.")
     requests, remarks = gather(files or [], sex, table)
     for remark in remarks:
         typer.echo(remark, err=True)
     assessor = load(model)
     with ExitStack() as stack:
-        pages = _Pages(report, heatmaps, stack)
+        pages = _Pages(None if report is None else partial(Report, report, heatmaps, figures), stack)
         say = stack.enter_context(progress(len(requests)))
         found = outcomes(assessor, requests, workers or min(4, available_cores()))
         every_one = _go(found, printer(form.value), pages, say)
@@ -169,12 +174,12 @@ def _plain(error: Exception, request: Request) -> Exception:
 class _Pages:
     """The report on the side: when it cannot be written the results are still printed, and the error comes last."""
 
-    def __init__(self, folder: Path | None, heatmaps: bool, stack: ExitStack) -> None:
+    def __init__(self, start: Callable[[], Report] | None, stack: ExitStack) -> None:
         self.problem: OutputError | None = None
         self._report: Report | None = None
-        if folder is not None:
+        if start is not None:
             with self._guard():
-                self._report = stack.enter_context(Report(folder, heatmaps))
+                self._report = stack.enter_context(start())
 
     def add(self, outcome: Outcome) -> None:
         if self._report is not None and self.problem is None:

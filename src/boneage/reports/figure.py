@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from io import BytesIO
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from boneage.ages import MONTHS, Sex
+from boneage.ages import MONTHS
 from boneage.assessment import Assessment
-from boneage.files import replacing
+from boneage.reports.chart import SEX_COLOURS
 from boneage.reports.pictures import COLOURS, TITLES, VIEW_TITLES, attention_picture, film_picture
 from boneage.reports.record import short_file_name, years_and_months
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SEX_COLOURS: Final = {Sex.FEMALE: "#b0457b", Sex.MALE: "#2a6f97"}
 _INK, _FAINT = "#1f2933", "#6b7785"
 _LONGEST = 900
 
@@ -24,7 +23,7 @@ def figure(assessment: Assessment) -> Figure:
     """Draw one assessment; the figure belongs to no window and to no global state.
 
     Returns:
-        A matplotlib figure of 13 x 9 inches; `save_figure` writes it.
+        A matplotlib figure of 13 x 9 inches.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -58,16 +57,11 @@ def figure(assessment: Assessment) -> Figure:
     return page
 
 
-def save_figure(assessment: Assessment, path: str | Path) -> Path:
-    """Write `figure` as PNG, PDF or SVG (by the ending).
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    target = Path(path)
-    with replacing(target) as waiting:
-        figure(assessment).savefig(waiting, dpi=150, format=target.suffix.lstrip(".") or "png")
-    return target
+def figure_png(assessment: Assessment) -> bytes:
+    """`figure` as the bytes of a PNG file."""
+    stream = BytesIO()
+    figure(assessment).savefig(stream, dpi=150, format="png")
+    return stream.getvalue()
 
 
 def _headline(page: Figure, assessment: Assessment) -> None:

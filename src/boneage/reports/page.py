@@ -17,12 +17,14 @@ from typing import Any, Final, Self
 
 from boneage.assessment import NOTICE, Assessment
 from boneage.errors import OutputError, UsageError
-from boneage.reports.markup import index_page, radiograph_page
+from boneage.reports.index_page import index_page
 from boneage.reports.pictures import attention_picture, encoded, film_picture
+from boneage.reports.radiograph_page import radiograph_page
 
 INDEX: Final = "index.html"
 RESULTS: Final = "results.jsonl"
 HEATMAPS: Final = "heatmaps"
+FIGURES: Final = "figures"
 _PAGE: Final = re.compile(r"\d{4,}-.*\.html", re.DOTALL)
 _THUMBNAIL: Final = 110
 
@@ -49,6 +51,7 @@ class Report:
         folder: the folder to write; it may be missing, empty, or hold an older report and nothing
             else (which is replaced).
         heatmaps: also write the attention maps over the film, one PNG a region, in the radiograph's own size.
+        figures: also write everything about a radiograph on one picture (PNG), for slides. Needs matplotlib.
 
     Raises:
         UsageError: the folder holds something else.
@@ -57,6 +60,7 @@ class Report:
 
     folder: Path
     heatmaps: bool = False
+    figures: bool = False
     rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -106,6 +110,10 @@ class Report:
                 row.page = f"{name}.html"
                 row.thumbnail = encoded(film_picture(assessment.radiograph, _THUMBNAIL), "JPEG")
                 self._notice = assessment.notice
+                if self.figures:
+                    from boneage.reports.figure import figure_png  # takes a while to import
+
+                    self._write(f"{FIGURES}/{name}.png", figure_png(assessment))
                 html = radiograph_page(record, assessment, chronological_age_months, heatmaps)
                 self._write(row.page, html.encode("utf-8", "replace"))
             self.rows.append(row)
@@ -156,7 +164,9 @@ class Report:
         if not self.folder.is_dir():
             return False
         names = {path.name for path in self.folder.iterdir()}
-        foreign = [name for name in names if name not in (INDEX, RESULTS, HEATMAPS) and not _PAGE.fullmatch(name)]
+        foreign = [
+            name for name in names if name not in (INDEX, RESULTS, HEATMAPS, FIGURES) and not _PAGE.fullmatch(name)
+        ]
         return not names or ({INDEX, RESULTS} <= names and not foreign)
 
     def _move(self) -> None:

@@ -30,10 +30,10 @@ def soft_label(age_months: Tensor, width: float = 50.0) -> Tensor:
     return (1.0 - distance / width).clamp(min=0.0)
 
 
-def gaussian_label(age_months: Tensor, sd: float = 15.0) -> Tensor:
-    """G of Eq. 11, normalised over 1..240 (the paper's is not): float32 [n, 240], each row summing to 1."""
+def log_gaussian_label(age_months: Tensor, sd: float = 15.0) -> Tensor:
+    """ln G of Eq. 11, G normalised over 1..240 (the paper's is not): float32 [n, 240], exp of a row sums to 1."""
     z = (months(age_months.device)[None] - age_months.float()[:, None]) / sd
-    return torch.softmax(-0.5 * z.square(), dim=1)
+    return F.log_softmax(-0.5 * z.square(), dim=1)
 
 
 def localizer_loss(
@@ -61,8 +61,7 @@ def divergence(
 ) -> Tensor:
     """KL(G || p), the formula of Eq. 10 ("target_first"), or KL(p || G), its title: float32 [n], nats."""
     log_p = F.log_softmax(logits.float(), dim=1)
-    z = (months(logits.device)[None] - age_months.float()[:, None]) / sd
-    log_g = F.log_softmax(-0.5 * z.square(), dim=1)
+    log_g = log_gaussian_label(age_months, sd)
     if direction == "target_first":
         return (log_g.exp() * (log_g - log_p)).sum(dim=1)
     return (log_p.exp() * (log_p - log_g)).sum(dim=1)
