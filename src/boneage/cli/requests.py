@@ -88,7 +88,7 @@ def read_table(table: Path, *, sex_needed: bool = True) -> list[Request]:
     Raises:
         UsageError: not readable, a column is missing, a cell cannot be used; the message names the row.
     """
-    from boneage.datasets.sheets import read_sheet
+    from boneage.datasets.spreadsheets import read_sheet
 
     try:
         sheet = read_sheet(table)

@@ -30,7 +30,8 @@ from typing import Final
 
 from boneage.ages import Sex
 from boneage.datasets.pictures import Pictures, part_of_folder, part_of_words, walk
-from boneage.datasets.sheets import TABLE_SUFFIXES, Columns, Row, find_columns, plain, read_rows, read_sheet, stem_of
+from boneage.datasets.sheets import TABLE_SUFFIXES, Columns, Row, find_columns, plain, read_rows, stem_of
+from boneage.datasets.spreadsheets import read_sheet
 from boneage.datasets.table import Case, Dataset, Dropped, Split, split_of
 from boneage.errors import DatasetError, UsageError
 

@@ -103,8 +103,8 @@ def _attention(assessment: Assessment, heatmaps: Mapping[str, str]) -> str:
     for region in assessment.attention:
         link = heatmaps.get(region.value)
         more = f' &middot; <a href="{escape(link)}">full size</a>' if link else ""
-        picture = encoded(attention_picture(assessment, region, 480), "JPEG")
-        panels += picture(data_url(picture, "jpeg"), TITLES[region], more)
+        heat = encoded(attention_picture(assessment, region, 480), "JPEG")
+        panels += picture(data_url(heat, "jpeg"), TITLES[region], more)
     return (
         f'<div class="card"><h2>Where the networks looked</h2><div class="strip">{panels}</div>'
         '<div class="quiet">The warmer, the more a place spoke for the age; a region is the box around the warmest '
