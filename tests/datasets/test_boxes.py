@@ -63,5 +63,5 @@ def test_rows_that_are_no_boxes(tmp_path: Path, row: str, said: str) -> None:
 def test_missing_columns_and_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no column reader, y1"):
         read_boxes(write(tmp_path / "b.csv", "", "id,label,x0,y0,x1\n"))
-    with pytest.raises(DatasetError, match=r"none\.csv"):
+    with pytest.raises(UsageError, match=r"none\.csv"):
         read_boxes(tmp_path / "none.csv")

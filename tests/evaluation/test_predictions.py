@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from boneage.ages import Sex
 from boneage.assessment import Assessment, SexAnswer
-from boneage.errors import DatasetError, OutputError, UnreadableRadiograph, UnsuitableRadiograph
+from boneage.errors import DatasetError, OutputError, UnreadableRadiograph, UnsuitableRadiograph, UsageError
 from boneage.evaluation import Prediction, read_predictions, write_predictions
 from boneage.evaluation.predictions import COLUMNS
 from boneage.radiograph import Radiograph
@@ -133,7 +133,7 @@ def test_wrong_tables_are_named(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_missing_table(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"absent\.csv"):
+    with pytest.raises(UsageError, match=r"absent\.csv"):
         read_predictions(tmp_path / "absent.csv")
 
 

@@ -158,9 +158,9 @@ def _refuse_unsuitable(header: Dataset) -> None:
 
 def _without_pixels(dataset: Dataset) -> str:
     if value(dataset, "Rows"):
-        return "the DICOM is cut off: its header describes pixels, which are not there"
+        return "the DICOM holds no pixels, though its header describes some: it was cut off or stripped of them"
     kind = getattr(value(dataset, "SOPClassUID"), "name", "")
-    return f"the DICOM holds no pixel data{f' (it is: {kind})' if kind else ''}"
+    return f"the DICOM holds no pixels{f' (it is: {kind})' if kind else ''}"
 
 
 def _anatomic_region(header: Dataset) -> str | None:
@@ -183,7 +183,7 @@ def _complete_meta(dataset: Dataset) -> None:
 
 def _refuse_undecodable(syntax: UID) -> None:
     """Transfer syntaxes that nobody here decodes, and those for which a plug-in is missing."""
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     try:
         decoder = get_decoder(syntax)
