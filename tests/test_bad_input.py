@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import struct
+import subprocess
+import sys
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -164,6 +166,24 @@ def test_an_unknown_sex_word(standin_model: Path, hand_file: Path) -> None:
     assert "male, female or unknown" in result.stderr
 
 
+def test_a_table_as_spreadsheets_write_it(standin_model: Path, hand_file: Path) -> None:
+    table = hand_file.with_name("children.csv")
+    table.write_text(f"File;Sex;Chronological age months\n{hand_file.name};male;126\n", encoding="utf-16")
+    result = assess("--table", table, "--model", standin_model)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["sex"] == "male"
+
+
+@pytest.mark.parametrize("name", ["children.csv", "children.xlsx"])
+def test_a_damaged_workbook_as_table(standin_model: Path, hand_file: Path, name: str) -> None:
+    table = hand_file.with_name(name)
+    table.write_bytes(b"PK\x03\x04 no more of it")
+    result = assess("--table", table, "--model", standin_model)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert str(table) in result.stderr
+    assert "Save it again as CSV" in result.stderr
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_report_folder(standin_model: Path, hand_file: Path, tmp_path: Path) -> None:
     locked = tmp_path / "locked"
@@ -225,6 +245,16 @@ def test_a_full_disk(
     assert "No space left on device" in result.stderr
     assert str(tmp_path / "report") in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == [hand_file.name]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_standard_output_on_a_full_disk(standin_model: Path, hand_file: Path) -> None:
+    command = [sys.executable, "-m", "boneage", "assess", str(hand_file), "--model", str(standin_model)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "standard output (No space left on device). Free some space" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["hand.onnx", "regressor.onnx", "model.json"])

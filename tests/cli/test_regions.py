@@ -168,6 +168,22 @@ def test_a_disk_that_fills_up(tmp_path: Path, standin_model: Path, monkeypatch: 
     assert "going on after row 2 of 3" in regions(*words).stderr
 
 
+def test_crops_that_find_no_room(tmp_path: Path, standin_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (films(tmp_path / "films"), "--model", standin_model, "--crops", "--out", tmp_path / "out")
+
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        result = regions(*words)
+    assert result.exit_code == 1
+    assert "000001-0.png: could not be written (No space left on device)" in result.stderr
+    assert "goes on where it stopped" in result.stderr
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.name != "regions.csv"]
+    assert regions(*words).exit_code == 0
+
+
 def test_nothing_is_overwritten(tmp_path: Path, standin_model: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")

@@ -219,3 +219,32 @@ def test_measured_on_phantoms_says_so(data: Path, tmp_path: Path) -> None:
     run("--data", data, "--out", tmp_path / "out", "--split", "all")
     assert "not on radiographs" in json.loads((tmp_path / "out" / "metrics.json").read_text())["notice"]
     assert "not on radiographs" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_full_disk_leaves_whole_files(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    write = Path.write_bytes
+
+    def nearly_full(self: Path, content: bytes) -> int:
+        if "report.html" in self.name:
+            raise OSError(28, "No space left on device")
+        return write(self, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", nearly_full)
+        result = run("--data", data, "--out", out)
+    assert result.exit_code == 1
+    assert f"{out / 'report.html'}: could not be written (No space left on device)" in result.output
+    assert "--force" in result.output
+    assert len(read_predictions(out / "predictions.csv")) == len(REPORT)
+    assert {path.name for path in out.iterdir()} <= set(OWN_FILES) - {"report.html"}
+    assert run("--data", data, "--out", out, "--force").exit_code == 0
+
+
+def test_a_table_of_which_no_row_can_be_used(data: Path, tmp_path: Path) -> None:
+    (data / "boneage-training-dataset.csv").write_text("id,boneage,male\n1,12y,True\n")
+    result = run("--data", data, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "'12y'" in result.output
+    assert "no row of the data set can be used" in result.output
+    assert not (tmp_path / "out").exists()

@@ -125,7 +125,13 @@ def evaluate(
             written.append(out / LOCALIZED_FILE)
             write_predictions(out / LOCALIZED_FILE, localized)
         evaluation = Evaluation.of(accuracy_rows, provenance, localized=localized, truths=truths, against=other)
-        written += write_evaluation(evaluation, out)
+        try:
+            written += write_evaluation(evaluation, out)
+        except OutputError as error:
+            raise OutputError(
+                f"{error} The predictions are whole ({out / PREDICTIONS_FILE}), not all figures are: run again, with "
+                "--force for the same folder."
+            ) from error
         if panels:
             from boneage.evaluation import contact_sheet as sheets
 
@@ -176,12 +182,13 @@ def choose(dataset: Dataset, split: SplitChoice, boxed: set[str]) -> tuple[list[
         DatasetError: no case is in the chosen split.
     """
     scored = [case for case in dataset.cases if split is SplitChoice.ALL or case.split == split.value]
+    if not dataset.cases:
+        raise DatasetError(
+            f"{dataset.root}: no row of the data set can be used, for the reasons above. Correct the table."
+        )
     if not scored:
         sizes = ", ".join(f"{name}: {n}" for name, n in sorted(Counter(case.split for case in dataset.cases).items()))
-        raise DatasetError(
-            f"{dataset.root}: no case is in the split '{split}' ({sizes or 'the data set is empty'}). "
-            "Choose another with --split."
-        )
+        raise DatasetError(f"{dataset.root}: no case is in the split '{split}' ({sizes}). Choose another with --split.")
     chosen = {case.id for case in scored}
     return scored, [case for case in dataset.cases if case.id in boxed and case.id not in chosen]
 

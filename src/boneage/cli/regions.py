@@ -66,6 +66,8 @@ def regions(
                         _write_crops(out, number, outcome.request, outcome.assessment)
                 table.add(row)
                 rows.append(row)
+    except OutputError as error:
+        raise OutputError(f"{error} The same command goes on where it stopped.") from error
     except OSError as error:
         raise OutputError(
             f"{out}: cannot be written ({error.strerror}). Free some space and give the same command to go on, or "

@@ -66,7 +66,8 @@ td small { display: block; color: var(--soft); font-size: 12.5px; white-space: n
 tr.all td { font-weight: 600; background: var(--wash); } tr.all td small { font-weight: 400; }
 .none { color: #9aa5b1; }
 .sex::before { content: ""; display: inline-block; width: 9px; height: 9px; margin-right: 7px; border-radius: 50%; }
-.sex.female::before { background: var(--female); } .sex.male::before { background: var(--male); border-radius: 1px; }
+.sex.female::before { background: var(--female); } .sex.male::before { background: var(--male);
+  border-radius: 0; clip-path: polygon(50% 0, 100% 100%, 0 100%); }
 figure { margin: 22px 0; } figure img { display: block; max-width: 100%; height: auto; }
 figure h3 { margin: 0 0 6px; font-size: 16px; }
 .better { font-weight: 600; } .better::before { content: "▲ "; } .worse::before { content: "▼ "; }
@@ -132,7 +133,7 @@ def _facts(evaluation: Evaluation) -> str:
         "Data": f"{facts.data}; scored part: {facts.splits}",
         "Cases": f"{counts.cases}, of which {counts.scored} are scored; {', '.join(out)}",
         "Version": f"boneage {facts.code_version}" if facts.code_version else "",
-        "Made": facts.created,
+        "Made": facts.created.replace("T", " ").replace("+00:00", " UTC"),
     }
     lines = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in entries.items() if text)
     return f'<dl class="facts">{lines}</dl>'
@@ -162,7 +163,7 @@ def _headline(overall: Accuracy) -> str:
 def _accuracy_table(first: str, groups: Mapping[str, Accuracy]) -> str:
     heads = (
         *("n", "MAE<br>months", "RMSE<br>months", "Bias<br>months", "≤ 6<br>months", "≤ 12<br>months"),
-        *("≤ 24<br>months", "In 90 %<br>interval", "Width of<br>interval"),
+        *("≤ 24<br>months", "In 90 %<br>interval", "Its width<br>months"),
     )
     rows = []
     for name, group in groups.items():

@@ -16,7 +16,7 @@ SEX_COLOURS: Final = {Sex.FEMALE: "#b0457b", Sex.MALE: "#2a6f97"}
 
 def distribution_svg(assessment: Assessment, chronological_age_months: float | None = None) -> str:
     """The age distribution(s) over 0 to 20 years, with 90 % interval and bone age, as inline SVG."""
-    width, height, left, right, top, base = 620.0, 230.0, 12.0, 608.0, 26.0, 196.0
+    width, height, left, right, top, base = 620.0, 240.0, 12.0, 608.0, 26.0, 196.0
     peak = max(float(answer.distribution.max()) for answer in assessment.answers.values())
 
     def x(month: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -56,14 +56,14 @@ def distribution_svg(assessment: Assessment, chronological_age_months: float | N
     if chronological_age_months is not None and 0 <= chronological_age_months <= 240:
         at = float(x(chronological_age_months))
         lines += (
-            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{top + 8}" y2="{base}" stroke="#333" stroke-dasharray="4 4"/>'
-            f'<text x="{at + 4:.1f}" y="{top + 16}">age</text>'
+            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{top - 6}" y2="{base}" stroke="#1d2733" stroke-width="1.4" '
+            f'stroke-dasharray="5 4"><title>chronological age</title></line>'
         )
     return (
         f'<svg viewBox="0 0 {width:.0f} {height:.0f}" width="100%" role="img" aria-label="age distribution">'
         f"{curves}{lines}"
         f'<line x1="{left}" x2="{right}" y1="{base}" y2="{base}" stroke="#aab4bd"/>{marks}'
-        f'<text x="{(left + right) / 2}" y="{height - 2}" text-anchor="middle">bone age in years</text></svg>'
+        f'<text x="{(left + right) / 2}" y="{height - 6}" text-anchor="middle">bone age in years</text></svg>'
     )
 
 

@@ -49,7 +49,15 @@ def index_page(rows: Iterable[IndexRow], notice: str, made: str) -> str:
         remarks = ["Remarks"] if any(row.record["warnings"] for row in assessed) else []
         head = "".join(
             f"<th>{title}</th>"
-            for title in ("", "File", "Sex", *(["Age"] if ages else []), "Bone age", "90 % interval", *remarks)
+            for title in (
+                "",
+                "File",
+                "Sex",
+                *(["Chronological age"] if ages else []),
+                "Bone age",
+                "90 % interval",
+                *remarks,
+            )
         )
         body += (
             f'<div class="card"><h2>Assessed</h2><table><thead><tr>{head}</tr></thead>'
@@ -74,7 +82,7 @@ def _index_row(row: IndexRow, ages: bool) -> str:
         chronological = f'<td class="number">{"" if known is None else years_and_months(known)}</td>'
     return (
         f'<tr><td>{image}</td><td><a href="{escape(row.page or "")}">{file}</a></td>'
-        f"<td>{escape(str(entry['sex']))}</td>"
+        f'<td class="number">{escape(str(entry["sex"]))}</td>'
         f'{chronological}<td class="number">{age}</td><td class="number">{interval}</td>'
         f'<td class="quiet">{"<br>".join(escape(word) for word in entry["warnings"])}</td></tr>'
     )

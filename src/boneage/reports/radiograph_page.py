@@ -31,10 +31,15 @@ def radiograph_page(
 <div>
 <div class="card">{_answers(assessment)}{_facts(record, assessment, chronological_age_months)}</div>
 <div class="card"><h2>Age distribution</h2>{distribution_svg(assessment, chronological_age_months)}
-<div class="quiet">Shaded: 90 % interval. Line: bone age, the mean of the distribution.</div></div>
+<div class="quiet">{_key(chronological_age_months)}</div></div>
 </div></div>
 {_attention(assessment, heatmaps or {})}{_views(assessment)}"""
     return page_of(f"Bone age: {short_file_name(name)}", body, assessment.notice)
+
+
+def _key(chronological_age_months: float | None) -> str:
+    dashed = "" if chronological_age_months is None else " Dashed: chronological age."
+    return f"Height: probability of each month. Shaded: 90 % interval. Line: bone age, the mean of the distribution.{dashed}"
 
 
 def _warnings(assessment: Assessment) -> str:
