@@ -39,7 +39,8 @@ def radiograph_page(
 
 def _key(chronological_age_months: float | None) -> str:
     dashed = "" if chronological_age_months is None else " Dashed: chronological age."
-    return f"Height: probability of each month. Shaded: 90 % interval. Line: bone age, the mean of the distribution.{dashed}"
+    line = "Line: bone age, the mean of the distribution."
+    return f"Height: probability of each month. Shaded: 90 % interval. {line}{dashed}"
 
 
 def _warnings(assessment: Assessment) -> str:
