@@ -15,10 +15,11 @@ from boneage.errors import UnsuitableRadiograph
 Laterality = Literal["left", "right"]
 
 WINDOW_PERCENTILES: Final = (0.5, 99.5)
+PHANTOM_MARK: Final = "boneage phantom"
+"""What every file of a phantom says of itself: PNG's text `Software`, DICOM's SoftwareVersions."""
+
 SMALLEST_SIDE: Final = 64
 """Pixels; a picture with a shorter side shows no ossification centre."""
-PHANTOM_MARK: Final = "boneage phantom"
-"""What a synthetic picture says of itself: the value of the PNG text "Software"."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,7 +33,7 @@ from pydicom.uid import (
 
 from boneage.ages import Sex
 from boneage.errors import UnreadableRadiograph, UnsuitableRadiograph
-from boneage.formats import dicom, read_radiograph
+from boneage.formats import dicom, is_phantom, read_radiograph
 from boneage.radiograph import Radiograph
 
 Stored = npt.NDArray[Any]
@@ -511,6 +511,16 @@ class TestRefused:
         path = stored(tmp_path / "a.dcm", dataset, ExplicitVRLittleEndian)
         with pytest.raises(UnreadableRadiograph, match=r"no pixels.*Basic Text SR"):
             read_radiograph(path)
+
+
+@pytest.mark.parametrize(
+    ("software", "phantom"), [("boneage phantom", True), (["boneage phantom", "1"], True), ("v2", False), (None, False)]
+)
+def test_a_synthetic_film_says_so(tmp_path: Path, software: Any, *, phantom: bool) -> None:
+    said = {} if software is None else {"SoftwareVersions": software}
+    path = written(tmp_path / "a.dcm", RAMP, **said)
+    assert is_phantom(path) is phantom
+    assert read_radiograph(path).phantom is phantom
 
 
 def test_sizes_of_coded_frames() -> None:

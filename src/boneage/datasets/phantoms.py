@@ -10,7 +10,7 @@ from boneage.formats import is_phantom
 
 
 def has_phantoms(dataset: Dataset) -> bool:
-    """Whether any picture of a set says that it is synthetic (`boneage.radiograph.PHANTOM_MARK`).
+    """Whether any file of a set says that it is synthetic (`boneage.radiograph.PHANTOM_MARK`).
 
     The head of every file is read, up to the first that says so.
     """

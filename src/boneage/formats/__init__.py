@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from boneage.errors import RadiographError, UnreadableRadiograph, UsageError
-from boneage.formats.dicom import MAGIC, MAGIC_OFFSET, looks_like_dicom, read_dicom
-from boneage.formats.pictures import is_phantom, kind_of_picture, read_picture
+from boneage.formats.dicom import MAGIC, MAGIC_OFFSET, dicom_says_phantom, looks_like_dicom, read_dicom
+from boneage.formats.pictures import kind_of_picture, picture_says_phantom, read_picture
 from boneage.radiograph import Radiograph
 
 if TYPE_CHECKING:
@@ -84,6 +84,23 @@ def read_radiograph(path: str | Path) -> Radiograph:
         raise UnreadableRadiograph("the memory does not suffice to read it", "Give a smaller picture", file) from error
     except Exception as error:
         raise UnreadableRadiograph(f"it could not be decoded ({_short(error)})", _COPY_AGAIN, file) from error
+
+
+def is_phantom(path: str | Path) -> bool:
+    """Whether a PNG or DICOM file says that it is synthetic, with `boneage.radiograph.PHANTOM_MARK`.
+
+    Only its head is read; what cannot be read says nothing.
+    """
+    try:
+        with _quiet, Path(path).open("rb") as stream:
+            head = stream.read(MAGIC_OFFSET + len(MAGIC))
+            stream.seek(0)
+            if head[MAGIC_OFFSET:] == MAGIC:
+                return dicom_says_phantom(stream)
+            return kind_of_picture(head) == "PNG" and picture_says_phantom(stream)
+    except Exception:
+        # Any decoder may raise anything about a damaged file; whoever reads it in earnest is told.
+        return False
 
 
 def find_radiographs(folder: str | Path) -> list[Path]:

@@ -28,7 +28,7 @@ from boneage.formats.dicom_values import (
     without_padding,
 )
 from boneage.formats.pictures import gray_of_colour, refuse_huge
-from boneage.radiograph import Laterality, Radiograph
+from boneage.radiograph import PHANTOM_MARK, Laterality, Radiograph
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -114,10 +114,23 @@ def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
         spacing_mm=spacing,
         source=f"DICOM {modality}".strip(),
         warnings=tuple(warnings),
+        phantom=_says_phantom(dataset),
     )
     if padding is not None:
         radiograph.pixels[padding] = 0.0
     return radiograph
+
+
+def dicom_says_phantom(stream: BinaryIO) -> bool:
+    """Whether a DICOM says that it is synthetic; its pixels are not read."""
+    import pydicom
+
+    return _says_phantom(pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=["SoftwareVersions"]))
+
+
+def _says_phantom(header: Dataset) -> bool:
+    said = value(header, "SoftwareVersions")
+    return PHANTOM_MARK in ([said] if isinstance(said, str) else list(said or ()))
 
 
 def _refuse_inflation(stream: BinaryIO) -> None:

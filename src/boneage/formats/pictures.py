@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import numpy as np
@@ -159,16 +158,10 @@ def _read_with_pillow(stream: BinaryIO, kind: PictureKind, file: str) -> Radiogr
     )
 
 
-def is_phantom(path: str | Path) -> bool:
-    """Whether a file says that it is synthetic: a PNG whose text "Software" is `boneage.radiograph.PHANTOM_MARK`.
-
-    Only the head of the file is read; what cannot be read says nothing.
-    """
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            return _says_phantom(image)
-    except (*_DAMAGED, Image.DecompressionBombError):
-        return False
+def picture_says_phantom(stream: BinaryIO) -> bool:
+    """Whether a PNG says that it is synthetic; only its head is read."""
+    with Image.open(stream, formats=["PNG"]) as image:
+        return _says_phantom(image)
 
 
 def _says_phantom(image: Image.Image) -> bool:
