@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from boneage.ages import Sex
 from boneage.assessment import NOTICE, Assessment, Attention
 from boneage.assessor import Assessor
 from boneage.errors import OutputError, UnsuitableRadiograph, UsageError
@@ -96,7 +97,7 @@ def test_the_chronological_age_is_shown_beside_the_bone_age(known: Assessment, t
         report.finish()
     page = (tmp_path / "r" / "0001-hand.html").read_text()
     assert "8 y 4 mo" in page
-    assert f"{(known.bone_age_months or 0) - 100:+.1f} months" in page
+    assert f"{record(known)['bone_age_months'] - 100:+.1f} months" in page
 
 
 def test_an_older_report_is_replaced_and_nothing_else(known: Assessment, unknown: Assessment, tmp_path: Path) -> None:
@@ -210,3 +211,21 @@ def test_a_phantom_is_told_from_a_radiograph(assessor: Assessor, hand: Radiograp
     for page in (tmp_path / "film").glob("*.html"):
         assert "phantom" not in page.read_text()
     assert "phantom, not a radiograph" in record(drawn)["warnings"][0]
+
+
+def test_index_and_page_say_the_same_age(known: Assessment, tmp_path: Path) -> None:
+    # Rounded to 0.01 month and then to 0.1, it is 80.8 (80.85 is less than that in binary); at once it would be 80.9.
+    answer = replace(known.answers[Sex.FEMALE], bone_age_months=80.853)
+    write(tmp_path / "r", replace(known, answers={Sex.FEMALE: answer}))
+    said = {re.search(r"80\.\d", page.read_text())[0] for page in (tmp_path / "r").glob("*.html")}  # type: ignore[index]
+    assert len(said) == 1
+
+
+def test_the_key_of_the_chart_explains_the_dashed_line(known: Assessment, tmp_path: Path) -> None:
+    for age in (None, 100.0):
+        with Report(tmp_path / "r") as report:
+            report.add(record(known), known, age)
+            report.finish()
+        (page,) = (tmp_path / "r").glob("0*.html")
+        assert ("Dashed: chronological age" in page.read_text()) is (age is not None)
+        assert ("stroke-dasharray" in page.read_text()) is (age is not None)

@@ -29,7 +29,7 @@ def radiograph_page(
 <div class="two">
 <div class="film">{_film(assessment)}</div>
 <div>
-<div class="card">{_answers(assessment)}{_facts(record, assessment, chronological_age_months)}</div>
+<div class="card">{_answers(record)}{_facts(record, assessment, chronological_age_months)}</div>
 <div class="card"><h2>Age distribution</h2>{distribution_svg(assessment, chronological_age_months)}
 <div class="quiet">{_key(chronological_age_months)}</div></div>
 </div></div>
@@ -47,14 +47,15 @@ def _warnings(assessment: Assessment) -> str:
     return "".join(f'<div class="notice warn">{escape(word)}</div>' for word in assessment.warnings)
 
 
-def _answers(assessment: Assessment) -> str:
+def _answers(record: Mapping[str, Any]) -> str:
+    """From the record, whose ages are rounded: every page and every table then says the same."""
     blocks = []
-    for sex, answer in assessment.answers.items():
-        low, high = answer.interval_90_months
-        title = f"Bone age, if {sex.value}" if assessment.sex is None else "Bone age"
+    for sex, answer in (record.get("by_sex") or {"": record}).items():
+        months, (low, high) = answer["bone_age_months"], answer["interval_90_months"]
+        title = f"Bone age, if {sex}" if sex else "Bone age"
         blocks.append(
-            f'<div><h2>{title}</h2><div class="age">{years_and_months(answer.bone_age_months)} '
-            f"<small>{answer.bone_age_months:.1f} months</small></div>"
+            f'<div><h2>{title}</h2><div class="age">{years_and_months(months)} '
+            f"<small>{months:.1f} months</small></div>"
             f"<div>90 % interval: {years_and_months(low)} to {years_and_months(high)} "
             f'<span class="quiet">({low:.0f} to {high:.0f} months)</span></div></div>'
         )
@@ -66,8 +67,8 @@ def _facts(record: Mapping[str, Any], assessment: Assessment, chronological_age_
     facts = {"Sex": assessment.sex.value if assessment.sex else "unknown: both answers are shown"}
     if chronological_age_months is not None:
         facts["Chronological age"] = f"{years_and_months(chronological_age_months)} (the model does not see it)"
-        if assessment.bone_age_months is not None:
-            facts["Bone age minus age"] = f"{assessment.bone_age_months - chronological_age_months:+.1f} months"
+        if record["bone_age_months"] is not None:
+            facts["Bone age minus age"] = f"{record['bone_age_months'] - chronological_age_months:+.1f} months"
     if radiograph.laterality:
         facts["Hand"] = radiograph.laterality
     facts |= {
