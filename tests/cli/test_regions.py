@@ -147,6 +147,16 @@ def test_it_does_not_go_on_with_something_else(tmp_path: Path, standin_model: Pa
         assert (out / "regions.csv").read_bytes() == before
 
 
+def test_a_table_of_another_kind_stays(tmp_path: Path, standin_model: Path) -> None:
+    (tmp_path / "out").mkdir()
+    table = tmp_path / "out" / "regions.csv"
+    table.write_text("id,width\n1,300\n")
+    result = regions(films(tmp_path / "films"), "--out", tmp_path / "out", "--model", standin_model)
+    assert result.exit_code == 2
+    assert f"{table}: has other columns" in result.stderr
+    assert table.read_text() == "id,width\n1,300\n"
+
+
 def test_a_disk_that_fills_up(tmp_path: Path, standin_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import boneage.cli.regions as module
 

@@ -126,7 +126,7 @@ def _kept_rows(out: Path, requests: Sequence[Request], model_sha256: str, *, cro
         content = file.read_bytes()
         kept: list[dict[str, Any]] = []
         ends = [len(_line(_COLUMNS))]
-        for row, end in _whole_rows(content):
+        for row, end in _whole_rows(content, file):
             if len(kept) == len(requests):
                 raise UsageError(f"{file}: has more rows than there are radiographs now. Name a new folder.")
             request = requests[len(kept)]
@@ -151,13 +151,13 @@ def _kept_rows(out: Path, requests: Sequence[Request], model_sha256: str, *, cro
     return kept
 
 
-def _whole_rows(content: bytes) -> Iterator[tuple[dict[str, Any], int]]:
+def _whole_rows(content: bytes, file: Path) -> Iterator[tuple[dict[str, Any], int]]:
     """The rows whose every byte arrived, each with the place of its end."""
     header = _line(_COLUMNS)
     if not content.startswith(header):
         if header.startswith(content):
             return
-        raise UsageError(f"{TABLE} in this folder has other columns than this version writes. Name a new folder.")
+        raise UsageError(f"{file}: has other columns than this version writes. Name a new folder for --out.")
     begun = len(header)
     at = content.find(b"\n", begun)
     while at >= 0:
