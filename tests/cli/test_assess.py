@@ -128,6 +128,7 @@ def test_a_report_with_heatmaps(run: Run, folder: Path, tmp_path: Path) -> None:
         [],
         ["--sex", "girlish", "hand.png"],
         ["--heatmaps", "hand.png"],
+        ["--figures", "hand.png"],
         ["--table", "nowhere.csv"],
         ["--format", "yaml", "hand.png"],
         ["--workers", "0", "hand.png"],
