@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 # O against H + R1 + R2: the same backbone, input pixels, epochs and augmentation, two seeds each.
 #
-#   benchmarks/views_compared.sh DATA MODEL WEIGHTS OUT [SHORT_SIDE] [SIZE] [EPOCHS]
+#   benchmarks/views_compared.sh DATA MODEL WEIGHTS OUT [SHORT_SIDE] [SIZE_O] [SIZE_VIEWS] [EPOCHS]
 #
 # DATA        a data set; MODEL: a model folder whose localizers find the regions; WEIGHTS: where the backbone starts
 # OUT         gets one training and one evaluation an arm, and comparison.txt
 # SHORT_SIDE  of the films: 300, or none for the radiographs' own resolution
+# SIZE_O, SIZE_VIEWS  sides of the one view and of each of the three: 192 x 192 is as many pixels (and as much work)
+#             as three times 111 x 111
 set -euo pipefail
-data=$1 model=$2 weights=$3 out=$4 side=${5:-300} size=${6:-128} epochs=${7:-3}
+data=$1 model=$2 weights=$3 out=$4 side=${5:-300} size_o=${6:-192} size_views=${7:-111} epochs=${8:-3}
 mkdir -p "$out"
 for seed in 0 1; do
     for views in O H,R1,R2; do
+        size=$size_views
+        [ "$views" != O ] || size=$size_o
         arm=$out/${views//,/}-$seed
         if [ ! -f "$arm/model/model.json" ]; then
             # Regions depend on the localizers alone: find them once.

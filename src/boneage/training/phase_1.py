@@ -6,16 +6,19 @@ import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 
+from boneage.cascade import Localization
 from boneage.model import Localizer as LocalizerStep
 from boneage.model import Network, load_model
 from boneage.regions import Region
 from boneage.training.export import export_localizer, export_student
 from boneage.training.localizer import LocalizerLearner
 from boneage.training.networks import Localizer
-from boneage.training.prior import SMOOTHING, Population, PriorLocalizer
+from boneage.training.prior import BLEND, SMOOTHING, Population, PriorLocalizer, on_hand
 from boneage.training.regions_table import Maps, RegionsTable, read_maps, read_regions, write_maps, write_regions
 from boneage.training.settings import needed_regions
 from boneage.training.stage import key_of
@@ -80,7 +83,9 @@ def with_prior(shop: Workshop, region: Region, network: Path, chain: Chain) -> P
     """The localizer of a region, weighed with where the population looks; returns the exported network."""
     settings = shop.settings(region)
     trained = shop.settings(Region(settings.shares)) if settings.shares else settings
-    stage = shop.stage(f"prior-{region.value}", sha256_of(network), settings.looks_at, SMOOTHING, trained)
+    stage = shop.stage(
+        f"prior-{region.value}", sha256_of(network), settings.looks_at, chain.key, SMOOTHING, BLEND, trained
+    )
     file = stage.folder / NETWORK_FILE
     if not stage.complete:
         stage.begin()
@@ -99,14 +104,21 @@ def with_prior(shop: Workshop, region: Region, network: Path, chain: Chain) -> P
 
 def _population(shop: Workshop, region: Region, network: Path, chain: Chain) -> Population:
     """Attention of the training hands, found once for regions that share a network."""
-    stage = shop.stage("population", sha256_of(network), shop.settings(region).looks_at)
+    stage = shop.stage("population", sha256_of(network), shop.settings(region).looks_at, chain.key)
     file = stage.folder / MAPS_FILE
     if not stage.complete:
         stage.begin()
         steps = [*chain.steps, _step(shop, region, network, tau=0.5)]
-        maps = shop.finder.maps(steps, [case.id for case in shop.material.train], chain.maps)
-        write_maps(file, {"population": Population.of(maps.values()).share})
-        stage.finish(films=len(maps))
+        ids = [case.id for case in shop.material.train]
+        tau = next(step.tau for step in steps if step.region is Region.HAND)
+
+        def kept(found: Localization) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+            seen = found.attention[region]
+            return seen.map, on_hand(found.attention[Region.HAND], tau, seen.box, len(seen.map))
+
+        films = shop.finder.each(steps, ids, chain.maps, kept, "population")
+        write_maps(file, {"population": Population.of(films.values()).share})
+        stage.finish(films=len(films))
     return Population.from_share(read_maps(file)["population"])
 
 

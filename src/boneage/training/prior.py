@@ -1,10 +1,10 @@
 """Where the population looks: attention counted over all hands, and the bands in which its regions lie.
 
 One film's map is noisy: whichever joint is brightest wins, and the largest component may be a finger, the carpus or
-nothing in particular. Counted over thousands of hands, each in the frame of its own hand box, it is not:
-it shows the finger joints, the metacarpal heads, and the carpus with the growth plates of radius and ulna as separate
-bands. A region's evidence is then the film's own attention where it agrees with the band. Ages alone teach all of
-this; no box is drawn, and none is looked at.
+nothing in particular. Counted over thousands of hands, each in the frame of its own hand box and where its hand's own
+attention lies, it is not: it shows the finger joints, the metacarpal heads, and the carpus with the growth plates of
+radius and ulna as separate bands. A region's evidence is then the film's own attention and the population's, where
+both agree with the band. Ages alone teach all of this; no box is drawn, and none is looked at.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, map_coordinates
 from scipy.signal import find_peaks
 from torch import Tensor, nn
 
+from boneage.assessment import Attention
 from boneage.errors import TrainingError
-from boneage.regions import Region
+from boneage.regions import Box, Region
 from boneage.training.networks import Localizer
 
 SMOOTHING: Final = 0.04
 """Blur of one film's map before it meets the prior: sd as a fraction of the map's side (about one joint)."""
+BLEND: Final = 0.5
+"""How much of a region's evidence is the population's, so that a bone that one film's map passes over is not lost."""
 _PROFILE_SMOOTHING: Final = 0.025
 _BANDS_FROM_BELOW: Final = {Region.REGION_1: 0, Region.REGION_2: 1}
 """The fingers point up on a film as it is hung: the carpus is the lowest band, the metacarpal heads the next."""
@@ -37,11 +40,13 @@ class Population:
     """How many hands show attention at each place: float32 [m, m] in [0, 1], 1 where most do.
 
     Films are counted, not brightness: one marker may outshine every joint of its own film, but markers lie
-    everywhere, and joints do not. Symmetric, so that right hands fit as well: of a place and its mirror image the
-    larger share counts, since a mean of the two would halve what only one side has, which is the thumb.
+    everywhere, and joints do not. What lies beside the hand counts for nothing: there a network may answer anything,
+    as it does to flat ground, for it never needs that. Symmetric, so that right hands fit as well: of a place and its
+    mirror image the larger share counts, since a mean of the two would halve the thumb, which only one side has.
 
     Attributes:
-        share: of films whose map is above its own mean there, as a fraction of the largest share.
+        share: of films whose hand is there and whose map is above its own mean over the hand, as a fraction of the
+            largest share.
         valleys: the rows between fingers and metacarpal heads, and between those and the carpus.
     """
 
@@ -49,13 +54,20 @@ class Population:
     valleys: tuple[int, int]
 
     @classmethod
-    def of(cls, maps: Iterable[npt.NDArray[np.float32]]) -> Population:
-        """Count over maps, each above its own mean.
+    def of(cls, films: Iterable[tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]) -> Population:
+        """Count over films.
+
+        Args:
+            films: (attention map [m, m], where the hand lies [m, m]) of each, both in the frame of the hand's box.
 
         Raises:
             TrainingError: no map shows anything, or see `from_share`.
         """
-        looked_at = [attention > attention.mean() for attention in maps if attention.max() > attention.min()]
+        looked_at = [
+            on_hand & (attention > attention[on_hand].mean())
+            for attention, on_hand in films
+            if on_hand.any() and attention.max() > attention.min()
+        ]
         if not looked_at:
             raise TrainingError("No film has any attention: train the localizer for longer.")
         share = np.mean(looked_at, axis=0)
@@ -99,12 +111,32 @@ class Population:
         return prior
 
 
+def on_hand(hand: Attention, tau: float, frame: Box, side: int) -> npt.NDArray[np.bool_]:
+    """Where the hand's attention is at least `tau` of its maximum, in another frame.
+
+    Args:
+        hand: the hand's map.
+        frame: in the same pixels as `hand.box`; it may reach beyond it, where there is no hand.
+        side: cells of the result.
+
+    Returns:
+        bool [side, side].
+    """
+    cells, at = len(hand.map), (np.arange(side) + 0.5) / side
+    rows = (frame.y0 + at * frame.height - hand.box.y0) / hand.box.height * cells
+    columns = (frame.x0 + at * frame.width - hand.box.x0) / hand.box.width * cells
+    inside = np.outer((rows >= 0) & (rows <= cells), (columns >= 0) & (columns <= cells))
+    seen = map_coordinates(hand.map, np.meshgrid(rows - 0.5, columns - 0.5, indexing="ij"), order=1, mode="nearest")
+    return np.asarray(inside & (seen > 0) & (seen >= tau * hand.map.max()))
+
+
 class PriorLocalizer(nn.Module):
     """A localizer whose Eq. 2 map is weighed with where the population looks.
 
-    With A the map and m its mean over all places (a place like any other is no evidence), `attention` is
-    sqrt(blur(max(A - m, 0) in the band) * prior): uint8 [n, 1, S, S] -> float32 [n, m, m]. The band is cut before the
-    blur, so that a bright neighbour outside does not leak in.
+    With A the map, m its mean over all places (a place like any other is no evidence), P the prior and b = `BLEND`,
+    `attention` is sqrt(((1 - b) E + b P) P), where E is blur(max(A - m, 0) in the band) over its maximum:
+    uint8 [n, 1, S, S] -> float32 [n, m, m]. The band is cut before the blur, so that a bright neighbour outside does
+    not leak in. A film without any evidence in the band gets none from the population either: all zero.
     """
 
     def __init__(self, localizer: Localizer, prior: npt.NDArray[np.float32]) -> None:
@@ -124,4 +156,6 @@ class PriorLocalizer(nn.Module):
         evidence = self.localizer.attention(view).clamp(min=0.0)
         evidence = (evidence - evidence.mean(dim=(1, 2), keepdim=True)).clamp(min=0.0) * self.band
         blurred = F.conv2d(evidence[:, None], self.kernel, padding=self.kernel.shape[-1] // 2)[:, 0]
-        return torch.sqrt(blurred / blurred.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6) * self.prior)
+        most = blurred.amax(dim=(1, 2), keepdim=True)
+        own = blurred / most.clamp(min=1e-6)
+        return torch.sqrt(((1.0 - BLEND) * own + BLEND * self.prior) * self.prior) * (most > 1e-6)

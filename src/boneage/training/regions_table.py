@@ -70,26 +70,35 @@ class Finder:
     def maps(self, localizers: Sequence[Localizer], ids: Sequence[str], known: Mapping[Region, Maps]) -> Maps:
         """The maps of the last of `localizers` for each id; those in front of it replay their `known` maps."""
         last = localizers[-1].region
-
-        def one(case_id: str) -> npt.NDArray[np.float32]:
-            cascade = Replay(localizers, self.layout, {region: maps[case_id] for region, maps in known.items()})
-            return cascade.regions(self.films.film(case_id)).attention[last].map
-
-        return dict(zip(ids, self._each(one, ids, f"attention maps of {last.value}"), strict=True))
+        return self.each(localizers, ids, known, lambda found: found.attention[last].map, f"maps of {last.value}")
 
     def regions(
         self, localizers: Sequence[Localizer], ids: Sequence[str], known: Mapping[Region, Maps]
     ) -> RegionsTable:
         """The regions of each id (without their maps), from known maps where they are known."""
 
-        def one(case_id: str) -> Localization:
-            cascade = Replay(localizers, self.layout, {region: maps[case_id] for region, maps in known.items()})
-            found = cascade.regions(self.films.film(case_id))
+        def without_maps(found: Localization) -> Localization:
             return Localization(found.boxes, {}, found.missing, found.warnings)
 
-        return dict(zip(ids, self._each(one, ids, "boxes"), strict=True))
+        return self.each(localizers, ids, known, without_maps, "boxes")
 
-    def _each(self, one: Callable[[str], T], ids: Sequence[str], what: str) -> Iterator[T]:
+    def each(
+        self,
+        localizers: Sequence[Localizer],
+        ids: Sequence[str],
+        known: Mapping[Region, Maps],
+        kept: Callable[[Localization], T],
+        what: str,
+    ) -> dict[str, T]:
+        """What is kept of the regions of each id, which may be a small part; `what` names it to the user."""
+
+        def one(case_id: str) -> T:
+            cascade = Replay(localizers, self.layout, {region: maps[case_id] for region, maps in known.items()})
+            return kept(cascade.regions(self.films.film(case_id)))
+
+        return dict(zip(ids, self._in_threads(one, ids, what), strict=True))
+
+    def _in_threads(self, one: Callable[[str], T], ids: Sequence[str], what: str) -> Iterator[T]:
         began = said = time.monotonic()
         with ThreadPoolExecutor(self.threads) as pool:
             for count, result in enumerate(pool.map(one, ids), 1):
