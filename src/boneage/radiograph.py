@@ -15,6 +15,9 @@ from boneage.errors import UnsuitableRadiograph
 Laterality = Literal["left", "right"]
 
 WINDOW_PERCENTILES: Final = (0.5, 99.5)
+PHANTOM_MARK: Final = "boneage phantom"
+"""What every file of a phantom says of itself: PNG's text `Software`, DICOM's SoftwareVersions."""
+
 SMALLEST_SIDE: Final = 64
 """Pixels; a picture with a shorter side shows no ossification centre."""
 

@@ -116,7 +116,7 @@ class Build:
 
     @property
     def flare(self) -> float:
-        return 0.72 + 0.28 * smooth_step((self.growth - 0.45) / 0.5)
+        return 0.80 + 0.20 * smooth_step((self.growth - 0.45) / 0.5)
 
     @property
     def cartilage(self) -> float:
@@ -127,7 +127,7 @@ class Build:
 def build_skeleton(child: Child, age_months: float, posture: Posture, rng: np.random.Generator) -> Skeleton:
     """Every piece of bone of a child's hand at a bone age."""
     growth = child.growth(age_months)
-    stout = (1.0 + 0.36 * (1.0 - growth)) * float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.1))
+    stout = (1.0 + 0.24 * (1.0 - growth)) * float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.1))
     build = Build(child, age_months, growth, stout, rng)
     hand = Skeleton(states={name: child.centre(name, age_months) for name in child.appears_months})
     # Metacarpals lie before the carpals: what overlaps adds up, so the order does not matter to the film.
@@ -208,7 +208,7 @@ def _add_long_bone(
     t = at / length
     profile = half * half_width(bone.kind, t, build.flare)
     middle_share = np.exp(-(((t - 0.52) / 0.26) ** 4))
-    wall = (0.40 if "metacarpal" in bone.kind else 0.34) * half * (0.72 + 0.28 * smooth_step(build.growth))
+    wall = (0.42 if "metacarpal" in bone.kind else 0.40) * half * (0.72 + 0.28 * smooth_step(build.growth))
     if bone.kind == "distal_phalanx":
         wall *= 0.9
     shaft = Shaft(
@@ -248,7 +248,8 @@ def _add_long_bone(
                     shaft=None,
                     depth=0.82 * float(np.ptp(grown[:, 0])) / 2,
                     edge=1.5 if distal else 1.0,
-                    marrow=0.30,
+                    cortex=0.32,
+                    marrow=0.36,
                 )
             )
     _add_line(hand, build, bone.centre, placed(_band(outline(plate - 0.5, plate + 0.5)), base, degrees))
@@ -258,9 +259,9 @@ def _epiphysis(state: CentreState, full: Points, clearance: float, *, caps: bool
     """The epiphysis in (u, v away from the plate): a dot, a thin disc, as wide as the shaft, then its cap."""
     ripe = state.maturity
     width = 0.22 + 0.78 * min(1.0, ripe / 0.52) ** 0.55
-    height = (0.38 if caps else 0.34) + (0.62 if caps else 0.66) * min(1.0, ripe / 0.9) ** 0.75
-    shape = smooth_step((ripe - 0.3) / 0.6)
-    grown = disc(resampled(full, 72), clearance, width * 0.97, height, shape)
+    height = 0.36 + 0.64 * min(1.0, ripe / 0.95) ** 0.8 if caps else 0.26 + 0.74 * min(1.0, ripe / 0.62) ** 0.6
+    shape = smooth_step((ripe - 0.12) / 0.6)
+    grown = disc(resampled(full, 72), clearance, width * (0.97 if caps else 0.93), height, shape)
     cap = smooth_step((ripe - 0.72) / 0.28)
     if caps and cap > 0:
         # The rim of a mature epiphysis reaches over the edge of the shaft.
@@ -309,12 +310,12 @@ def _add_carpals(hand: Skeleton, build: Build) -> None:
         # Corners cut off make a smaller body: the factor gives back what rounding takes.
         mature = resampled(rounded(corners + own), 72)
         middle = mature.mean(axis=0)
-        mature = middle + (mature - middle) * 1.05 + shift
+        mature = middle + (mature - middle) * 1.085 + shift
         size = (0.17 + 0.83 * state.maturity) * (stout if state.maturity < 0.9 else 1.0)
         shape = smooth_step((state.maturity - 0.35) / 0.55)
         outline = ripened(mature, plan.start, size, shape)
         depth = plan.half_depth * (0.25 + 0.75 * size)
-        hand.pieces.append(Piece(name, "body", outline, depth=depth, edge=3.4 * size + 0.3, cortex=0.45, marrow=0.27))
+        hand.pieces.append(Piece(name, "body", outline, depth=depth, edge=3.4 * size + 0.3, cortex=0.45, marrow=0.215))
         if name == "hamate" and state.maturity > 0.8:
             hook = smooth_step((state.maturity - 0.8) / 0.2)
             outline = resampled(rounded(HOOK_OF_HAMATE), 40)

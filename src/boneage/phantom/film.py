@@ -105,9 +105,9 @@ def expose(attenuation: Layer, pixels_per_mm: float, exposure: Exposure, rng: np
 
 def _developed(logarithm: Layer, exposure: Exposure) -> Layer:
     """The curve of film or display: flat in the black, steep where bones are, flat again in the white."""
-    middle, slope = 1.05 + 0.55 * exposure.darkness, 2.6 * exposure.contrast
+    middle, slope = 0.92 + 0.5 * exposure.darkness, 2.1 * exposure.contrast
     low = 1.0 / (1.0 + math.exp(slope * (middle + 0.04)))
-    high = 1.0 / (1.0 + math.exp(slope * (middle - 2.6)))
+    high = 1.0 / (1.0 + math.exp(slope * (middle - 2.4)))
     gray = 1.0 / (1.0 + np.exp(np.float32(slope) * (np.float32(middle) - logarithm)))
     gray = np.clip((gray - np.float32(low)) / np.float32(high - low), 0.0, 1.0)
     return np.asarray(np.float32(exposure.veil) + np.float32(exposure.span) * gray, dtype=np.float32)

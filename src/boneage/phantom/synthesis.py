@@ -170,8 +170,8 @@ def _placed(
     degrees = drawn if rotation_degrees is None else rotation_degrees
     growth = child.growth(age_months)
     forearm = float(rng.uniform(30.0, 72.0)) + 20.0 * (1.0 - growth)
-    top = float(abs(rng.normal(0.0, 0.05))) + 0.025
-    fill = min(0.985, 0.80 + 0.22 * growth + float(rng.normal(0.0, 0.05)))
+    top = float(abs(rng.normal(0.0, 0.045))) + 0.02
+    fill = min(0.985, 0.84 + 0.20 * growth + float(rng.normal(0.0, 0.05)))
     angle = math.radians(degrees)
     mirror = -1.0 if side == "right" else 1.0
     turn = np.array([[math.cos(angle), math.sin(angle)], [math.sin(angle), -math.cos(angle)]])

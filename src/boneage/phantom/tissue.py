@@ -17,7 +17,7 @@ from boneage.phantom.projection import Placement
 
 Layer = npt.NDArray[np.float32]
 
-TISSUE_PER_MM: Final = 0.030
+TISSUE_PER_MM: Final = 0.032
 """Linear attenuation of soft tissue at a hand film's 50 to 55 kV."""
 
 _COARSE: Final = 2
@@ -25,11 +25,11 @@ _COARSE: Final = 2
 
 # Half widths of the fingers at the knuckle, the middle of the first phalanx, each joint and near the tip, mm.
 _FINGERS: Final = {
-    1: (12.5, 10.8, 10.6, 9.6, 8.0),
-    2: (10.8, 9.8, 9.8, 9.0, 7.3),
-    3: (10.8, 10.0, 10.0, 9.2, 7.5),
-    4: (10.4, 9.5, 9.4, 8.7, 7.1),
-    5: (9.8, 8.7, 8.3, 7.6, 6.3),
+    1: (13.0, 11.4, 11.2, 10.2, 8.6),
+    2: (11.6, 10.6, 10.4, 9.6, 7.9),
+    3: (11.6, 10.8, 10.7, 9.8, 8.1),
+    4: (11.2, 10.3, 10.1, 9.3, 7.7),
+    5: (10.6, 9.4, 9.0, 8.3, 6.9),
 }
 
 
@@ -162,8 +162,9 @@ def _palm(points: dict[str, Place], chubby: float) -> npt.NDArray[np.float64]:
     web = _between(_between(points["PP1_base"], points["PP1_head"], 0.25), index, 0.36)
     forearm = points["distal_radius"], points["distal_ulna"]
     corners = [
-        (forearm[1][0] - 12 * chubby, forearm[1][1] - 8),
-        (-30.5 - wide * 0.4, -8.0),
+        (forearm[1][0] - 2 * chubby, forearm[1][1] - 12),
+        (forearm[1][0] - 9 * chubby, forearm[1][1] + 4),
+        (-27.5 - wide * 0.6, -8.0),
         (-29.0 - wide, 14.0),
         _between((-29.0 - wide, 14.0), (little[0] - wide, little[1]), 0.55),
         (little[0] - wide * 1.02, little[1]),
@@ -175,8 +176,9 @@ def _palm(points: dict[str, Place], chubby: float) -> npt.NDArray[np.float64]:
         (thumb[0] - 2, thumb[1] + 4),
         (thumb[0] + 10 * chubby, thumb[1] - 5),
         (points["MC1_base"][0] + 11.5 * chubby, points["MC1_base"][1] + 3),
-        (26.0 + wide * 0.4, -8.0),
-        (forearm[0][0] + 20 * chubby, forearm[0][1] - 6),
+        (25.0 + wide * 0.4, -8.0),
+        (forearm[0][0] + 18 * chubby, forearm[0][1] + 4),
+        (forearm[0][0] + 8 * chubby, forearm[0][1] - 12),
     ]
     return np.asarray(rounded(corners, 3))
 
@@ -188,8 +190,8 @@ def _forearm(points: dict[str, Place], chubby: float) -> npt.NDArray[np.float64]
     axis = (top - down) / np.linalg.norm(top - down)
     across = np.array([axis[1], -axis[0]])
     wide = 0.5 + 0.5 * chubby
-    at = np.array([22.0, 10.0, 0.0, -15.0, -35.0, -60.0, -100.0, -150.0])
-    half = np.array([27.0, 28.5, 29.0, 29.3, 30.0, 31.5, 34.5, 38.0]) * wide
+    at = np.array([34.0, 30.0, 22.0, 10.0, 0.0, -15.0, -35.0, -60.0, -100.0, -150.0])
+    half = np.array([6.0, 18.0, 26.0, 29.0, 30.0, 30.0, 30.4, 31.8, 34.5, 38.0]) * wide
     right = top + at[:, None] * axis + half[:, None] * across
     left = top + at[:, None] * axis - half[:, None] * across
     return np.asarray(rounded(np.concatenate([left[::-1], right]), 2))

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from boneage.ages import Sex
 from boneage.phantom.bones import Skeleton
 from boneage.phantom.development import CARPALS, CentreState
-from boneage.phantom.outlines import Points
+from boneage.phantom.outlines import Points, resampled
 from boneage.phantom.projection import Placement
 from boneage.phantom.skeleton_plan import CARPAL_PLAN
 from boneage.radiograph import Laterality
@@ -107,7 +107,8 @@ class Truth:
         return np.array(image, dtype=bool)
 
     def as_record(self) -> dict[str, Any]:
-        """The truth as what JSON can hold; coordinates in pixels, rounded to a hundredth."""
+        """The truth as what JSON can hold; coordinates in pixels, rounded to a hundredth;
+        outlines have 36 points, rounded to a tenth."""
         return {
             "notice": NOTICE,
             "bone_age_months": self.bone_age_months,
@@ -123,6 +124,14 @@ class Truth:
         }
 
 
+_RECORDED_POINTS: Final = 36
+
+
+def _short(outline: Points) -> list[list[float]]:
+    points: list[list[float]] = np.round(resampled(outline, _RECORDED_POINTS), 1).tolist()
+    return points
+
+
 def _hand_record(hand: Hand) -> dict[str, Any]:
     def corners(box: Box | None) -> list[float] | None:
         return None if box is None else [round(value, 2) for value in box.as_list()]
@@ -132,7 +141,7 @@ def _hand_record(hand: Hand) -> dict[str, Any]:
         "regions": {region.value: corners(box) for region, box in hand.regions.items()},
         "parts": {label: [corners(box) for box in boxes] for label, boxes in hand.parts.items()},
         "bones": {
-            name: {"box": corners(bone.box), "outlines": [np.round(outline, 2).tolist() for outline in bone.outlines]}
+            name: {"box": corners(bone.box), "outlines": [_short(outline) for outline in bone.outlines]}
             for name, bone in hand.bones.items()
         },
         "key_points": {name: [round(value, 2) for value in place] for name, place in hand.key_points.items()},
