@@ -241,7 +241,7 @@ def _add_long_bone(
             full = outline(plate, length) if distal else outline(0.0, plate)
             local = full * (1, 1) - (0, plate) if distal else full * (1, -1) + (0, plate)
             grown = _epiphysis(state, local, gap / 2, caps=bone.kind != "metacarpal")
-            local = grown + (0, plate) if distal else grown * (1, -1) + (0, plate)
+            local = grown + np.array((0, plate)) if distal else grown * (1, -1) + (0, plate)
             hand.pieces.append(
                 replace(
                     piece("epiphysis", local, 1.0 - joined),
@@ -274,7 +274,7 @@ def _epiphysis(state: CentreState, full: Points, clearance: float, *, caps: bool
 
 def _band(outline: Points) -> Points:
     inner = outline.mean(axis=0)
-    return inner + (outline - inner) * (0.93, 1.0)
+    return np.asarray(inner + (outline - inner) * (0.93, 1.0))
 
 
 def _add_line(hand: Skeleton, build: Build, centre: str, band: Points) -> None:

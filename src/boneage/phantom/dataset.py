@@ -35,7 +35,7 @@ from PIL.PngImagePlugin import PngInfo
 from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
 from boneage.errors import OutputError, UsageError
 from boneage.files import write_atomically
-from boneage.phantom.synthesis import Phantom, phantom
+from boneage.phantom.synthesis import LARGEST_SIZE, Phantom, phantom
 from boneage.phantom.truth import NOTICE
 from boneage.radiograph import PHANTOM_MARK, SMALLEST_SIDE
 
@@ -90,8 +90,8 @@ class Settings:
             raise UsageError(f"a range of ages has two ends, the smaller first, not {self.ages}.")
         if not self.sexes or not set(self.sexes) <= {sex.value for sex in Sex}:
             raise UsageError(f"a phantom is male or female, not {self.sexes}.")
-        if self.size < SMALLEST_SIDE:
-            raise UsageError(f"a phantom cannot be {self.size} pixels wide. Give {SMALLEST_SIDE} or more.")
+        if not SMALLEST_SIDE <= self.size <= LARGEST_SIZE:
+            raise UsageError(f"a phantom cannot be {self.size} pixels wide. Give {SMALLEST_SIDE} to {LARGEST_SIZE}.")
         if not 0 <= self.label_sd_months <= 60:
             raise UsageError(f"a rater's noise of {self.label_sd_months} months is none. Give 0 to 60.")
         for name in ("two_hands", "partial", "inverted"):
@@ -176,7 +176,9 @@ def _claim(root: Path, settings: Settings, count: int) -> None:
         other = [name for name, value in said["settings"].items() if found.get("settings", {}).get(name) != value]
         if found.get("made_by") != PHANTOM_MARK or found.get("version") != VERSION or other:
             why = f" (other: {', '.join(other)})" if other else ""
-            raise UsageError(f"{root}: holds phantoms of other settings{why}. Repeat those settings, or name a new folder.")
+            raise UsageError(
+                f"{root}: holds phantoms of other settings{why}. Repeat those settings, or name a new folder."
+            )
         if (root / "truth" / f"{FIRST_ID + count}.json").is_file():
             raise UsageError(f"{root}: holds more than {count} phantoms. Give a larger count, or name a new folder.")
         return
@@ -283,12 +285,16 @@ def _read_record(root: Path, index: int) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         _ = record["label_months"], record["truth"]["bone_age_months"]
     except (OSError, ValueError, KeyError) as error:
-        raise OutputError(f"{path}: is not readable any more. Delete it and repeat, so that it is made anew.") from error
+        raise OutputError(
+            f"{path}: is not readable any more. Delete it and repeat, so that it is made anew."
+        ) from error
     return record
 
 
 def _write_tables(root: Path, records: list[dict[str, Any]], settings: Settings) -> None:
-    labels, truths, boxes = [("id", "boneage", "male")], [_TRUTH_COLUMNS], [_box_header()]
+    labels: list[tuple[Any, ...]] = [("id", "boneage", "male")]
+    truths: list[tuple[Any, ...]] = [_TRUTH_COLUMNS]
+    boxes: list[tuple[Any, ...]] = [("id", "reader", "label", "x0", "y0", "x1", "y1")]
     for record in records:
         truth = record["truth"]
         case, sex, hand = record["id"], truth["sex"], truth["hands"][0]
@@ -306,15 +312,15 @@ def _write_tables(root: Path, records: list[dict[str, Any]], settings: Settings)
                 for box in found:
                     shares = (f"{value / side:.5f}" for value, side in zip(box, scale, strict=True))
                     boxes.append((case, "phantom", label, *shares))
-    for path, rows in ((root / TABLE, labels), (root / "truth.csv", truths), (root / "annotations" / "boxes.csv", boxes)):
+    for path, rows in (
+        (root / TABLE, labels),
+        (root / "truth.csv", truths),
+        (root / "annotations" / "boxes.csv", boxes),
+    ):
         stream = io.StringIO(newline="")
         csv.writer(stream, lineterminator="\n").writerows(rows)
         _write_longer(path, stream.getvalue())
     _write_longer(root / "README.md", _readme(settings))
-
-
-def _box_header() -> tuple[str, ...]:
-    return "id", "reader", "label", "x0", "y0", "x1", "y1"
 
 
 def _write_longer(path: Path, text: str) -> None:
@@ -331,9 +337,9 @@ def _write_longer(path: Path, text: str) -> None:
 def _readme(settings: Settings) -> str:
     return (
         f"# Phantoms\n\n{NOTICE}\n\n"
-        f"Written by `boneage phantom` with seed {settings.seed}. `{TABLE}` holds the labels: the true bone age with a\n"
-        f"rater's noise of {settings.label_sd_months:g} months (standard deviation). Whoever knows every true bone age\n"
-        f"has a mean absolute error of {settings.best_mae_months:.2f} months against such labels; nobody can do better.\n"
-        "`truth.csv` holds the true ages, `truth/` all that is known of each case, `annotations/boxes.csv` the true boxes\n"
-        "(of films with one hand). Figures reached here say nothing about children.\n"
+        f"Written by `boneage phantom` with seed {settings.seed}. `{TABLE}` holds the labels: the true bone\n"
+        f"age with a rater's noise of {settings.label_sd_months:g} months (standard deviation). Whoever knows every true\n"
+        f"bone age has a mean absolute error of {settings.best_mae_months:.2f} months against such labels.\n"
+        "`truth.csv` holds the true ages, `truth/` all that is known of each case, `annotations/boxes.csv` the true\n"
+        "boxes (of films with one hand). Figures reached here say nothing about children.\n"
     )

@@ -129,4 +129,4 @@ def clipped(outline: Points, place: Place, normal: Place) -> Points:
     share = side / np.where(crosses, side - following, 1.0)
     between = outline + share[:, None] * (np.roll(outline, -1, axis=0) - outline)
     both = np.stack([outline, between], axis=1).reshape(-1, 2)
-    return both[np.stack([inside, crosses], axis=1).reshape(-1)]
+    return np.asarray(both[np.stack([inside, crosses], axis=1).reshape(-1)])

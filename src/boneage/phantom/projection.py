@@ -74,9 +74,7 @@ def draw_bone(film: Layer, piece: Piece, placement: Placement, grain: Grain) -> 
     place = np.stack([(columns + 0.5) / _FINE + x0, (rows + 0.5) / _FINE + y0], axis=1) - placement.origin
     places = (place @ inverse.T).astype(np.float32)
     attenuation = (
-        _solid(piece, depth, places, grain)
-        if piece.shaft is None
-        else _tube(piece, piece.shaft, depth, places, grain)
+        _solid(piece, depth, places, grain) if piece.shaft is None else _tube(piece, piece.shaft, depth, places, grain)
     )
     fine = np.zeros(mask.shape, dtype=np.float32)
     fine[rows, columns] = attenuation * np.float32(piece.weight)
@@ -86,7 +84,7 @@ def draw_bone(film: Layer, piece: Piece, placement: Placement, grain: Grain) -> 
 
 def _chord(outside: Layer) -> Layer:
     """Depth of an ellipse at a distance from its middle, both in half axes; 0 beyond it."""
-    return np.sqrt(np.maximum(0.0, 1.0 - outside * outside), dtype=np.float32)
+    return np.asarray(np.sqrt(np.maximum(0.0, 1.0 - outside * outside)), dtype=np.float32)
 
 
 def _rise(depth: Layer, over: float) -> Layer:
@@ -121,8 +119,10 @@ def _tube(piece: Piece, shaft: Shaft, depth: Layer, places: Layer, grain: Grain)
     outer = 2 * deep * np.minimum(_chord(np.minimum(off / half, 1.0)), _rise(depth, piece.edge))
     end_wall = np.float32(piece.cortex)
     inner_half = np.maximum(half - wall, 0.2)
-    inner = 2 * np.maximum(deep - wall, 0.2) * np.minimum(
-        _chord(np.minimum(off / inner_half, 1.0)), _rise(np.maximum(depth - end_wall, 0.0), piece.edge)
+    inner = (
+        2
+        * np.maximum(deep - wall, 0.2)
+        * np.minimum(_chord(np.minimum(off / inner_half, 1.0)), _rise(np.maximum(depth - end_wall, 0.0), piece.edge))
     )
     inner = np.minimum(inner, outer)
     marrow = table(shaft.marrow) * grain.struts(t, u, shaft.base)

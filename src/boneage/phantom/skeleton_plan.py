@@ -83,7 +83,12 @@ class Ray:
 
 
 def _ray(
-    number: int, base: Place, degrees: float, fan: tuple[float, ...], lengths: tuple[float, ...], halves: tuple[float, ...]
+    number: int,
+    base: Place,
+    degrees: float,
+    fan: tuple[float, ...],
+    lengths: tuple[float, ...],
+    halves: tuple[float, ...],
 ) -> Ray:
     kinds = ["metacarpal", "proximal_phalanx", "middle_phalanx", "distal_phalanx"]
     names = ["MC", "PP", "MP", "DP"]

@@ -98,7 +98,7 @@ def phantom(
         slot = (index * width / len(sides), (index + 1) * width / len(sides))
         placement = _placed(skeleton, child, age_months, (height, width), slot, side, rotation_degrees, of_posture)
         if partial:
-            placement = _shifted(placement, (height, width), of_posture)
+            placement = _shifted(placement, skeleton, (height, width), of_posture)
         tissue = soft_tissue(skeleton, placement, (height, width), chubby, of_posture)
         bones = np.zeros_like(attenuation)
         for piece in skeleton.pieces:
@@ -135,7 +135,9 @@ def phantom(
 
 def _checked(age_months: float, sex: Sex | str, seed: int, size: int, hands: int, bits: int) -> Sex:
     if not FIRST_MONTH <= age_months <= LAST_MONTH:
-        raise UsageError(f"a phantom cannot have a bone age of {age_months} months. Give {FIRST_MONTH} to {LAST_MONTH}.")
+        raise UsageError(
+            f"a phantom cannot have a bone age of {age_months} months. Give {FIRST_MONTH} to {LAST_MONTH}."
+        )
     if not SMALLEST_SIDE <= size <= LARGEST_SIZE:
         raise UsageError(f"a phantom cannot be {size} pixels wide. Give {SMALLEST_SIDE} to {LARGEST_SIZE}.")
     if hands not in (1, 2):
@@ -195,9 +197,16 @@ def _placed(
     return Placement(matrix * scale, np.array([x, y]))
 
 
-def _shifted(placement: Placement, shape: tuple[int, int], rng: np.random.Generator) -> Placement:
-    """Off the film by a sixth to a third, to one side."""
+def _shifted(placement: Placement, skeleton: Skeleton, shape: tuple[int, int], rng: np.random.Generator) -> Placement:
+    """The same hand, moved until a sixth to a third of it lies off one side of the film."""
     height, width = shape
-    share = float(rng.uniform(0.16, 0.34))
-    shift = [(-share * width, 0.0), (share * width, 0.0), (0.0, -share * height), (0.0, share * height)]
-    return Placement(placement.matrix, placement.origin + np.asarray(shift[int(rng.integers(4))]))
+    share, side = float(rng.uniform(0.16, 0.34)), int(rng.integers(4))
+    points = np.array([place for name, place in skeleton.key_points.items() if not name.endswith("shaft")])
+    (left, top), (right, bottom) = (reach(placement.to_pixels(points), axis=0) for reach in (np.min, np.max))
+    move = [
+        (-left - share * (right - left), 0.0),
+        (width - right + share * (right - left), 0.0),
+        (0.0, -top - share * (bottom - top)),
+        (0.0, height - bottom + share * (bottom - top)),
+    ]
+    return Placement(placement.matrix, placement.origin + np.asarray(move[side]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -136,9 +137,7 @@ def _finger(slab: _Slab, points: dict[str, Place], number: int, radii: list[floa
     middle = tuple((a + b) / 2 for a, b in zip(heads[0], heads[1], strict=True))
     chain = [heads[0], (middle[0], middle[1]), *heads[1:-1], tip]
     widths = [*radii[:2], *radii[2 : 2 + len(heads) - 2], radii[-1]]
-    for (start, end), pair in zip(
-        zip(chain[:-1], chain[1:], strict=True), zip(widths[:-1], widths[1:], strict=True), strict=True
-    ):
+    for (start, end), pair in zip(pairwise(chain), pairwise(widths), strict=True):
         slab.capsule(start, end, pair, 0.86)
     if number == 1:
         slab.capsule(points["MC1_base"], heads[0], (16.0, radii[0]), 0.85)

@@ -23,6 +23,7 @@ NOTICE: Final = (
     "A phantom: a synthetic radiograph of nobody. Research use only, not a medical device; not for diagnosis, "
     "treatment, or age determination of asylum seekers or athletes."
 )
+_FINE: Final = 5
 _KNUCKLE_MM: Final = 9.5
 """Half a side of the box around a metacarpal's head and neck, millimetres of an adult hand."""
 
@@ -101,10 +102,11 @@ class Truth:
         Raises:
             KeyError: this hand has no such bone (yet).
         """
-        image = Image.new("1", (self.width, self.height))
+        # Pillow fills every pixel that an outline touches: drawn finer, then asked at the pixels' centres.
+        image = Image.new("1", (self.width * _FINE, self.height * _FINE))
         for outline in self.hands[hand].bones[bone].outlines:
-            ImageDraw.Draw(image).polygon([(float(x) - 0.5, float(y) - 0.5) for x, y in outline], fill=1)
-        return np.array(image, dtype=bool)
+            ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in outline * _FINE - 0.5], fill=1)
+        return np.array(image, dtype=bool)[_FINE // 2 :: _FINE, _FINE // 2 :: _FINE]
 
     def as_record(self) -> dict[str, Any]:
         """The truth as what JSON can hold; coordinates in pixels, rounded to a hundredth;
@@ -213,5 +215,3 @@ def around_all(boxes: list[Box]) -> Box:
         max(box.x1 for box in boxes),
         max(box.y1 for box in boxes),
     )
-
-
