@@ -16,6 +16,7 @@ from boneage.phantom.skeleton_plan import (
     FOREARM_PLAN,
     HOOK_OF_HAMATE,
     JOINT,
+    BASES,
     RAYS,
     ForearmBone,
     LongBone,
@@ -116,7 +117,7 @@ class Build:
 
     @property
     def flare(self) -> float:
-        return 0.80 + 0.20 * smooth_step((self.growth - 0.45) / 0.5)
+        return 0.90 + 0.10 * smooth_step((self.growth - 0.45) / 0.5)
 
     @property
     def cartilage(self) -> float:
@@ -127,7 +128,7 @@ class Build:
 def build_skeleton(child: Child, age_months: float, posture: Posture, rng: np.random.Generator) -> Skeleton:
     """Every piece of bone of a child's hand at a bone age."""
     growth = child.growth(age_months)
-    stout = (1.0 + 0.24 * (1.0 - growth)) * float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.1))
+    stout = (1.0 + 0.17 * (1.0 - growth)) * float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.1))
     build = Build(child, age_months, growth, stout, rng)
     hand = Skeleton(states={name: child.centre(name, age_months) for name in child.appears_months})
     # Metacarpals lie before the carpals: what overlaps adds up, so the order does not matter to the film.
@@ -185,6 +186,24 @@ def _add_long_bone(
     spare = build.cartilage * (3.2 if "metacarpal" in bone.kind else 1.3)
     bow = (0.7 if oblique else 0.0) + build.rng.normal(0.0, 0.12)
     skew = (0.08 if oblique else 0.0) + build.rng.normal(0.0, 0.02)
+    waves = build.rng.uniform(0.0, 2 * math.pi, 2)
+
+    def end(after: Points, before: Points, at: float) -> Points:
+        """Points from one side of an end to the other: a joint's surface, or the wavy side of a growth plate."""
+        across = np.linspace(before[0], after[0], 9)[1:-1]
+        share = across / half
+        if abs(at - plate) < 0.2 * length and (at > plate - 1.5 if distal else at < plate + 1.5) and at > 1.0:
+            t = at + 0.22 * np.sin(2.1 * share + waves[0]) + 0.16 * np.sin(4.7 * share + waves[1])
+        elif at < length / 2 and bone.centre in BASES:
+            surface = np.interp(share / 1.45, np.linspace(-1, 1, 5), BASES[bone.centre])
+            t = at + surface * smooth_step((build.growth - 0.5) / 0.4) - 0.5 * spare * (1 - (share / 1.45) ** 2)
+        elif at < length / 2:
+            t = at + 0.5 * np.clip(1 - np.abs(share), 0, 1)
+        elif bone.kind in ("proximal_phalanx", "middle_phalanx"):
+            t = at - 0.55 * np.clip(1 - (share / 0.6) ** 2, 0, 1) + 0.1
+        else:
+            t = at + 0.4 * np.clip(1 - np.abs(share), 0, 1)
+        return np.stack([across, t], axis=1)
 
     def outline(first: float, last: float, stretch_to: float | None = None) -> Points:
         """Millimetres `first` to `last` along the bone; its free end, if cut short, keeps the shape of an end."""
@@ -198,11 +217,7 @@ def _add_long_bone(
         middle = bow * 4 * shape * (1 - shape)
         right = np.stack([middle + width * (1 + skew), t], axis=1)
         left = np.stack([middle - width * (1 - skew), t], axis=1)[::-1]
-        joint = 0.45 if bone.kind != "metacarpal" else 0.0
-        # The phalanges' bases are hollow, the heads of two of them notched.
-        tip = [[0.0, last - (0.5 if bone.kind in ("proximal_phalanx", "middle_phalanx") else -0.4)]]
-        foot = [[0.0, first + joint]]
-        return np.concatenate([right, tip, left, foot])
+        return np.concatenate([right, end(left[0], right[-1], last), left, end(right[0], left[-1], first)])
 
     at = np.linspace(0.0, length, _STEPS)
     t = at / length
@@ -246,10 +261,10 @@ def _add_long_bone(
                 replace(
                     piece("epiphysis", local, 1.0 - joined),
                     shaft=None,
-                    depth=0.82 * float(np.ptp(grown[:, 0])) / 2,
+                    depth=0.74 * float(np.ptp(grown[:, 0])) / 2,
                     edge=1.5 if distal else 1.0,
                     cortex=0.32,
-                    marrow=0.36,
+                    marrow=0.31,
                 )
             )
     _add_line(hand, build, bone.centre, placed(_band(outline(plate - 0.5, plate + 0.5)), base, degrees))
@@ -310,17 +325,17 @@ def _add_carpals(hand: Skeleton, build: Build) -> None:
         # Corners cut off make a smaller body: the factor gives back what rounding takes.
         mature = resampled(rounded(corners + own), 72)
         middle = mature.mean(axis=0)
-        mature = middle + (mature - middle) * 1.085 + shift
+        mature = middle + (mature - middle) * (1.03, 1.06) + shift
         size = (0.17 + 0.83 * state.maturity) * (stout if state.maturity < 0.9 else 1.0)
         shape = smooth_step((state.maturity - 0.35) / 0.55)
         outline = ripened(mature, plan.start, size, shape)
         depth = plan.half_depth * (0.25 + 0.75 * size)
         hand.pieces.append(Piece(name, "body", outline, depth=depth, edge=3.4 * size + 0.3, cortex=0.45, marrow=0.215))
-        if name == "hamate" and state.maturity > 0.8:
-            hook = smooth_step((state.maturity - 0.8) / 0.2)
+        if name == "hamate" and state.maturity > 0.9:
+            hook = smooth_step((state.maturity - 0.9) / 0.1)
             outline = resampled(rounded(HOOK_OF_HAMATE), 40)
             hand.pieces.append(
-                Piece(name, "hook", outline, depth=3.6, edge=1.0, cortex=0.8, marrow=0.06, weight=hook * 0.8)
+                Piece(name, "hook", outline, depth=3.6, edge=1.0, cortex=0.8, marrow=0.06, weight=hook * 0.55)
             )
 
 

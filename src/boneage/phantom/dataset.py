@@ -338,7 +338,7 @@ def _readme(settings: Settings) -> str:
     return (
         f"# Phantoms\n\n{NOTICE}\n\n"
         f"Written by `boneage phantom` with seed {settings.seed}. `{TABLE}` holds the labels: the true bone\n"
-        f"age with a rater's noise of {settings.label_sd_months:g} months (standard deviation). Whoever knows every true\n"
+        f"age with a rater's noise of {settings.label_sd_months:g} months (standard deviation). Who knows every true\n"
         f"bone age has a mean absolute error of {settings.best_mae_months:.2f} months against such labels.\n"
         "`truth.csv` holds the true ages, `truth/` all that is known of each case, `annotations/boxes.csv` the true\n"
         "boxes (of films with one hand). Figures reached here say nothing about children.\n"

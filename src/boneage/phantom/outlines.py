@@ -18,8 +18,8 @@ Place = tuple[float, float]
 # Half width of a long bone along it, in half widths of its shaft; t = 0 at the base, 1 at the tip.
 PROFILES: Final[dict[str, tuple[tuple[float, float], ...]]] = {
     "metacarpal": (
-        (0.0, 1.15), (0.03, 1.40), (0.09, 1.42), (0.2, 1.16), (0.36, 0.97), (0.5, 0.96), (0.65, 1.06), (0.76, 1.28),
-        (0.83, 1.50), (0.88, 1.60), (0.93, 1.54), (0.97, 1.22), (0.99, 0.86), (1.0, 0.5),
+        (0.0, 1.20), (0.03, 1.46), (0.09, 1.48), (0.2, 1.17), (0.36, 0.98), (0.5, 0.97), (0.65, 1.10), (0.76, 1.36),
+        (0.83, 1.60), (0.88, 1.74), (0.92, 1.71), (0.96, 1.42), (0.985, 1.02), (1.0, 0.55),
     ),
     "first_metacarpal": (
         (0.0, 1.00), (0.03, 1.32), (0.09, 1.46), (0.16, 1.40), (0.3, 1.12), (0.5, 0.99), (0.68, 1.04), (0.8, 1.22),
@@ -41,8 +41,8 @@ PROFILES: Final[dict[str, tuple[tuple[float, float], ...]]] = {
 PLATES: Final = {
     "metacarpal": 0.835,
     "first_metacarpal": 0.15,
-    "proximal_phalanx": 0.098,
-    "middle_phalanx": 0.125,
+    "proximal_phalanx": 0.090,
+    "middle_phalanx": 0.118,
     "distal_phalanx": 0.165,
 }
 """Where along the bone its growth plate lies."""

@@ -93,9 +93,9 @@ def _rise(depth: Layer, over: float) -> Layer:
 
 def _solid(piece: Piece, depth: Layer, places: Layer, grain: Grain) -> Layer:
     outer = np.float32(2 * piece.depth) * _rise(depth, piece.edge)
-    wall = piece.cortex
-    inside = max(piece.depth - wall, 0.1)
-    inner = np.float32(2 * inside) * _rise(np.maximum(depth - wall, 0.0), max(piece.edge - wall, 0.3))
+    wall = np.float32(piece.cortex) * grain.wall(places[:, 0], places[:, 1])
+    inside = np.maximum(np.float32(piece.depth) - wall, np.float32(0.1))
+    inner = 2 * inside * _rise(np.maximum(depth - wall, 0.0), max(piece.edge - piece.cortex, 0.3))
     inner = np.minimum(inner, outer)
     net = grain.net(places[:, 0], places[:, 1])
     return np.asarray(np.float32(CORTEX_PER_MM) * ((outer - inner) + inner * np.float32(piece.marrow) * net))
@@ -117,7 +117,7 @@ def _tube(piece: Piece, shaft: Shaft, depth: Layer, places: Layer, grain: Grain)
     half, wall, deep = table(shaft.half), table(shaft.cortex), table(shaft.depth)
     off = np.abs(u - table(shaft.aside))
     outer = 2 * deep * np.minimum(_chord(np.minimum(off / half, 1.0)), _rise(depth, piece.edge))
-    end_wall = np.float32(piece.cortex)
+    end_wall = np.float32(piece.cortex) * grain.wall(places[:, 0], places[:, 1])
     inner_half = np.maximum(half - wall, 0.2)
     inner = (
         2

@@ -109,6 +109,15 @@ RAYS: Final = (
     _ray(4, (-9.0, 13.8), -12.0, (5.0, 1.0, 0.5), (57.5, 42.0, 27.0, 18.0), (3.3, 4.4, 3.8, 2.6)),
     _ray(5, (-17.4, 12.0), -22.5, (5.0, 2.5, 1.0), (53.0, 33.0, 19.5, 16.5), (3.7, 4.0, 3.3, 2.3)),
 )
+BASES: Final[dict[str, tuple[float, ...]]] = {
+    "MC1": (-0.6, 0.5, 1.2, 0.5, -0.4),
+    "MC2": (-1.4, 0.6, 2.2, 0.9, -0.2),
+    "MC3": (0.9, 0.2, 0.0, -0.7, -2.0),
+    "MC4": (0.4, 0.0, 0.1, 0.0, 0.2),
+    "MC5": (2.0, 0.9, 0.2, 0.1, 0.7),
+}
+"""The metacarpals' joint surfaces: millimetres along the bone, from its little finger's to its thumb's side."""
+
 JOINT: Final = 1.5
 """Millimetres of cartilage between two bones of a finger, of an adult."""
 

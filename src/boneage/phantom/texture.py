@@ -29,6 +29,7 @@ class Grain:
 
     mesh: Layer
     fibres: Layer
+    walls: Layer
 
     @classmethod
     def drawn(cls, rng: np.random.Generator, strength: float) -> Grain:
@@ -36,9 +37,14 @@ class Grain:
         mesh, fibres = _normal(rng, (1.9, 1.9)), _normal(rng, (7.0, 1.5))
         coarse = _normal(rng, (9.0, 9.0))
         # Bright lines along the zeros of smooth noise look like a net of struts.
-        net = np.exp(-1.6 * np.abs(mesh)) + 0.18 * coarse
+        net = np.exp(-1.6 * np.abs(mesh)) + 0.22 * coarse
         lines = np.exp(-1.3 * np.abs(fibres)) + 0.15 * coarse
-        return cls(*(_around_one(layer, strength) for layer in (net, lines)))
+        uneven = _normal(rng, (13.0, 13.0))
+        return cls(_around_one(net, 0.75 * strength), _around_one(lines, strength), _around_one(uneven, 0.5))
+
+    def wall(self, x: Layer, y: Layer) -> Layer:
+        """How thick a thin wall is at millimetres (x, y) against its average, [n]: never the same all round."""
+        return np.asarray(self.walls[_cells(y), _cells(x)])
 
     def net(self, x: Layer, y: Layer) -> Layer:
         """The net of a carpal bone or an epiphysis at millimetres (x, y), [n]."""
