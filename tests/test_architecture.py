@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 TRAINING_LIBRARIES = {"torch", "torchvision", "timm", "lightning", "pytorch_lightning", "torchmetrics", "safetensors"}
 TRAINING_LIBRARIES |= {"onnx", "onnxscript"}  # writing networks; running them is onnxruntime's
 DICOM_LIBRARIES = {"pydicom", "pylibjpeg", "libjpeg", "openjpeg", "highdicom", "pynetdicom"}
-DICOM_ROOMS = ("boneage.formats.dicom", "boneage.reports.dicom", "boneage.serving.dicom")
+DICOM_ROOMS = ("boneage.formats.dicom", "boneage.phantom.dicom", "boneage.reports.dicom", "boneage.serving.dicom")
 FOR_NOUNS = {"numpy", "scipy", "PIL"}
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 

@@ -22,6 +22,7 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "train": ("boneage.cli.train", "train", "Train both phases from ages alone and write a model folder."),
     "evaluate": ("boneage.cli.evaluate", "evaluate", "Measure a model on a data set: predictions, metrics, report."),
     "regions": ("boneage.cli.regions", "regions", "Boxes and crops of many radiographs."),
+    "phantom": ("boneage.cli.phantom", "phantom", "Write synthetic radiographs with known truth."),
     "models": ("boneage.cli.models", "app", "List, verify and describe models."),
 }
 """Command -> module, attribute (a function or a Typer application), and one line of help."""

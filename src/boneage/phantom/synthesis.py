@@ -1,0 +1,212 @@
+"""One phantom: bone age, sex and a seed -> a radiograph with its truth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
+from boneage.errors import UsageError
+from boneage.phantom.bones import Posture, Skeleton, build_skeleton
+from boneage.phantom.development import Child
+from boneage.phantom.film import Exposure, add_borders, add_markers, expose
+from boneage.phantom.projection import Placement, draw_bone
+from boneage.phantom.texture import Grain
+from boneage.phantom.tissue import soft_tissue
+from boneage.phantom.truth import Truth, hand_truth
+from boneage.radiograph import SMALLEST_SIDE, Laterality
+
+LARGEST_SIZE: Final = 4096
+BIT_DEPTHS: Final = range(8, 17)
+
+_TIP_MM: Final = 6.0
+"""Soft tissue beyond the last bone, millimetres of an adult hand."""
+
+
+@dataclass(frozen=True, eq=False)
+class Phantom:
+    """A synthetic radiograph and what is known of it.
+
+    Attributes:
+        pixels: uint8 [height, width] for 8 bits, else uint16, 0 to 2^bits - 1; bones bright unless inverted.
+        truth: see `Truth`.
+        bits: of a pixel in use.
+    """
+
+    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    truth: Truth
+    bits: int = 8
+
+
+def phantom(
+    age_months: float,
+    sex: Sex | str,
+    seed: int,
+    size: int = 512,
+    *,
+    hands: int = 1,
+    partial: bool = False,
+    inverted: bool = False,
+    laterality: Laterality | None = None,
+    rotation_degrees: float | None = None,
+    bits: int = 8,
+) -> Phantom:
+    """Make a radiograph of a hand of a given bone age; the same arguments give the same pixels.
+
+    Tempo moves the chronological age, not the picture: at one bone age what varies is each centre's own part. The
+    same seed at another age is the same child, with the same posture and film.
+
+    Args:
+        age_months: bone age, 1 to 240.
+        sex: male or female.
+        seed: of child, posture and film; 0 or more.
+        size: the film's shorter side in pixels, 64 to 4096.
+        hands: 1, or 2 for both hands on one film.
+        partial: a part of the hand lies off the film.
+        inverted: bones dark, as a film without the right photometric interpretation.
+        laterality: of a single hand; drawn if None, seldom right.
+        rotation_degrees: of the hand on the film, clockwise; drawn if None.
+        bits: 8 to 16 of a pixel.
+
+    Returns:
+        The pixels with their truth; coordinates are pixels of the film measured at pixel edges.
+
+    Raises:
+        UsageError: an argument is out of its range.
+    """
+    child_sex = _checked(age_months, sex, seed, size, hands, bits)
+    of_child, of_posture, of_film, of_bones = (np.random.default_rng([seed, part]) for part in range(4))
+    child = Child.drawn(child_sex, of_child)
+    chubby = float(np.clip(of_child.normal(1.0, 0.06), 0.86, 1.2)) * (1.0 + 0.30 * (1.0 - child.growth(age_months)))
+    aspect = float(of_film.uniform(1.18, 1.34))
+    height, width = (size, round(size * 1.25)) if hands == 2 else (round(size * aspect), size)
+    sides: list[Laterality] = ["left", "right"] if hands == 2 else [laterality or _side(of_film)]
+    if laterality is not None and hands == 1:
+        of_film.random()
+    attenuation = np.zeros((height, width), dtype=np.float32)
+    everything = np.zeros((height, width), dtype=bool)
+    grain = Grain.drawn(of_film, strength=float(of_film.uniform(0.18, 0.42)))
+    found = []
+    placement = None
+    for index, side in enumerate(sides):
+        posture = Posture.drawn(of_posture)
+        skeleton = build_skeleton(child, age_months, posture, of_bones)
+        slot = (index * width / len(sides), (index + 1) * width / len(sides))
+        placement = _placed(skeleton, child, age_months, (height, width), slot, side, rotation_degrees, of_posture)
+        if partial:
+            placement = _shifted(placement, skeleton, (height, width), of_posture)
+        tissue = soft_tissue(skeleton, placement, (height, width), chubby, of_posture)
+        bones = np.zeros_like(attenuation)
+        for piece in skeleton.pieces:
+            draw_bone(bones, piece, placement, grain)
+        # A small hand is thinner; the exposure makes up for most of it.
+        thin = np.float32(child.growth(age_months) ** 0.25)
+        attenuation += thin * (tissue.attenuation + bones)
+        everything |= tissue.outline
+        found.append(hand_truth(skeleton, placement, tissue.outline, side))
+    assert placement is not None
+    pixels_per_mm = placement.pixels_per_mm / child.length_scale(age_months)
+    film = expose(attenuation, pixels_per_mm, Exposure.drawn(of_film), of_film)
+    add_borders(film, of_film)
+    for hand in found:
+        add_markers(film, everything, hand.laterality[0].upper(), of_film)
+    truth = Truth(
+        bone_age_months=float(age_months),
+        chronological_age_months=child.chronological_age_months(age_months),
+        sex=child_sex,
+        tempo=child.tempo,
+        seed=seed,
+        width=width,
+        height=height,
+        spacing_mm=1.0 / pixels_per_mm,
+        inverted=inverted,
+        hands=tuple(found),
+    )
+    top = 2**bits - 1
+    values = np.rint(np.clip(film, 0.0, 1.0) * np.float32(top))
+    if inverted:
+        values = top - values
+    return Phantom(values.astype(np.uint8 if bits == 8 else np.uint16), truth, bits)
+
+
+def _checked(age_months: float, sex: Sex | str, seed: int, size: int, hands: int, bits: int) -> Sex:
+    if not FIRST_MONTH <= age_months <= LAST_MONTH:
+        raise UsageError(
+            f"a phantom cannot have a bone age of {age_months} months. Give {FIRST_MONTH} to {LAST_MONTH}."
+        )
+    if not SMALLEST_SIDE <= size <= LARGEST_SIZE:
+        raise UsageError(f"a phantom cannot be {size} pixels wide. Give {SMALLEST_SIDE} to {LARGEST_SIZE}.")
+    if hands not in (1, 2):
+        raise UsageError(f"a film with {hands} hands cannot be made. Give 1 or 2.")
+    if bits not in BIT_DEPTHS:
+        raise UsageError(f"pixels of {bits} bits cannot be made. Give {BIT_DEPTHS[0]} to {BIT_DEPTHS[-1]}.")
+    if seed < 0:
+        raise UsageError(f"the seed {seed} is negative. Give 0 or more.")
+    try:
+        return Sex(sex)
+    except ValueError:
+        raise UsageError(f"'{sex}' is no sex that a phantom can have. Write male or female.") from None
+
+
+def _side(rng: np.random.Generator) -> Laterality:
+    return "right" if rng.random() < 0.04 else "left"
+
+
+def _placed(
+    skeleton: Skeleton,
+    child: Child,
+    age_months: float,
+    shape: tuple[int, int],
+    slot: tuple[float, float],
+    side: Laterality,
+    rotation_degrees: float | None,
+    rng: np.random.Generator,
+) -> Placement:
+    """Upright, filling most of the film, with the forearm leaving it below."""
+    height, _ = shape
+    drawn = float(rng.normal(0.0, 3.5 if rng.random() < 0.8 else 14.0))
+    degrees = drawn if rotation_degrees is None else rotation_degrees
+    growth = child.growth(age_months)
+    forearm = float(rng.uniform(30.0, 72.0)) + 20.0 * (1.0 - growth)
+    top = float(abs(rng.normal(0.0, 0.045))) + 0.02
+    fill = min(0.985, 0.84 + 0.20 * growth + float(rng.normal(0.0, 0.05)))
+    angle = math.radians(degrees)
+    mirror = -1.0 if side == "right" else 1.0
+    turn = np.array([[math.cos(angle), math.sin(angle)], [math.sin(angle), -math.cos(angle)]])
+    matrix = turn @ np.array([[mirror, 0.0], [0.0, 1.0]])
+    points = skeleton.key_points
+    tips = np.array([points[f"DP{number}_head"] for number in range(1, 6)])
+    knuckles = np.array([points[name] for name in ("MC1_base", "MC5_head", "MC2_head")])
+    carpus = np.array([(-36.0, 0.0), (30.0, -5.0), (-38.0, -25.0), (28.0, -25.0)])
+    hand = np.concatenate([tips, knuckles, carpus]) @ matrix.T
+    reach = _TIP_MM + 5.0
+    left, right = hand[:, 0].min() - reach, hand[:, 0].max() + reach
+    upper, lower = hand[:, 1].min() - _TIP_MM, hand[:, 1].max() + forearm
+    scale = fill * height * (1 - top) / (lower - upper)
+    room = slot[1] - slot[0]
+    scale = min(scale, 0.97 * room / (right - left))
+    spare = room - scale * (right - left)
+    x = slot[0] + spare * float(np.clip(0.5 + rng.normal(0.0, 0.14), 0.03, 0.97)) - scale * left
+    # What the hand does not fill lies above it: the forearm goes on to the border.
+    over = height - scale * (lower - upper)
+    y = min(max(over, top * height), 0.25 * height) - scale * upper
+    return Placement(matrix * scale, np.array([x, y]))
+
+
+def _shifted(placement: Placement, skeleton: Skeleton, shape: tuple[int, int], rng: np.random.Generator) -> Placement:
+    """The same hand, moved until a sixth to a third of it lies off one side of the film."""
+    height, width = shape
+    share, side = float(rng.uniform(0.16, 0.34)), int(rng.integers(4))
+    points = np.array([place for name, place in skeleton.key_points.items() if not name.endswith("shaft")])
+    (left, top), (right, bottom) = (reach(placement.to_pixels(points), axis=0) for reach in (np.min, np.max))
+    move = [
+        (-left - share * (right - left), 0.0),
+        (width - right + share * (right - left), 0.0),
+        (0.0, -top - share * (bottom - top)),
+        (0.0, height - bottom + share * (bottom - top)),
+    ]
+    return Placement(placement.matrix, placement.origin + np.asarray(move[side]))

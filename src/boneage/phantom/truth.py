@@ -1,0 +1,217 @@
+"""What is known of a phantom: ages, regions, bones, key points, and the state of every centre."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from boneage.ages import Sex
+from boneage.phantom.bones import Skeleton
+from boneage.phantom.development import CARPALS, CentreState
+from boneage.phantom.outlines import Points, resampled
+from boneage.phantom.projection import Placement
+from boneage.phantom.skeleton_plan import CARPAL_PLAN
+from boneage.radiograph import Laterality
+from boneage.regions import Box, Region
+
+NOTICE: Final = (
+    "A phantom: a synthetic radiograph of nobody. Research use only, not a medical device; not for diagnosis, "
+    "treatment, or age determination of asylum seekers or athletes."
+)
+_FINE: Final = 5
+_KNUCKLE_MM: Final = 9.5
+"""Half a side of the box around a metacarpal's head and neck, millimetres of an adult hand."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bone:
+    """The ossified pieces of one bone.
+
+    Attributes:
+        outlines: closed polygons in pixels of the film (edges), each float64 [n, 2] of (x, y); may leave the film.
+        box: around what lies on the film, or None where nothing does.
+    """
+
+    outlines: tuple[Points, ...]
+    box: Box | None
+
+
+@dataclass(frozen=True, eq=False)
+class Hand:
+    """One hand on the film.
+
+    Attributes:
+        laterality: which hand it is.
+        regions: hand (with what is seen of the forearm), region 1 (carpus with the ends of radius and ulna, whether
+            ossified or not), region 2 (heads and necks of the five metacarpals); a region off the film is left out.
+        parts: the boxes that regions 1 and 2 are the union of, by the labels of readers' boxes: wrist, radius, ulna
+            and up to five mcp.
+        bones: by the name of the centre; those that have not appeared have only their shaft, or are not there.
+        key_points: (x, y) in pixels of the film: bases, heads, starting points of the carpals.
+        centres: state of every ossification centre.
+    """
+
+    laterality: Laterality
+    regions: Mapping[Region, Box]
+    parts: Mapping[str, tuple[Box, ...]]
+    bones: Mapping[str, Bone]
+    key_points: Mapping[str, tuple[float, float]]
+    centres: Mapping[str, CentreState]
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Everything that is known of a phantom.
+
+    Attributes:
+        bone_age_months: what the bones show, on average over children.
+        chronological_age_months: the calendar's age; differs by the child's tempo.
+        sex: of the child.
+        tempo: standard deviations by which the child is ahead.
+        seed: that made it.
+        width, height: of the film in pixels.
+        spacing_mm: side of a pixel in millimetres.
+        inverted: bones are dark.
+        hands: one or two, from left to right on the film.
+    """
+
+    bone_age_months: float
+    chronological_age_months: float
+    sex: Sex
+    tempo: float
+    seed: int
+    width: int
+    height: int
+    spacing_mm: float
+    inverted: bool
+    hands: tuple[Hand, ...]
+
+    @property
+    def regions(self) -> Mapping[Region, Box]:
+        """Regions of the first hand."""
+        return self.hands[0].regions
+
+    def mask(self, bone: str, hand: int = 0) -> npt.NDArray[np.bool_]:
+        """Where a bone lies on the film, bool [height, width].
+
+        Raises:
+            KeyError: this hand has no such bone (yet).
+        """
+        # Pillow fills every pixel that an outline touches: drawn finer, then asked at the pixels' centres.
+        image = Image.new("1", (self.width * _FINE, self.height * _FINE))
+        for outline in self.hands[hand].bones[bone].outlines:
+            ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in outline * _FINE - 0.5], fill=1)
+        return np.array(image, dtype=bool)[_FINE // 2 :: _FINE, _FINE // 2 :: _FINE]
+
+    def as_record(self) -> dict[str, Any]:
+        """The truth as what JSON can hold; coordinates in pixels, rounded to a hundredth;
+        outlines have 36 points, rounded to a tenth."""
+        return {
+            "notice": NOTICE,
+            "bone_age_months": self.bone_age_months,
+            "chronological_age_months": round(self.chronological_age_months, 2),
+            "sex": self.sex.value,
+            "tempo": round(self.tempo, 3),
+            "seed": self.seed,
+            "width": self.width,
+            "height": self.height,
+            "spacing_mm": round(self.spacing_mm, 5),
+            "inverted": self.inverted,
+            "hands": [_hand_record(hand) for hand in self.hands],
+        }
+
+
+_RECORDED_POINTS: Final = 36
+
+
+def _short(outline: Points) -> list[list[float]]:
+    points: list[list[float]] = np.round(resampled(outline, _RECORDED_POINTS), 1).tolist()
+    return points
+
+
+def _hand_record(hand: Hand) -> dict[str, Any]:
+    def corners(box: Box | None) -> list[float] | None:
+        return None if box is None else [round(value, 2) for value in box.as_list()]
+
+    return {
+        "laterality": hand.laterality,
+        "regions": {region.value: corners(box) for region, box in hand.regions.items()},
+        "parts": {label: [corners(box) for box in boxes] for label, boxes in hand.parts.items()},
+        "bones": {
+            name: {"box": corners(bone.box), "outlines": [_short(outline) for outline in bone.outlines]}
+            for name, bone in hand.bones.items()
+        },
+        "key_points": {name: [round(value, 2) for value in place] for name, place in hand.key_points.items()},
+        "centres": {
+            name: {
+                "appears_months": round(state.appears_months, 2),
+                "appeared": state.appeared,
+                "maturity": round(state.maturity, 4),
+                "fused": round(state.fused, 4),
+            }
+            for name, state in hand.centres.items()
+        },
+    }
+
+
+def hand_truth(
+    skeleton: Skeleton, placement: Placement, outline: npt.NDArray[np.bool_], laterality: Laterality
+) -> Hand:
+    """The truth of one hand that has been placed on a film; `outline` is its soft tissue, bool [height, width]."""
+    height, width = outline.shape
+
+    def box(places: npt.ArrayLike) -> Box | None:
+        pixels = placement.to_pixels(places)
+        return Box(*(float(value) for value in (*pixels.min(axis=0), *pixels.max(axis=0)))).within(width, height)
+
+    pieces: dict[str, list[Points]] = {}
+    for piece in skeleton.pieces:
+        if piece.part != "line":
+            pieces.setdefault(piece.centre, []).append(piece.outline)
+    bones = {
+        name: Bone(tuple(placement.to_pixels(outline) for outline in outlines), box(np.concatenate(outlines)))
+        for name, outlines in pieces.items()
+    }
+    parts: dict[str, tuple[Box, ...]] = {}
+    # The carpus is a place before it is bone.
+    carpus = box(np.concatenate([np.asarray(CARPAL_PLAN[name].corners) for name in CARPALS]))
+    parts["wrist"] = () if carpus is None else (carpus,)
+    for label in ("radius", "ulna"):
+        end = box(skeleton.ends[f"distal_{label}"])
+        parts[label] = () if end is None else (end,)
+    around = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * _KNUCKLE_MM
+    knuckles = [box(around + skeleton.key_points[f"MC{number}_head"]) for number in range(1, 6)]
+    parts["mcp"] = tuple(knuckle for knuckle in knuckles if knuckle is not None)
+    regions = {}
+    rows, columns = np.flatnonzero(outline.any(axis=1)), np.flatnonzero(outline.any(axis=0))
+    if rows.size:
+        regions[Region.HAND] = Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
+        parts["hand_mask"] = (regions[Region.HAND],)
+    for region, labels in ((Region.REGION_1, ("wrist", "radius", "ulna")), (Region.REGION_2, ("mcp",))):
+        found = [part for label in labels for part in parts[label]]
+        if found:
+            regions[region] = around_all(found)
+    points = {name: placement.to_pixels([place])[0] for name, place in skeleton.key_points.items()}
+    return Hand(
+        laterality,
+        regions,
+        parts,
+        bones,
+        {name: (float(x), float(y)) for name, (x, y) in points.items()},
+        dict(skeleton.states),
+    )
+
+
+def around_all(boxes: list[Box]) -> Box:
+    """The smallest box around all of them."""
+    return Box(
+        min(box.x0 for box in boxes),
+        min(box.y0 for box in boxes),
+        max(box.x1 for box in boxes),
+        max(box.y1 for box in boxes),
+    )

@@ -1,0 +1,228 @@
+"""Phantoms: the same each time, with a truth that holds on the film."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from boneage.ages import Sex
+from boneage.errors import UsageError
+from boneage.phantom import phantom
+from boneage.phantom.development import CARPALS, Child, appearances, fusions
+from boneage.phantom.truth import Truth
+from boneage.radiograph import Radiograph
+from boneage.regions import Region
+
+SIZE = 160
+
+
+def average_child(sex: Sex) -> Child:
+    """A child without a tempo and without own parts: every centre at its median."""
+    months = {name: event.median for name, event in appearances(sex).items()}
+    return Child(sex, 0.0, months, fusions(sex), 1.0)
+
+
+def visible(sex: Sex, age: float) -> set[str]:
+    child = average_child(sex)
+    return {name for name in child.appears_months if child.centre(name, age).appeared}
+
+
+def carpals(sex: Sex, age: float) -> set[str]:
+    return visible(sex, age) & set(CARPALS)
+
+
+def test_centres_appear_as_the_table_says() -> None:
+    """Medians of the table, read by hand."""
+    assert visible(Sex.MALE, 2.0) == set()
+    assert carpals(Sex.MALE, 12) == {"capitate", "hamate"}
+    assert "distal_radius" in visible(Sex.FEMALE, 12)
+    assert "distal_radius" not in visible(Sex.MALE, 12)
+    assert carpals(Sex.FEMALE, 36) == {"capitate", "hamate", "triquetrum", "lunate"}
+    assert carpals(Sex.MALE, 36) == {"capitate", "hamate", "triquetrum"}
+    assert carpals(Sex.MALE, 84) == set(CARPALS) - {"pisiform"}
+    assert "distal_ulna" not in visible(Sex.MALE, 84)
+    assert "distal_ulna" in visible(Sex.MALE, 86)
+    assert carpals(Sex.MALE, 140) == set(CARPALS)
+    assert "sesamoid_adductor_pollicis" not in visible(Sex.MALE, 150)
+    assert len(visible(Sex.MALE, 156)) == 30
+
+
+def test_plates_close_in_the_known_order() -> None:
+    for sex, age in ((Sex.MALE, 190), (Sex.FEMALE, 164)):
+        child = average_child(sex)
+        assert all(child.centre(f"DP{finger}", age).fused == 1.0 for finger in range(1, 6))
+        assert child.centre("distal_radius", age).fused == 0.0
+        assert child.centre("PP3", age).fused < 1.0
+    ends = {name: end for name, (_, end) in fusions(Sex.MALE).items()}
+    assert max(ends, key=lambda name: ends[name]) == "distal_radius"
+    assert ends["distal_radius"] == 228
+
+
+@pytest.mark.parametrize("sex", list(Sex))
+def test_nothing_ripens_backwards(sex: Sex) -> None:
+    child = Child.drawn(sex, np.random.default_rng(5))
+    for name in child.appears_months:
+        states = [child.centre(name, age) for age in range(1, 241)]
+        for values in (
+            [state.maturity for state in states],
+            [state.fused for state in states],
+            [float(state.appeared) for state in states],
+        ):
+            assert np.all(np.diff(values) >= 0), name
+        assert all(0 <= state.maturity <= 1 and 0 <= state.fused <= 1 for state in states)
+
+
+def test_tempo_moves_the_calendar_not_the_bones() -> None:
+    early, late = (Child(Sex.MALE, tempo, {}, {}, 1.0) for tempo in (2.0, -2.0))
+    assert early.chronological_age_months(120) == pytest.approx(120 - 2 * 10.5)
+    assert late.chronological_age_months(120) == pytest.approx(120 + 2 * 10.5)
+    assert early.growth(120) == late.growth(120)
+
+
+def test_the_own_part_of_a_centre_is_smaller_than_the_spread_of_the_table() -> None:
+    """0.4 of the table's standard deviation, and right on average."""
+    drawn = [Child.drawn(Sex.MALE, np.random.default_rng(seed)).appears_months["scaphoid"] for seed in range(300)]
+    event = appearances(Sex.MALE)["scaphoid"]
+    assert np.mean(drawn) == pytest.approx(event.median, abs=1.5)
+    assert np.std(drawn) == pytest.approx(0.4 * (event.earlier + event.later) / 2, rel=0.15)
+
+
+def test_the_same_arguments_give_the_same_pixels() -> None:
+    first, again, other = (phantom(100, "male", seed, SIZE) for seed in (7, 7, 8))
+    assert first.pixels.tobytes() == again.pixels.tobytes()
+    assert first.truth.as_record() == again.truth.as_record()
+    assert first.pixels.tobytes() != other.pixels.tobytes()
+
+
+def test_the_global_random_state_is_left_alone() -> None:
+    np.random.seed(3)  # noqa: NPY002
+    expected = np.random.get_state()[1].tobytes()  # type: ignore[index, union-attr] # noqa: NPY002
+    phantom(100, "male", 7, 64)
+    assert np.random.get_state()[1].tobytes() == expected  # type: ignore[index, union-attr] # noqa: NPY002
+
+
+@pytest.mark.parametrize(("age", "sex"), [(1, "male"), (30, "female"), (84, "male"), (150, "female"), (240, "male")])
+def test_masks_lie_in_their_boxes_and_boxes_on_the_film(age: int, sex: str) -> None:
+    made = phantom(age, sex, 11, SIZE)
+    truth = made.truth
+    assert (truth.height, truth.width) == made.pixels.shape
+    assert made.pixels.dtype == np.uint8
+    hand = truth.hands[0]
+    assert set(hand.regions) == set(Region)
+    for box in [*hand.regions.values(), *(box for boxes in hand.parts.values() for box in boxes)]:
+        assert box.within(truth.width, truth.height) == box
+    shown = [name for name in hand.bones if hand.bones[name].box is not None]
+    assert len(shown) >= 21
+    for name in shown:
+        box, mask = hand.bones[name].box, truth.mask(name)
+        assert box is not None
+        if not mask.any():  # a centre smaller than a pixel
+            continue
+        rows, columns = np.nonzero(mask)
+        assert columns.min() >= box.x0 - 1
+        assert columns.max() <= box.x1 + 1
+        assert rows.min() >= box.y0 - 1
+        assert rows.max() <= box.y1 + 1
+    whole = hand.regions[Region.HAND].grown(0.02)
+    for region in (Region.REGION_1, Region.REGION_2):
+        box = hand.regions[region]
+        assert whole.x0 <= box.x0
+        assert whole.x1 >= box.x1
+    assert hand.regions[Region.REGION_2].center[1] < hand.regions[Region.REGION_1].center[1]
+
+
+def test_bones_are_where_the_truth_says() -> None:
+    """Bone is brighter than the soft tissue around it."""
+    for seed in range(3):
+        made = phantom(150, "male", seed, 256, rotation_degrees=0.0)
+        pixels = Radiograph.from_values(made.pixels).pixels
+        bone = np.zeros(pixels.shape, dtype=bool)
+        for name in ("PP2", "PP3", "PP4", "MC2", "MC3", "MC4"):
+            bone |= made.truth.mask(name)
+        rows, columns = np.nonzero(bone)
+        around = np.zeros_like(bone)
+        around[rows.min() : rows.max(), columns.min() : columns.max()] = True
+        assert pixels[bone].mean() > pixels[around & ~bone].mean() + 0.08
+
+
+def test_the_truth_turns_with_the_hand() -> None:
+    """Distances between key points stay in proportion, and the line of the middle finger turns by the angle."""
+
+    def finger(truth: Truth) -> complex:
+        points = truth.hands[0].key_points
+        (x0, y0), (x1, y1) = points["MC3_base"], points["DP3_head"]
+        return complex(x1 - x0, y1 - y0)
+
+    straight, turned = (phantom(120, "female", 4, SIZE, rotation_degrees=angle).truth for angle in (0.0, 25.0))
+    assert np.degrees(np.angle(finger(turned) / finger(straight))) == pytest.approx(25.0, abs=0.01)
+    assert abs(finger(turned)) * turned.spacing_mm == pytest.approx(abs(finger(straight)) * straight.spacing_mm)
+
+
+def test_a_right_hand_is_the_mirror_image() -> None:
+    points = {
+        side: phantom(120, "female", 4, SIZE, laterality=side, rotation_degrees=0.0).truth.hands[0].key_points
+        for side in ("left", "right")
+    }
+    assert points["left"]["DP1_head"][0] > points["left"]["DP5_head"][0]
+    assert points["right"]["DP1_head"][0] < points["right"]["DP5_head"][0]
+
+
+def test_hands_grow() -> None:
+    def length_mm(age: float) -> float:
+        truth = phantom(age, "male", 2, SIZE).truth
+        points = truth.hands[0].key_points
+        return float(np.hypot(*np.subtract(points["DP3_head"], points["MC3_base"]))) * truth.spacing_mm
+
+    lengths = [length_mm(age) for age in (6, 48, 96, 144, 216)]
+    assert np.all(np.diff(lengths) > 5)
+    assert 140 < lengths[-1] < 180  # metacarpal and finger of a man
+
+
+def test_two_hands_lie_side_by_side() -> None:
+    truth = phantom(100, "male", 3, SIZE, hands=2).truth
+    assert [hand.laterality for hand in truth.hands] == ["left", "right"]
+    left, right = (hand.key_points["capitate"][0] for hand in truth.hands)
+    assert left < truth.width / 2 < right
+    assert truth.width > truth.height
+
+
+def test_a_partial_hand_leaves_the_film() -> None:
+    for seed in range(4):
+        truth = phantom(100, "male", seed, SIZE, partial=True).truth
+        points = np.array([place for name, place in truth.hands[0].key_points.items() if "shaft" not in name])
+        outside = (points < 0) | (points > (truth.width, truth.height))
+        assert outside.any()
+
+
+def test_an_inverted_film_is_the_same_turned_round() -> None:
+    bright, dark = (phantom(100, "male", 3, SIZE, inverted=inverted) for inverted in (False, True))
+    assert np.array_equal(255 - bright.pixels.astype(int), dark.pixels)
+    assert dark.truth.inverted
+
+
+def test_deeper_pixels() -> None:
+    made = phantom(100, "male", 3, SIZE, bits=12)
+    assert made.pixels.dtype == np.uint16
+    assert 1000 < made.pixels.max() <= 4095
+    coarse = phantom(100, "male", 3, SIZE).pixels
+    assert np.abs(made.pixels / 4095 - coarse / 255).max() < 1 / 255
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"age_months": 0.5}, "1 to 240"),
+        ({"age_months": 241}, "1 to 240"),
+        ({"age_months": float("nan")}, "1 to 240"),
+        ({"sex": "boyish"}, "male or female"),
+        ({"size": 40}, "64"),
+        ({"size": 5000}, "4096"),
+        ({"hands": 3}, "1 or 2"),
+        ({"bits": 7}, "8 to 16"),
+        ({"seed": -1}, "0 or more"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(change: dict[str, object], word: str) -> None:
+    arguments = {"age_months": 100, "sex": "male", "seed": 0, "size": SIZE} | change
+    with pytest.raises(UsageError, match=word):
+        phantom(**arguments)  # type: ignore[arg-type]
