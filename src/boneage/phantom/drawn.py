@@ -17,12 +17,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from boneage.ages import Sex
 from boneage.errors import UsageError
 from boneage.phantom.anatomy import GROWTH, RAYS, Maturity, Ray
 from boneage.phantom.canvas import Canvas, Place, along, spindle
 from boneage.phantom.skeleton import around, draw_bones
+from boneage.radiograph import PHANTOM_MARK
 from boneage.regions import Box, Region
 
 SMALLEST_SIZE: Final = 64
@@ -80,6 +82,8 @@ def write_drawn_dataset(folder: str | Path, count: int, seed: int = 0, size: int
     images = root / "boneage-training-dataset"
     images.mkdir(parents=True, exist_ok=True)
     (root / "annotations").mkdir(exist_ok=True)
+    mark = PngInfo()
+    mark.add_text("Software", PHANTOM_MARK)
     ages = np.random.default_rng(seed).permutation(np.linspace(6, 228, max(count, 1)))[:count]
     with (
         (root / "boneage-training-dataset.csv").open("w", newline="", encoding="utf-8") as table,
@@ -91,7 +95,7 @@ def write_drawn_dataset(folder: str | Path, count: int, seed: int = 0, size: int
         for index, age in enumerate(ages):
             case, months, male = 1000 + index, round(float(age)), index % 2 == 0
             values, parts = _drawn(months, Sex.MALE if male else Sex.FEMALE, seed * 100_003 + index, size)
-            Image.fromarray(values).save(images / f"{case}.png")
+            Image.fromarray(values).save(images / f"{case}.png", pnginfo=mark)
             rows.writerow([case, months, male])
             height, width = values.shape
             for label, found in parts.items():

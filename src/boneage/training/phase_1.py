@@ -104,17 +104,18 @@ def with_prior(shop: Workshop, region: Region, network: Path, chain: Chain) -> P
 
 def _population(shop: Workshop, region: Region, network: Path, chain: Chain) -> Population:
     """Attention of the training hands, found once for regions that share a network."""
-    stage = shop.stage("population", sha256_of(network), shop.settings(region).looks_at, chain.key)
+    hand = next(step for step in chain.steps if step.region is Region.HAND)
+    frame = (sha256_of(hand.network.path), dataclasses.replace(shop.settings(Region.HAND), tau=hand.tau))
+    stage = shop.stage("population", sha256_of(network), shop.settings(region).looks_at, *frame)
     file = stage.folder / MAPS_FILE
     if not stage.complete:
         stage.begin()
         steps = [*chain.steps, _step(shop, region, network, tau=0.5)]
         ids = [case.id for case in shop.material.train]
-        tau = next(step.tau for step in steps if step.region is Region.HAND)
 
         def kept(found: Localization) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
             seen = found.attention[region]
-            return seen.map, on_hand(found.attention[Region.HAND], tau, seen.box, len(seen.map))
+            return seen.map, on_hand(found.attention[Region.HAND], hand.tau, seen.box, len(seen.map))
 
         films = shop.finder.each(steps, ids, chain.maps, kept, "population")
         write_maps(file, {"population": Population.of(films.values()).share})

@@ -100,6 +100,8 @@ def check(recipe: Recipe) -> None:
         if not needed_regions(looks_at) <= known:
             missing = " and ".join(sorted(needed_regions(looks_at) - known))
             raise UsageError(f"{region.value}.looks_at={looks_at} needs {missing} to be found before.")
+        if getattr(recipe, region.value).prior and looks_at != "H":
+            raise UsageError(f"{region.value}.prior=true needs {region.value}.looks_at=H, not {looks_at}.")
         known.add(region)
     if recipe.region_2.shares and recipe.region_2.size != recipe.region_1.size:
         raise UsageError("region_2.shares=region_1 needs region_2.size to be region_1.size: it is one network.")
