@@ -23,7 +23,7 @@ from boneage.training.regions_table import Maps, RegionsTable, read_maps, read_r
 from boneage.training.settings import needed_regions
 from boneage.training.stage import key_of
 from boneage.training.student import OUTPUTS, Student, StudentData, StudentLearner, stride_of
-from boneage.training.tau import chosen, search_tau
+from boneage.training.tau import TOLERANCE, chosen, search_tau
 from boneage.training.views_data import FromTable, LookSource, NoRegions, RegionsOf, ViewsData
 from boneage.training.workshop import NETWORK_FILE, WEIGHTS_FILE, Workshop, sha256_of
 
@@ -141,7 +141,9 @@ def choose_tau(shop: Workshop, region: Region, network: Path, maps: Maps, chain:
     settings = shop.settings(region)
     if settings.tau is not None:
         return settings.tau
-    stage = shop.stage(f"tau-{region.value}", sha256_of(network), settings, shop.recipe.tau, chain.key)
+    tolerance = TOLERANCE if settings.components == "all" else 0.0
+    parts = [sha256_of(network), settings, shop.recipe.tau, chain.key, *([tolerance] if tolerance else [])]
+    stage = shop.stage(f"tau-{region.value}", *parts)
     if not stage.complete:
         stage.begin()
         errors = search_tau(
@@ -157,7 +159,7 @@ def choose_tau(shop: Workshop, region: Region, network: Path, maps: Maps, chain:
             start=shop.recipe.pretrained,
         )
         by_tau = {str(tau): round(float(error.mean()), 4) for tau, error in errors.items()}
-        stage.finish(tau=chosen(errors), select_error_months=by_tau)
+        stage.finish(tau=chosen(errors, tolerance), select_error_months=by_tau)
     return float(stage.facts["tau"])
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,8 @@ from boneage.training.views_data import FromTable, Labelled, RegionsOf, ViewsDat
 from boneage.views import View
 
 TABLE, FIGURE = "tau.csv", "tau.png"
+TOLERANCE: Final = 1.0
+"""For regions of several bones; see `chosen`."""
 _CROPS = {Region.HAND: View.H, Region.REGION_1: View.R1, Region.REGION_2: View.R2}
 
 
@@ -115,9 +118,28 @@ def search_tau(
     return errors
 
 
-def chosen(errors: Mapping[float, npt.NDArray[np.float64]]) -> float:
-    """The tau with the smallest mean error; of equals the smallest tau, which keeps most."""
-    return min(sorted(errors), key=lambda tau: float(errors[tau].mean()))
+def chosen(errors: Mapping[float, npt.NDArray[np.float64]], tolerance: float = 0.0) -> float:
+    """The tau with the smallest mean error; of equals the smallest tau, which keeps most.
+
+    Args:
+        errors: tau -> absolute errors of the same cases, months, float64 [cases].
+        tolerance: a tau counts as equal to the best where its mean error is larger by no more than so many standard
+            errors of the difference, paired by case. For regions of several bones: their boxes shrink bone by bone
+            along a nearly flat curve, and a bone that is cut off is lost to all that follows.
+    """
+    best = min(sorted(errors), key=lambda tau: float(errors[tau].mean()))
+
+    def equal(tau: float) -> bool:
+        more, spread = _more_than(errors[tau], errors[best])
+        return tau == best or more <= tolerance * spread
+
+    return min(filter(equal, errors)) if tolerance else best
+
+
+def _more_than(errors: npt.NDArray[np.float64], best: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """By how much the mean is larger, and the standard error of that, paired by case."""
+    more = errors - best
+    return float(more.mean()), float(more.std(ddof=1)) / len(more) ** 0.5 if len(more) > 1 else 0.0
 
 
 def absolute_errors(network: nn.Module, settings: RegressorSettings, data: ViewsData) -> npt.NDArray[np.float64]:
@@ -135,8 +157,11 @@ def _write(folder: Path, region: Region, errors: Mapping[float, npt.NDArray[np.f
 
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["region", "tau", "select_error_months"])
-    writer.writerows([region.value, tau, f"{error.mean():.6f}"] for tau, error in errors.items())
+    writer.writerow(["region", "tau", "select_error_months", "more_than_best", "its_standard_error"])
+    best = errors[chosen(errors)]
+    for tau, error in errors.items():
+        more, spread = _more_than(error, best)
+        writer.writerow([region.value, tau, f"{error.mean():.6f}", f"{more:.6f}", f"{spread:.6f}"])
     write_atomically(folder / TABLE, table.getvalue())
     figure = Figure(figsize=(5, 3.5), layout="constrained")
     FigureCanvasAgg(figure)

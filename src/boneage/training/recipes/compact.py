@@ -67,8 +67,8 @@ RECIPE = Recipe(
     ),
     student=True,
     student_network=StudentSettings(
-        size=192,
-        backbone=Backbone("mobilenetv2_100", stages=5, output_stride=8),
+        size=224,
+        backbone=Backbone("mobilenetv2_100", stages=5),
         jitter=JitterRange(degrees=30.0, zoom=0.25, shift=0.1),
         schedule=Schedule(epochs=2, learning_rate=2e-3, average=0.99, validate_every=2),
     ),
@@ -79,7 +79,7 @@ RECIPE = Recipe(
         sex=(32,),
         jitter=JitterRange(degrees=20.0, zoom=0.2, shift=0.06),
         schedule=Schedule(
-            epochs=8, learning_rate=1e-3, average=0.998, size_schedule=((0, 112), (4, 144)), validate_every=2
+            epochs=7, learning_rate=1e-3, average=0.998, size_schedule=((0, 112), (4, 144)), validate_every=3
         ),
     ),
 )
