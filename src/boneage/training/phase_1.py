@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ from boneage.training.views_data import FromTable, LookSource, NoRegions, Region
 from boneage.training.workshop import NETWORK_FILE, WEIGHTS_FILE, Workshop, sha256_of
 
 MAPS_FILE, REGIONS_FILE = "maps.npz", "regions.csv"
+STUDENT_GRID: Final = (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,8 @@ def taken_over(shop: Workshop, folder: str) -> Chain:
 def distilled(shop: Workshop, chain: Chain) -> Chain:
     """One network for all regions, taught by the chain's boxes on the training films, in the chain's place."""
     settings, seed = shop.recipe.student_network, shop.recipe.seed
-    stage = shop.stage("student", settings, chain.key)
+    # Where its masks are cut does not change how it is learnt.
+    stage = shop.stage("student", dataclasses.replace(settings, tau=0.5), chain.key)
     file = stage.folder / NETWORK_FILE
     if not stage.complete:
         stage.begin()
@@ -206,20 +209,49 @@ def distilled(shop: Workshop, chain: Chain) -> Chain:
         export_student(student, file, settings.size, OUTPUTS, half=shop.recipe.fp16_weights)
         stage.finish()
     shared = Network("localizer", file, settings.size, threads=1)
-    steps = tuple(
+    uncut = tuple(
         LocalizerStep(
             region,
             shared,
             "O",
-            settings.tau,
+            settings.tau or 0.5,
             smallest=shop.settings(region).smallest,
             output=output,
             average_mirror=settings.average_mirror,
         )
         for region, output in zip(Region, OUTPUTS, strict=True)
     )
-    smallest = [step.smallest for step in steps]
-    return Chain(key_of(chain.key, sha256_of(file), settings, smallest), steps)
+    steps = uncut if settings.tau is not None else _cut_as_taught(shop, uncut, chain)
+    shape = [(step.tau, step.smallest) for step in steps]
+    return Chain(key_of(chain.key, sha256_of(file), settings, shape), steps)
+
+
+def _cut_as_taught(shop: Workshop, student: tuple[LocalizerStep, ...], teachers: Chain) -> tuple[LocalizerStep, ...]:
+    """The student's masks cut where its boxes overlap most, on average, with its teachers' boxes on *select*.
+
+    Soft masks of boxes that vary from film to film are wider at one half of their height than the boxes themselves.
+    """
+    shape = [(step.smallest, step.average_mirror) for step in student]
+    stage = shop.stage("tau-student", sha256_of(student[0].network.path), shape, teachers.key, STUDENT_GRID)
+    if not stage.complete:
+        stage.begin()
+        ids = [case.id for case in shop.material.select]
+        taught = shop.finder.regions(teachers.steps, ids, teachers.maps)
+        seen = shop.finder.each(student, ids, {}, lambda found: found.attention, "maps of the student")
+        maps = {step.region: {case_id: seen[case_id][step.region].map for case_id in ids} for step in student}
+        overlap: dict[str, dict[str, float]] = {step.region.value: {} for step in student}
+        for tau in STUDENT_GRID:
+            cut = shop.finder.regions([dataclasses.replace(step, tau=tau) for step in student], ids, maps)
+            for step in student:
+                shared = [
+                    cut[case_id].boxes[step.region].intersection_over_union(taught[case_id].boxes[step.region])
+                    for case_id in ids
+                    if step.region not in taught[case_id].missing
+                ]
+                overlap[step.region.value][str(tau)] = round(float(np.mean(shared)) if shared else 0.0, 4)
+        best = {region: float(max(of_tau, key=lambda tau: of_tau[tau])) for region, of_tau in overlap.items()}
+        stage.finish(tau=best, select_overlap_with_teachers=overlap)
+    return tuple(dataclasses.replace(step, tau=float(stage.facts["tau"][step.region.value])) for step in student)
 
 
 def regions_of_all(shop: Workshop, chain: Chain) -> RegionsTable:

@@ -220,13 +220,14 @@ class StudentSettings:
 
     Attributes:
         looks_at: what it sees.
-        tau: where its soft masks are cut (they are trained against 0/1 masks, so 0.5 is natural).
+        tau: where its soft masks are cut; None: for each region where its boxes agree best with its teachers' on
+            *select*.
     """
 
     size: int = 192
     backbone: Backbone = field(default_factory=lambda: Backbone("mobilenetv2_100", output_stride=16))
     channels: int = 128
-    tau: float = 0.5
+    tau: float | None = None
     average_mirror: bool = True
     jitter: JitterRange = field(default_factory=JitterRange)
     schedule: Schedule = field(default_factory=lambda: Schedule(epochs=4))

@@ -79,7 +79,7 @@ RECIPE = Recipe(
         sex=(32,),
         jitter=JitterRange(degrees=20.0, zoom=0.2, shift=0.06),
         schedule=Schedule(
-            epochs=7, learning_rate=1e-3, average=0.998, size_schedule=((0, 112), (4, 144)), validate_every=3
+            epochs=4, learning_rate=1e-3, average=0.998, size_schedule=((0, 112), (3, 144)), validate_every=4
         ),
     ),
 )
