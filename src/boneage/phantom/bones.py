@@ -98,8 +98,8 @@ class Posture:
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> Posture:
         return cls(
-            spread=float(np.clip(rng.normal(1.15, 0.45), 0.2, 2.3)),
-            thumb_degrees=float(np.clip(rng.normal(0.0, 7.0), -14, 16)),
+            spread=float(np.clip(rng.normal(1.45, 0.6), 0.2, 2.8)),
+            thumb_degrees=float(np.clip(rng.normal(-1.0, 8.0), -16, 15)),
             wrist_degrees=float(np.clip(rng.normal(0.0, 7.0), -16, 16)),
             wobble=np.clip(rng.normal(0.0, (1.0, 1.6, 2.2, 2.2), (5, 4)), -5.0, 5.0),
         )
@@ -128,7 +128,7 @@ class Build:
 def build_skeleton(child: Child, age_months: float, posture: Posture, rng: np.random.Generator) -> Skeleton:
     """Every piece of bone of a child's hand at a bone age."""
     growth = child.growth(age_months)
-    stout = (1.0 + 0.17 * (1.0 - growth)) * float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.1))
+    stout = (1.0 + 0.5 * max(0.0, 0.52 - growth)) * float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.1))
     build = Build(child, age_months, growth, stout, rng)
     hand = Skeleton(states={name: child.centre(name, age_months) for name in child.appears_months})
     # Metacarpals lie before the carpals: what overlaps adds up, so the order does not matter to the film.
@@ -214,6 +214,9 @@ def _add_long_bone(
         elif stretch_to is not None:
             shape = shape + np.clip((t - last + 0.3 * length) / (0.3 * length), 0, 1) * ((stretch_to - last) / length)
         width = half * half_width(bone.kind, shape, build.flare)
+        if bone.centre in BASES:
+            # The cartilage of a child's metacarpal base hides its corners.
+            width = width * (1.0 - 0.3 * build.cartilage * np.clip(1.0 - (t - first) / (0.16 * length), 0.0, 1.0))
         middle = bow * 4 * shape * (1 - shape)
         right = np.stack([middle + width * (1 + skew), t], axis=1)
         left = np.stack([middle - width * (1 - skew), t], axis=1)[::-1]
@@ -238,15 +241,15 @@ def _add_long_bone(
     )
 
     def piece(part: str, local: Points, weight: float) -> Piece:
-        return Piece(bone.centre, part, placed(local, base, degrees), edge=1.5, shaft=shaft, weight=weight)
+        return Piece(bone.centre, part, placed(local, base, degrees), edge=1.0, shaft=shaft, weight=weight)
 
-    joined = smooth_step((state.fused - 0.15) / 0.85)
+    joined = _joined(state)
     if joined > 0:
         first, last = (spare, length) if distal else (0.0, length - spare)
         hand.pieces.append(piece("whole", outline(first, last), joined))
     if joined < 1:
         ripe = min(1.0, state.maturity / 0.6) if state.appeared else 0.0
-        gap = (1.05 + 1.1 * (1.0 - ripe)) * (1.0 - 0.55 * state.fused)
+        gap = (0.75 + 0.9 * (1.0 - ripe)) * (1.0 - 0.55 * state.fused)
         if distal:
             body = outline(spare, plate - gap / 2, stretch_to=0.0)
         else:
@@ -262,7 +265,7 @@ def _add_long_bone(
                     piece("epiphysis", local, 1.0 - joined),
                     shaft=None,
                     depth=0.74 * float(np.ptp(grown[:, 0])) / 2,
-                    edge=1.5 if distal else 1.0,
+                    edge=1.3 if distal else 0.9,
                     cortex=0.32,
                     marrow=0.31,
                 )
@@ -273,10 +276,10 @@ def _add_long_bone(
 def _epiphysis(state: CentreState, full: Points, clearance: float, *, caps: bool) -> Points:
     """The epiphysis in (u, v away from the plate): a dot, a thin disc, as wide as the shaft, then its cap."""
     ripe = state.maturity
-    width = 0.22 + 0.78 * min(1.0, ripe / 0.52) ** 0.55
-    height = 0.36 + 0.64 * min(1.0, ripe / 0.95) ** 0.8 if caps else 0.26 + 0.74 * min(1.0, ripe / 0.62) ** 0.6
+    width = 0.20 + 0.80 * min(1.0, ripe / 0.62) ** 0.62
+    height = 0.32 + 0.68 * min(1.0, ripe / 1.0) ** 0.9 if caps else 0.24 + 0.76 * min(1.0, ripe / 0.7) ** 0.65
     shape = smooth_step((ripe - 0.12) / 0.6)
-    grown = disc(resampled(full, 72), clearance, width * (0.97 if caps else 0.93), height, shape)
+    grown = disc(resampled(full, 72), clearance, width * (0.97 if caps else 0.84 + 0.12 * smooth_step((ripe - 0.55) / 0.45)), height, shape)
     cap = smooth_step((ripe - 0.72) / 0.28)
     if caps and cap > 0:
         # The rim of a mature epiphysis reaches over the edge of the shaft.
@@ -285,6 +288,12 @@ def _epiphysis(state: CentreState, full: Points, clearance: float, *, caps: bool
         grown[:, 1] -= np.where(low, 1.0 * cap * np.clip((reach - 0.7) / 0.3, 0, 1), 0.0)
         grown[:, 0] *= 1.0 + 0.035 * cap
     return grown
+
+
+def _joined(state: CentreState) -> float:
+    """How much of the open plate the film hides: a ripe plate is never seen edge on throughout, then it closes."""
+    hidden = 0.28 * smooth_step((state.maturity - 0.25) / 0.5) if state.appeared else 0.0
+    return max(hidden, smooth_step((state.fused - 0.1) / 0.9))
 
 
 def _band(outline: Points) -> Points:
@@ -326,7 +335,7 @@ def _add_carpals(hand: Skeleton, build: Build) -> None:
         mature = resampled(rounded(corners + own), 72)
         middle = mature.mean(axis=0)
         mature = middle + (mature - middle) * (1.03, 1.06) + shift
-        size = (0.17 + 0.83 * state.maturity) * (stout if state.maturity < 0.9 else 1.0)
+        size = (0.15 + 0.85 * state.maturity) * (stout if state.maturity < 0.9 else 1.0)
         shape = smooth_step((state.maturity - 0.35) / 0.55)
         outline = ripened(mature, plan.start, size, shape)
         depth = plan.half_depth * (0.25 + 0.75 * size)
@@ -373,7 +382,7 @@ def _add_forearm_bone(hand: Skeleton, build: Build, name: str, plan: ForearmBone
         cortex=2.4 * (1 - end) + 0.5 * end,
         marrow=0.08 + 0.16 * end,
     )
-    joined = smooth_step((state.fused - 0.15) / 0.85)
+    joined = _joined(state)
     if joined > 0:
         hand.pieces.append(Piece(name, "whole", posed(mature), edge=1.8, shaft=shaft, weight=joined))
     if joined < 1:

@@ -18,7 +18,7 @@ from boneage.phantom.projection import Placement
 
 Layer = npt.NDArray[np.float32]
 
-TISSUE_PER_MM: Final = 0.032
+TISSUE_PER_MM: Final = 0.044
 """Linear attenuation of soft tissue at a hand film's 50 to 55 kV."""
 
 _COARSE: Final = 2
@@ -26,11 +26,11 @@ _COARSE: Final = 2
 
 # Half widths of the fingers at the knuckle, the middle of the first phalanx, each joint and near the tip, mm.
 _FINGERS: Final = {
-    1: (13.0, 11.4, 11.2, 10.2, 8.6),
-    2: (11.6, 10.6, 10.4, 9.6, 7.9),
-    3: (11.6, 10.8, 10.7, 9.8, 8.1),
-    4: (11.2, 10.3, 10.1, 9.3, 7.7),
-    5: (10.6, 9.4, 9.0, 8.3, 6.9),
+    1: (14.0, 12.3, 12.0, 11.0, 9.2),
+    2: (12.4, 11.4, 11.2, 10.3, 8.5),
+    3: (12.4, 11.6, 11.5, 10.5, 8.7),
+    4: (12.0, 11.1, 10.9, 10.0, 8.3),
+    5: (11.4, 10.1, 9.7, 8.9, 7.4),
 }
 
 
@@ -108,7 +108,7 @@ def soft_tissue(
     for number, radii in _FINGERS.items():
         _finger(slab, points, number, [radius * chubby for radius in radii])
     palm = _palm(points, chubby)
-    slab.body(palm, 13.0, 17.0)
+    slab.body(palm, 14.0, 17.0)
     slab.body(_forearm(points, chubby), 17.0, 24.0)
     # The web between fingers and the wrist's sides are smooth.
     soft = ndimage.gaussian_filter(slab.thickness, 1.1 * placement.pixels_per_mm / _COARSE)
