@@ -181,7 +181,8 @@ def _add_long_bone(
 ) -> None:
     state = hand.states[bone.centre]
     distal = bone.kind == "metacarpal"
-    half = bone.half * build.stout * float(np.clip(build.rng.normal(1.0, 0.03), 0.93, 1.07))
+    slim = 0.84 + 0.16 * smooth_step((build.growth - 0.5) / 0.45) if "metacarpal" in bone.kind else 1.0
+    half = bone.half * slim * build.stout * float(np.clip(build.rng.normal(1.0, 0.03), 0.93, 1.07))
     plate = PLATES[bone.kind] * length
     spare = build.cartilage * (3.2 if "metacarpal" in bone.kind else 1.3)
     bow = (0.7 if oblique else 0.0) + build.rng.normal(0.0, 0.12)
@@ -276,7 +277,7 @@ def _add_long_bone(
 def _epiphysis(state: CentreState, full: Points, clearance: float, *, caps: bool) -> Points:
     """The epiphysis in (u, v away from the plate): a dot, a thin disc, as wide as the shaft, then its cap."""
     ripe = state.maturity
-    width = 0.20 + 0.80 * min(1.0, ripe / 0.62) ** 0.62
+    width = 0.20 + 0.80 * min(1.0, ripe / 0.54) ** 0.58
     height = 0.32 + 0.68 * min(1.0, ripe / 1.0) ** 0.9 if caps else 0.24 + 0.76 * min(1.0, ripe / 0.7) ** 0.65
     shape = smooth_step((ripe - 0.12) / 0.6)
     grown = disc(resampled(full, 72), clearance, width * (0.97 if caps else 0.84 + 0.12 * smooth_step((ripe - 0.55) / 0.45)), height, shape)
