@@ -2,8 +2,8 @@
 
     python examples/phantom_sheet.py docs/phantoms.jpg
 
-Capitate and hamate come first, the pisiform late; the distal phalanges fuse first, the radius last. The children are
-average ones; only phantoms are shown.
+Capitate and hamate come first, the pisiform late; the distal phalanges fuse first, the radius last. The boy and the
+girl of a column have one seed, hence one posture and one film; only phantoms are shown.
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ import numpy as np
 from boneage.phantom.development import SESAMOID, CentreState, Child, smooth_step
 from boneage.phantom.outlines import PLATES, Place, Points, clipped, disc, half_width, resampled, ripened, rounded
 from boneage.phantom.skeleton_plan import (
+    BASES,
     CARPAL_PLAN,
     FOREARM_END,
     FOREARM_PLAN,
     HOOK_OF_HAMATE,
     JOINT,
-    BASES,
     RAYS,
     ForearmBone,
     LongBone,
@@ -280,7 +280,13 @@ def _epiphysis(state: CentreState, full: Points, clearance: float, *, caps: bool
     width = 0.20 + 0.80 * min(1.0, ripe / 0.54) ** 0.58
     height = 0.32 + 0.68 * min(1.0, ripe / 1.0) ** 0.9 if caps else 0.24 + 0.76 * min(1.0, ripe / 0.7) ** 0.65
     shape = smooth_step((ripe - 0.12) / 0.6)
-    grown = disc(resampled(full, 72), clearance, width * (0.97 if caps else 0.84 + 0.12 * smooth_step((ripe - 0.55) / 0.45)), height, shape)
+    grown = disc(
+        resampled(full, 72),
+        clearance,
+        width * (0.97 if caps else 0.84 + 0.12 * smooth_step((ripe - 0.55) / 0.45)),
+        height,
+        shape,
+    )
     cap = smooth_step((ripe - 0.72) / 0.28)
     if caps and cap > 0:
         # The rim of a mature epiphysis reaches over the edge of the shaft.

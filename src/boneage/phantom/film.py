@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 from scipy import ndimage
 
 from boneage.phantom.markers import marker
@@ -159,7 +159,7 @@ def add_borders(film: Layer, rng: np.random.Generator) -> None:
     if not closed.any():
         return
     soft = float(rng.choice([0.6, 1.2, 3.0, 6.0])) * width / 512
-    edge = ndimage.gaussian_filter(closed, soft)
+    edge = _softened(cover, soft)
     if kind < 0.58:
         level = low * rng.uniform(0.0, 1.0)
     elif kind < 0.80:
@@ -172,10 +172,15 @@ def add_borders(film: Layer, rng: np.random.Generator) -> None:
     behind = np.float32(level) + leak + np.float32(0.02 * (high - low)) * uneven
     film += edge * (behind - film)
     if rng.random() < 0.45:
-        rim = np.abs(ndimage.gaussian_filter(closed, soft + 1.2) - 0.5) < 0.28
+        rim = np.abs(_softened(cover, soft + 1.2) - 0.5) < 0.28
         bright = np.float32(low + (high - low) * rng.uniform(0.3, 1.0))
-        line = ndimage.gaussian_filter(rim.astype(np.float32), 0.8) * np.float32(rng.uniform(0.2, 0.9))
+        line = _softened(Image.fromarray(rim.astype(np.uint8) * 255), 0.8) * np.float32(rng.uniform(0.2, 0.9))
         film += line * (bright - film) * np.clip(1.0 + 0.5 * uneven, 0.0, 1.5)
+
+
+def _softened(cover: Image.Image, radius: float) -> Layer:
+    """An 8-bit layer, blurred, as float32 in [0, 1]."""
+    return np.asarray(cover.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32) / np.float32(255)
 
 
 def _shrunk(layer: npt.NDArray[np.floating], times: int = _COARSE) -> Layer:

@@ -21,8 +21,11 @@ Layer = npt.NDArray[np.float32]
 TISSUE_PER_MM: Final = 0.044
 """Linear attenuation of soft tissue at a hand film's 50 to 55 kV."""
 
-_COARSE: Final = 2
+_COARSE: Final = 3
 """Tissue is smooth: it is drawn so many times smaller than the film, then enlarged."""
+
+_BEYOND: Final = 30
+"""Coarse pixels: what leaves the film goes on so far, and has no rounded border there."""
 
 # Half widths of the fingers at the knuckle, the middle of the first phalanx, each joint and near the tip, mm.
 _FINGERS: Final = {
@@ -81,8 +84,10 @@ class _Slab:
         """A flat body with rounded borders; `added` to what is there, else the thicker of both."""
         image = Image.new("L", (self.width, self.height), 0)
         ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in self.pixels(outline)], fill=1)
-        mask = np.pad(np.asarray(image), 60, mode="edge")
-        deep = ndimage.distance_transform_edt(mask)[60:-60, 60:-60] / (self.placement.pixels_per_mm / _COARSE)
+        mask = np.pad(np.asarray(image), _BEYOND, mode="edge")
+        deep = ndimage.distance_transform_edt(mask)[_BEYOND:-_BEYOND, _BEYOND:-_BEYOND] / (
+            self.placement.pixels_per_mm / _COARSE
+        )
         rise = 1.0 - np.clip(deep / edge, 0.0, 1.0)
         body = (2 * half_depth * np.sqrt(1.0 - rise * rise)).astype(np.float32)
         if added:
