@@ -14,8 +14,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from boneage.phantom.bones import Piece, Shaft
 from boneage.phantom.outlines import Points
+from boneage.phantom.pieces import Piece, Shaft
 from boneage.phantom.texture import Grain
 
 Layer = npt.NDArray[np.float32]

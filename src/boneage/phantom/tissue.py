@@ -12,8 +12,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from boneage.phantom.bones import Skeleton, along
 from boneage.phantom.outlines import Place, rounded
+from boneage.phantom.pieces import Skeleton, along
 from boneage.phantom.projection import Placement
 
 Layer = npt.NDArray[np.float32]

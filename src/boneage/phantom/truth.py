@@ -11,9 +11,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from boneage.ages import Sex
-from boneage.phantom.bones import Skeleton
 from boneage.phantom.development import CARPALS, CentreState
 from boneage.phantom.outlines import Points, resampled
+from boneage.phantom.pieces import Skeleton
 from boneage.phantom.projection import Placement
 from boneage.phantom.skeleton_plan import CARPAL_PLAN
 from boneage.radiograph import Laterality
