@@ -23,6 +23,7 @@ _STEPS: Final = 48
 
 
 def add_ray(hand: Skeleton, build: Build, number: int, posture: Posture) -> None:
+    """Add the bones of one finger (1 the thumb) to a hand, and the key points of its joints."""
     ray = RAYS[number - 1]
     degrees = ray.degrees + 0.35 * posture.wobble[number - 1, 0]
     if number == 1:

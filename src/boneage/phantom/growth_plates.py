@@ -41,15 +41,15 @@ def joined_share(state: CentreState) -> float:
 
 
 def within_walls(outline: Points) -> Points:
+    """A plate's outline without what would reach beyond the cortex."""
     inner = outline.mean(axis=0)
     return np.asarray(inner + (outline - inner) * (0.93, 1.0))
 
 
 def add_line(hand: Skeleton, build: Build, centre: str, band: Points) -> None:
     """The dense line where a plate has closed; it fades within a few years."""
-    begin, end = build.child.closes_months[centre]
+    _, end = build.child.closes_months[centre]
     fused = hand.states[centre].fused
     left = fused if fused < 1 else math.exp(-(build.age_months - end) / 16.0)
-    del begin
     if left > 0.04:
         hand.pieces.append(Piece(centre, "line", band, depth=1.1, edge=0.5, cortex=0.3, marrow=1.0, weight=0.55 * left))

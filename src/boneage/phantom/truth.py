@@ -171,7 +171,8 @@ def hand_truth(
 
     pieces: dict[str, list[Points]] = {}
     for piece in skeleton.pieces:
-        if piece.part != "line":
+        # A plate that the film half hides is still open: its gap is no bone until it is mostly closed.
+        if piece.part != "line" and piece.weight >= 0.5:
             pieces.setdefault(piece.centre, []).append(piece.outline)
     bones = {
         name: Bone(tuple(placement.to_pixels(outline) for outline in outlines), box(np.concatenate(outlines)))

@@ -19,6 +19,7 @@ from boneage.phantom.skeleton_plan import (
 
 
 def add_carpals(hand: Skeleton, build: Build) -> None:
+    """Add the carpal bones that have appeared; every key point is there, ossified or not."""
     stout = 1.0 + 0.35 * (build.stout - 1.0)
     for name, plan in CARPAL_PLAN.items():
         corners = np.asarray(plan.corners)
@@ -46,6 +47,7 @@ def add_carpals(hand: Skeleton, build: Build) -> None:
 
 
 def add_forearm_bone(hand: Skeleton, build: Build, name: str, plan: ForearmBone, wrist_degrees: float) -> None:
+    """Add radius or ulna, turned at the wrist by `wrist_degrees`, and the adult outline of its end."""
     state = hand.states[name]
     stout = 1.0 + 0.45 * (build.stout - 1.0)
     pivot = np.array([-4.0, -18.0])
