@@ -15,7 +15,6 @@ count adds to a smaller one.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -35,22 +34,17 @@ from PIL.PngImagePlugin import PngInfo
 from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
 from boneage.errors import OutputError, UsageError
 from boneage.files import write_atomically
+from boneage.phantom.dataset_tables import FIRST_ID, read_record, write_tables
 from boneage.phantom.synthesis import LARGEST_SIZE, Phantom, phantom
 from boneage.phantom.truth import NOTICE
 from boneage.radiograph import PHANTOM_MARK, SMALLEST_SIDE
 
-FIRST_ID: Final = 1000
 IMAGES: Final = "boneage-training-dataset"
-TABLE: Final = "boneage-training-dataset.csv"
 SETTINGS: Final = "phantoms.json"
 VERSION: Final = 1
 """Of the generator: raised where the same settings give other pixels."""
 
 Coding = Literal["none", "rle", "jpeg2000", "jpegls"]
-_TRUTH_COLUMNS: Final = (
-    "id", "label_months", "true_bone_age_months", "true_chronological_age_months", "child", "tempo", "laterality",
-    "hands_on_film", "partial", "inverted", "width", "height", "spacing_mm", "seed",
-)  # fmt: skip
 _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -155,8 +149,8 @@ def write_phantoms(
     done(count - len(waiting))
     for _ in _made(root, settings, waiting, workers):
         done(1)
-    records = [_read_record(root, index) for index in range(count)]
-    _write_tables(root, records, settings)
+    records = [read_record(root, index) for index in range(count)]
+    write_tables(root, records, settings.label_sd_months, settings.best_mae_months, settings.seed)
     distances = [abs(record["label_months"] - record["truth"]["bone_age_months"]) for record in records]
     return Written(root, count, len(waiting), settings.best_mae_months, float(np.mean(distances)))
 
@@ -277,69 +271,3 @@ def _write(path: Path, data: bytes) -> None:
             raise OutputError(f"{path}: stands in the way and is not a phantom of this set. Move it and repeat.")
         return
     write_atomically(path, data)
-
-
-def _read_record(root: Path, index: int) -> dict[str, Any]:
-    path = root / "truth" / f"{FIRST_ID + index}.json"
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        _ = record["label_months"], record["truth"]["bone_age_months"]
-    except (OSError, ValueError, KeyError) as error:
-        raise OutputError(
-            f"{path}: is not readable any more. Delete it and repeat, so that it is made anew."
-        ) from error
-    return record
-
-
-def _write_tables(root: Path, records: list[dict[str, Any]], settings: Settings) -> None:
-    labels: list[tuple[Any, ...]] = [("id", "boneage", "male")]
-    truths: list[tuple[Any, ...]] = [_TRUTH_COLUMNS]
-    boxes: list[tuple[Any, ...]] = [("id", "reader", "label", "x0", "y0", "x1", "y1")]
-    for record in records:
-        truth = record["truth"]
-        case, sex, hand = record["id"], truth["sex"], truth["hands"][0]
-        labels.append((case, record["label_months"], sex == Sex.MALE.value))
-        truths.append(
-            (
-                case, record["label_months"], truth["bone_age_months"], truth["chronological_age_months"],
-                sex, truth["tempo"], hand["laterality"], len(truth["hands"]), record["partial"],
-                truth["inverted"], truth["width"], truth["height"], truth["spacing_mm"], truth["seed"],
-            )
-        )  # fmt: skip
-        if len(truth["hands"]) == 1:
-            scale = (truth["width"], truth["height"]) * 2
-            for label, found in hand["parts"].items():
-                for box in found:
-                    shares = (f"{value / side:.5f}" for value, side in zip(box, scale, strict=True))
-                    boxes.append((case, "phantom", label, *shares))
-    for path, rows in (
-        (root / TABLE, labels),
-        (root / "truth.csv", truths),
-        (root / "annotations" / "boxes.csv", boxes),
-    ):
-        stream = io.StringIO(newline="")
-        csv.writer(stream, lineterminator="\n").writerows(rows)
-        _write_longer(path, stream.getvalue())
-    _write_longer(root / "README.md", _readme(settings))
-
-
-def _write_longer(path: Path, text: str) -> None:
-    """Write a table; where one stands it has to be the beginning of the new one."""
-    if path.is_file():
-        there = path.read_bytes()
-        if there == text.encode():
-            return
-        if not text.encode().startswith(there):
-            raise OutputError(f"{path}: has been changed and will not be replaced. Move it and repeat.")
-    write_atomically(path, text)
-
-
-def _readme(settings: Settings) -> str:
-    return (
-        f"# Phantoms\n\n{NOTICE}\n\n"
-        f"Written by `boneage phantom` with seed {settings.seed}. `{TABLE}` holds the labels: the true bone\n"
-        f"age with a rater's noise of {settings.label_sd_months:g} months (standard deviation). Who knows every true\n"
-        f"bone age has a mean absolute error of {settings.best_mae_months:.2f} months against such labels.\n"
-        "`truth.csv` holds the true ages, `truth/` all that is known of each case, `annotations/boxes.csv` the true\n"
-        "boxes (of films with one hand). Figures reached here say nothing about children.\n"
-    )

@@ -170,9 +170,9 @@ class Child:
         else:
             # A carpal bone fills most of its place within five years, and is of adult shape at the growth spurt.
             adult = 162.0 if self.sex is Sex.MALE else 144.0
-            quick = 1.0 - np.exp(-since / 40.0) if since > 0 else 0.0
+            quick = 1.0 - np.exp(-since / 52.0) if since > 0 else 0.0
             slow = since / max(adult - appears, 40.0)
-            maturity = 0.7 * float(quick) + 0.3 * min(1.0, slow)
+            maturity = 0.6 * float(quick) + 0.4 * min(1.0, slow)
             if slow >= 1.0:
                 maturity = max(maturity, 0.96 + 0.04 * min(1.0, slow - 1.0))
         return CentreState(appears, since >= 0.0, float(np.clip(maturity, 0.0, 1.0)), fused)

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 from scipy import ndimage
 
 from boneage.phantom.markers import marker
@@ -52,18 +52,18 @@ class Exposure:
         veil = float(rng.uniform(0.0, 0.06))
         span = float(rng.uniform(0.8, 1.0))
         if dark:
-            veil, span = float(rng.uniform(0.03, 0.16)), float(rng.uniform(0.22, 0.45))
+            veil, span = float(rng.uniform(0.05, 0.20)), float(rng.uniform(0.22, 0.45))
         elif pale:
             veil, span = float(rng.uniform(0.2, 0.42)), float(rng.uniform(0.35, 0.5))
         return cls(
             scatter=float(rng.uniform(0.15, 0.5)),
-            blur_mm=float(rng.uniform(0.10, 0.24)),
-            noise=float(rng.uniform(0.006, 0.022)),
+            blur_mm=float(rng.uniform(0.12, 0.30)),
+            noise=float(rng.uniform(0.003, 0.015)),
             contrast=float(np.clip(rng.normal(1.0, 0.16), 0.65, 1.5)),
             darkness=float(np.clip(rng.normal(0.0, 0.16), -0.4, 0.45)),
             veil=veil,
             span=span,
-            sharpening=float(max(0.0, rng.normal(0.35, 0.4))),
+            sharpening=float(max(0.0, rng.normal(0.15, 0.3))),
             shading=float(rng.uniform(0.0, 0.10)),
         )
 
@@ -105,9 +105,9 @@ def expose(attenuation: Layer, pixels_per_mm: float, exposure: Exposure, rng: np
 
 def _developed(logarithm: Layer, exposure: Exposure) -> Layer:
     """The curve of film or display: flat in the black, steep where bones are, flat again in the white."""
-    middle, slope = 0.92 + 0.5 * exposure.darkness, 2.1 * exposure.contrast
+    middle, slope = 1.10 + 0.5 * exposure.darkness, 2.1 * exposure.contrast
     low = 1.0 / (1.0 + math.exp(slope * (middle + 0.04)))
-    high = 1.0 / (1.0 + math.exp(slope * (middle - 2.4)))
+    high = 1.0 / (1.0 + math.exp(slope * (middle - 2.6)))
     gray = 1.0 / (1.0 + np.exp(np.float32(slope) * (np.float32(middle) - logarithm)))
     gray = np.clip((gray - np.float32(low)) / np.float32(high - low), 0.0, 1.0)
     return np.asarray(np.float32(exposure.veil) + np.float32(exposure.span) * gray, dtype=np.float32)
@@ -118,7 +118,7 @@ def add_markers(film: Layer, hand: npt.NDArray[np.bool_], side: str, rng: np.ran
     if rng.random() < 0.06:
         return
     height, width = film.shape
-    letters, plate = marker(side, round(min(height, width) * float(rng.uniform(0.035, 0.085))), rng)
+    letters, plate = marker(side, round(min(height, width) * float(rng.uniform(0.045, 0.105))), rng)
     h, w = letters.shape
     if h + 4 >= height or w + 4 >= width:
         return
@@ -159,7 +159,7 @@ def add_borders(film: Layer, rng: np.random.Generator) -> None:
     if not closed.any():
         return
     soft = float(rng.choice([0.6, 1.2, 3.0, 6.0])) * width / 512
-    edge = ndimage.gaussian_filter(closed, soft)
+    edge = _softened(cover, soft)
     if kind < 0.58:
         level = low * rng.uniform(0.0, 1.0)
     elif kind < 0.80:
@@ -172,10 +172,15 @@ def add_borders(film: Layer, rng: np.random.Generator) -> None:
     behind = np.float32(level) + leak + np.float32(0.02 * (high - low)) * uneven
     film += edge * (behind - film)
     if rng.random() < 0.45:
-        rim = np.abs(ndimage.gaussian_filter(closed, soft + 1.2) - 0.5) < 0.28
+        rim = np.abs(_softened(cover, soft + 1.2) - 0.5) < 0.28
         bright = np.float32(low + (high - low) * rng.uniform(0.3, 1.0))
-        line = ndimage.gaussian_filter(rim.astype(np.float32), 0.8) * np.float32(rng.uniform(0.2, 0.9))
+        line = _softened(Image.fromarray(rim.astype(np.uint8) * 255), 0.8) * np.float32(rng.uniform(0.2, 0.9))
         film += line * (bright - film) * np.clip(1.0 + 0.5 * uneven, 0.0, 1.5)
+
+
+def _softened(cover: Image.Image, radius: float) -> Layer:
+    """An 8-bit layer, blurred, as float32 in [0, 1]."""
+    return np.asarray(cover.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32) / np.float32(255)
 
 
 def _shrunk(layer: npt.NDArray[np.floating], times: int = _COARSE) -> Layer:

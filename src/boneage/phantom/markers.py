@@ -27,7 +27,7 @@ def marker(side: str, height: int, rng: np.random.Generator) -> tuple[Layer, Lay
     initials = "".join(_LETTERS[int(index)] for index in rng.integers(0, len(_LETTERS), int(rng.integers(0, 4))))
     below = rng.random() < 0.7
     big, small = ImageFont.load_default(height * 1.25), ImageFont.load_default(max(6.0, height * 0.55))
-    pen = max(1, round(height * float(rng.uniform(0.05, 0.10))))
+    pen = max(1, round(height * float(rng.uniform(0.06, 0.12))))
     side_pixels = height * 4
     letters = Image.new("L", (side_pixels, side_pixels), 0)
     plate = Image.new("L", (side_pixels, side_pixels), 0)
@@ -37,7 +37,7 @@ def marker(side: str, height: int, rng: np.random.Generator) -> tuple[Layer, Lay
     if initials:
         place = (middle, middle + height * 0.95) if below else (middle + height * 0.75, middle + height * 0.2)
         draw.text(place, initials, fill=255, font=small, anchor="mm" if below else "lm", stroke_width=pen // 2)
-    with_plate = rng.random() < 0.5
+    with_plate = rng.random() < 0.65
     if with_plate:
         box = letters.getbbox() or (0, 0, side_pixels, side_pixels)
         margin = height * float(rng.uniform(0.15, 0.4))

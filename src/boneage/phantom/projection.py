@@ -14,13 +14,13 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from boneage.phantom.bones import Piece, Shaft
 from boneage.phantom.outlines import Points
+from boneage.phantom.pieces import Piece, Shaft
 from boneage.phantom.texture import Grain
 
 Layer = npt.NDArray[np.float32]
 
-CORTEX_PER_MM: Final = 0.125
+CORTEX_PER_MM: Final = 0.100
 """Linear attenuation of dense bone above that of the soft tissue it replaces, at a hand film's 50 to 55 kV."""
 
 _FINE: Final = 2

@@ -118,7 +118,7 @@ BASES: Final[dict[str, tuple[float, ...]]] = {
 }
 """The metacarpals' joint surfaces: millimetres along the bone, from its little finger's to its thumb's side."""
 
-JOINT: Final = 1.5
+JOINT: Final = 1.15
 """Millimetres of cartilage between two bones of a finger, of an adult."""
 
 
@@ -137,8 +137,8 @@ FOREARM_END: Final = -190.0
 FOREARM_PLAN: Final[dict[str, ForearmBone]] = {
     "distal_radius": ForearmBone(
         ((-12.2, -25.4), (-6, -25), (0, -24.2), (6, -22.6), (11, -20.4), (15.5, -17.6), (18.6, -16), (20.4, -18.4),
-         (20.6, -23), (19.8, -29), (16.6, -38), (13.2, -50), (11, -70), (10, -110), (11, FOREARM_END),
-         (-3, FOREARM_END), (-2.6, -110), (-2, -70), (-3, -50), (-6.4, -38), (-11.2, -31), (-12.8, -28)),
+         (20.6, -23), (19.9, -29), (17.4, -38), (14.4, -50), (11.6, -70), (10, -110), (11, FOREARM_END),
+         (-3, FOREARM_END), (-2.6, -110), (-2.4, -70), (-4.2, -50), (-7.8, -38), (-11.4, -31), (-12.8, -28)),
         (4.0, -31.0), (-0.08, 0.9968), 10.5, 1.7,
     ),
     "distal_ulna": ForearmBone(

@@ -12,25 +12,28 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from boneage.phantom.bones import Skeleton, along
 from boneage.phantom.outlines import Place, rounded
+from boneage.phantom.pieces import Skeleton, along
 from boneage.phantom.projection import Placement
 
 Layer = npt.NDArray[np.float32]
 
-TISSUE_PER_MM: Final = 0.032
+TISSUE_PER_MM: Final = 0.044
 """Linear attenuation of soft tissue at a hand film's 50 to 55 kV."""
 
-_COARSE: Final = 2
+_COARSE: Final = 3
 """Tissue is smooth: it is drawn so many times smaller than the film, then enlarged."""
+
+_BEYOND: Final = 30
+"""Coarse pixels: what leaves the film goes on so far, and has no rounded border there."""
 
 # Half widths of the fingers at the knuckle, the middle of the first phalanx, each joint and near the tip, mm.
 _FINGERS: Final = {
-    1: (13.0, 11.4, 11.2, 10.2, 8.6),
-    2: (11.6, 10.6, 10.4, 9.6, 7.9),
-    3: (11.6, 10.8, 10.7, 9.8, 8.1),
-    4: (11.2, 10.3, 10.1, 9.3, 7.7),
-    5: (10.6, 9.4, 9.0, 8.3, 6.9),
+    1: (14.0, 12.3, 12.0, 11.0, 9.2),
+    2: (12.4, 11.4, 11.2, 10.3, 8.5),
+    3: (12.4, 11.6, 11.5, 10.5, 8.7),
+    4: (12.0, 11.1, 10.9, 10.0, 8.3),
+    5: (11.4, 10.1, 9.7, 8.9, 7.4),
 }
 
 
@@ -81,8 +84,10 @@ class _Slab:
         """A flat body with rounded borders; `added` to what is there, else the thicker of both."""
         image = Image.new("L", (self.width, self.height), 0)
         ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in self.pixels(outline)], fill=1)
-        mask = np.pad(np.asarray(image), 60, mode="edge")
-        deep = ndimage.distance_transform_edt(mask)[60:-60, 60:-60] / (self.placement.pixels_per_mm / _COARSE)
+        mask = np.pad(np.asarray(image), _BEYOND, mode="edge")
+        deep = ndimage.distance_transform_edt(mask)[_BEYOND:-_BEYOND, _BEYOND:-_BEYOND] / (
+            self.placement.pixels_per_mm / _COARSE
+        )
         rise = 1.0 - np.clip(deep / edge, 0.0, 1.0)
         body = (2 * half_depth * np.sqrt(1.0 - rise * rise)).astype(np.float32)
         if added:
@@ -108,7 +113,7 @@ def soft_tissue(
     for number, radii in _FINGERS.items():
         _finger(slab, points, number, [radius * chubby for radius in radii])
     palm = _palm(points, chubby)
-    slab.body(palm, 13.0, 17.0)
+    slab.body(palm, 14.0, 17.0)
     slab.body(_forearm(points, chubby), 17.0, 24.0)
     # The web between fingers and the wrist's sides are smooth.
     soft = ndimage.gaussian_filter(slab.thickness, 1.1 * placement.pixels_per_mm / _COARSE)

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from boneage.ages import Sex
-from boneage.phantom.bones import Skeleton
 from boneage.phantom.development import CARPALS, CentreState
 from boneage.phantom.outlines import Points, resampled
+from boneage.phantom.pieces import Skeleton
 from boneage.phantom.projection import Placement
 from boneage.phantom.skeleton_plan import CARPAL_PLAN
 from boneage.radiograph import Laterality
@@ -171,7 +171,8 @@ def hand_truth(
 
     pieces: dict[str, list[Points]] = {}
     for piece in skeleton.pieces:
-        if piece.part != "line":
+        # A plate that the film half hides is still open: its gap is no bone until it is mostly closed.
+        if piece.part != "line" and piece.weight >= 0.5:
             pieces.setdefault(piece.centre, []).append(piece.outline)
     bones = {
         name: Bone(tuple(placement.to_pixels(outline) for outline in outlines), box(np.concatenate(outlines)))

@@ -1,0 +1,99 @@
+"""The tables of a data set of phantoms: labels, truth and boxes from the records of its cases."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from boneage.ages import Sex
+from boneage.errors import OutputError
+from boneage.files import write_atomically
+from boneage.phantom.truth import NOTICE
+
+FIRST_ID: Final = 1000
+TABLE: Final = "boneage-training-dataset.csv"
+_TRUTH_COLUMNS: Final = (
+    "id", "label_months", "true_bone_age_months", "true_chronological_age_months", "child", "tempo", "laterality",
+    "hands_on_film", "partial", "inverted", "width", "height", "spacing_mm", "seed",
+)  # fmt: skip
+
+
+def read_record(root: Path, index: int) -> dict[str, Any]:
+    """The record of a case that has been written.
+
+    Raises:
+        OutputError: it cannot be read any more.
+    """
+    path = root / "truth" / f"{FIRST_ID + index}.json"
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _ = record["label_months"], record["truth"]["bone_age_months"]
+    except (OSError, ValueError, KeyError) as error:
+        raise OutputError(
+            f"{path}: is not readable any more. Delete it and repeat, so that it is made anew."
+        ) from error
+    return record
+
+
+def write_tables(
+    root: Path, records: list[dict[str, Any]], label_sd_months: float, best_mae_months: float, seed: int
+) -> None:
+    """Write the labels, `truth.csv`, the boxes of films with one hand, and the README.
+
+    Raises:
+        OutputError: a table stands there that is not the beginning of the new one.
+    """
+    labels: list[tuple[Any, ...]] = [("id", "boneage", "male")]
+    truths: list[tuple[Any, ...]] = [_TRUTH_COLUMNS]
+    boxes: list[tuple[Any, ...]] = [("id", "reader", "label", "x0", "y0", "x1", "y1")]
+    for record in records:
+        truth = record["truth"]
+        case, sex, hand = record["id"], truth["sex"], truth["hands"][0]
+        labels.append((case, record["label_months"], sex == Sex.MALE.value))
+        truths.append(
+            (
+                case, record["label_months"], truth["bone_age_months"], truth["chronological_age_months"],
+                sex, truth["tempo"], hand["laterality"], len(truth["hands"]), record["partial"],
+                truth["inverted"], truth["width"], truth["height"], truth["spacing_mm"], truth["seed"],
+            )
+        )  # fmt: skip
+        if len(truth["hands"]) == 1:
+            scale = (truth["width"], truth["height"]) * 2
+            for label, found in hand["parts"].items():
+                for box in found:
+                    shares = (f"{value / side:.5f}" for value, side in zip(box, scale, strict=True))
+                    boxes.append((case, "phantom", label, *shares))
+    for path, rows in (
+        (root / TABLE, labels),
+        (root / "truth.csv", truths),
+        (root / "annotations" / "boxes.csv", boxes),
+    ):
+        stream = io.StringIO(newline="")
+        csv.writer(stream, lineterminator="\n").writerows(rows)
+        _write_longer(path, stream.getvalue())
+    _write_longer(root / "README.md", _readme(label_sd_months, best_mae_months, seed))
+
+
+def _write_longer(path: Path, text: str) -> None:
+    """Write a table; where one stands it has to be the beginning of the new one."""
+    if path.is_file():
+        there = path.read_bytes()
+        if there == text.encode():
+            return
+        if not text.encode().startswith(there):
+            raise OutputError(f"{path}: has been changed and will not be replaced. Move it and repeat.")
+    write_atomically(path, text)
+
+
+def _readme(label_sd_months: float, best_mae_months: float, seed: int) -> str:
+    return (
+        f"# Phantoms\n\n{NOTICE}\n\n"
+        f"Written by `boneage phantom` with seed {seed}. `{TABLE}` holds the labels: the true bone\n"
+        f"age with a rater's noise of {label_sd_months:g} months (standard deviation). Who knows every true\n"
+        f"bone age has a mean absolute error of {best_mae_months:.2f} months against such labels.\n"
+        "`truth.csv` holds the true ages, `truth/` all that is known of each case, `annotations/boxes.csv` the true\n"
+        "boxes (of films with one hand). Figures reached here say nothing about children.\n"
+    )
