@@ -68,6 +68,7 @@ COMPACT = [
     Kill("epoch", "tau-region_2"),
     Kill("epoch", "student"),
     Kill("export", "student"),
+    Kill("end", "tau-student"),
     Kill("end", "regions"),
     Kill("epoch", "regressor"),
     Kill("export", "regressor"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from types import ModuleType
 
@@ -40,8 +41,16 @@ def test_its_stages(trained: Path) -> None:
     both = {f"{kind}-{region}" for kind in ("prior", "maps", "tau") for region in ("region_1", "region_2")}
     assert stages == both | {
         "localizer-hand", "maps-hand", "localizer-region_1", "population",
-        "student", "regions", "regressor", "calibration",
+        "student", "tau-student", "regions", "regressor", "calibration",
     }  # fmt: skip
+
+
+def test_the_student_is_cut_where_it_agrees_best_with_its_teachers(trained: Path) -> None:
+    facts = json.loads((trained / "tau-student" / "stage.json").read_text())["facts"]
+    shipped = {step.region.value: step.tau for step in load_model(trained / "model").localizers}
+    assert shipped == facts["tau"]
+    for region, overlap in facts["select_overlap_with_teachers"].items():
+        assert overlap[str(shipped[region])] == max(overlap.values())
 
 
 def test_one_network_answers_for_all_regions(trained: Path) -> None:
