@@ -1,6 +1,6 @@
 # Each target does its own set-up; on a fresh machine only Python 3.11 or newer (with venv) and make are needed.
 #
-#   make demo     a plain install in .venv-demo, five drawn hands, their assessment as a page
+#   make demo     a plain install in .venv-demo, six phantom hands, their assessment as a page
 #   make test     the full install in .venv, all tests
 #   make check    ruff and strict types
 
