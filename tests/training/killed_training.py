@@ -47,6 +47,7 @@ CHAIN = [
     ),
     Kill("end", "tau-region_2"),
     Kill("epoch", "student"),
+    Kill("end", "tau-student"),
     Kill("end", "regions"),
     Kill("epoch", "regressor"),
     Kill("end", "calibration"),
