@@ -31,8 +31,7 @@ def thumbnail(age_months: int, sex: str, seed: int) -> Image.Image:
     image.thumbnail((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
     frame = Image.new("L", (WIDTH, HEIGHT), 0)
     frame.paste(image, ((WIDTH - image.width) // 2, (HEIGHT - image.height) // 2))
-    label = f"{'boy' if sex == 'male' else 'girl'}, {age_months / 12:g} y" if age_months % 12 == 0 else None
-    label = label or f"{'boy' if sex == 'male' else 'girl'}, {age_months} months"
+    label = f"{'boy' if sex == 'male' else 'girl'}, {age_months} months"
     draw = ImageDraw.Draw(frame)
     draw.rectangle((0, 0, 138, 22), fill=0)
     draw.text((6, 3), label, fill=255, font=ImageFont.load_default(15))
