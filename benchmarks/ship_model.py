@@ -16,7 +16,8 @@ from string import Template
 from typing import Any
 
 import boneage
-from boneage.model import load_model, write_model
+from boneage.model import load_model
+from boneage.model_writing import write_model
 
 MODELS = Path(boneage.__file__).parent / "models"
 TEMPLATE = Path(__file__).with_name("model_card.md")

@@ -1,4 +1,4 @@
-"""What several tests share: a stand-in model of a few ONNX nodes, and small drawn hands."""
+"""What several tests share: a stand-in model of a few ONNX nodes, small films, and a data set of phantoms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from boneage.model import write_model
+from boneage.model_writing import write_model
+from boneage.phantom.dataset import Settings, write_phantoms
 from boneage.radiograph import Radiograph
 
 # A busy machine is no failure.
@@ -147,7 +148,7 @@ def _standin_parts() -> Parts:
 
 
 def _hand(width: int = 120, height: int = 150) -> npt.NDArray[np.uint8]:
-    """A hand drawn with boxes: forearm, palm and four fingers on a dark ground with a little texture."""
+    """A hand made of rectangles: forearm, palm and four fingers on a dark ground with a little texture."""
     x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
     film = 12 + 6 * np.sin(40 * x) * np.cos(31 * y)
     film[(x > 0.38) & (x < 0.62) & (y > 0.7)] = 170
@@ -170,6 +171,12 @@ def standin_parts() -> Parts:
     """Settings and ONNX bytes of the stand-in model, to change and to write with `write_model`."""
     settings, networks = _standin_parts()
     return copy.deepcopy(settings), networks
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of 30 phantoms 64 pixels wide, some of each split by id; read it, never write into it."""
+    return write_phantoms(tmp_path_factory.mktemp("phantoms") / "set", 30, Settings(size=64)).folder
 
 
 @pytest.fixture

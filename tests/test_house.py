@@ -26,8 +26,8 @@ REGISTRY_HOSTS = [
 ]  # fmt: skip
 MACHINE_PATHS = re.compile(r"(?<![\w.])/" + r"(work|root|home/\w+)/")
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".dcm", ".gif", ".bmp"}
-DRAWN_PICTURES = {"docs/drawn-hands.jpg", "docs/phantoms.jpg"}
-"""The pictures that may be in the repository; each shows drawings or phantoms. No radiograph may."""
+DRAWN_PICTURES = {"docs/phantoms.jpg"}
+"""The pictures that may be in the repository; each shows a diagram or phantoms. No radiograph may."""
 
 
 def tracked_files() -> list[Path]:

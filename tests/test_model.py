@@ -20,8 +20,8 @@ from boneage.model import (
     networks_sha256,
     settings_sha256,
     shipped_models,
-    write_model,
 )
+from boneage.model_writing import write_model
 from boneage.regions import Region
 from boneage.views import View
 

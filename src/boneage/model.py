@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from boneage.ages import FIRST_MONTH, LAST_MONTH
-from boneage.errors import ModelError, OutputError
+from boneage.errors import ModelError
 from boneage.model_settings import (
     FORMAT,
     NETWORK_OF_AGES,
@@ -43,7 +39,6 @@ __all__ = [
     "networks_sha256",
     "settings_sha256",
     "shipped_models",
-    "write_model",
 ]
 
 SETTINGS_FILE: Final = "model.json"
@@ -176,10 +171,10 @@ def find_model(name_or_dir: str | Path | None = None) -> Path:
     folder = Path(asked)
     if (folder / SETTINGS_FILE).is_file():
         return folder
-    if not folder.exists() and (_replaced(folder) / SETTINGS_FILE).is_file():
+    if not folder.exists() and (replaced_model(folder) / SETTINGS_FILE).is_file():
         raise ModelError(
             f"{asked}: was being replaced when the writing was interrupted; the former model is in "
-            f"{_replaced(folder)}. Rename that folder to {folder.name}, or write the model again."
+            f"{replaced_model(folder)}. Rename that folder to {folder.name}, or write the model again."
         )
     if folder.is_dir():
         raise ModelError(f"{asked}: this folder holds no {SETTINGS_FILE}. Give the folder that `boneage train` wrote.")
@@ -249,7 +244,7 @@ def check_files(model: Model) -> list[str]:
         ModelError: a file differs from its checksum or is missing; the message names it.
     """
     settings = model.folder / SETTINGS_FILE
-    if settings.read_bytes() != _written(model.document):
+    if settings.read_bytes() != written_settings(model.document):
         raise ModelError(
             f"{settings}: says what its checksum covers, but not byte for byte as it was written: the file was "
             f"changed. {_RESTORE}."
@@ -261,104 +256,11 @@ def check_files(model: Model) -> list[str]:
     return sorted({path.name for path in model.folder.iterdir()} - known)
 
 
-def _written(document: Mapping[str, Any]) -> bytes:
+def written_settings(document: Mapping[str, Any]) -> bytes:
+    """`model.json` as it is written."""
     return (json.dumps(dict(document), indent=2) + "\n").encode()
 
 
-def write_model(
-    folder: str | Path,
-    settings: Mapping[str, Any],
-    networks: Mapping[str, bytes | Path],
-    *,
-    others: Mapping[str, bytes] | None = None,
-    replace: bool = False,
-) -> Path:
-    """Write a model folder, all or nothing.
-
-    The folder is built beside its place, loaded once to see that it is whole, and then renamed.
-
-    Args:
-        folder: the model folder to make.
-        settings: `model.json` without what is computed here: `format`, `months`, `created`, `code_version`,
-            the networks' `file` and `sha256`, `networks_sha256`, `settings_sha256`.
-        networks: the ONNX bytes (or a file) of every network that `settings["networks"]` names.
-        others: further files of the folder by name (a model card); `check_files` verifies them.
-        replace: put it in the place of an existing model folder.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ModelError: the settings are not complete, or the folder exists and `replace` is not set.
-        OutputError: it could not be written; what stood there before is untouched.
-    """
-    from boneage import __version__
-
-    target = Path(folder)
-    if target.exists() and not replace:
-        raise ModelError(f"{target}: exists already. Name a new folder, or remove this one first.")
-    if replace and target.exists() and not (target / SETTINGS_FILE).is_file() and any(target.iterdir()):
-        raise ModelError(f"{target}: is no model folder and is not empty. Name a new folder.")
-    described = settings.get("networks", {})
-    if set(described) != set(networks):
-        raise ModelError(f"{target}: the settings describe {sorted(described)}, the networks are {sorted(networks)}.")
-    document: dict[str, Any] = {
-        "format": FORMAT,
-        "months": [FIRST_MONTH, LAST_MONTH],
-        "created": datetime.now(UTC).date().isoformat(),
-        "code_version": __version__,
-        **settings,
-    }
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror}). Choose another folder.") from error
-    try:
-        entries: dict[str, dict[str, Any]] = {}
-        for name, content in networks.items():
-            data = content if isinstance(content, bytes) else Path(content).read_bytes()
-            (work / f"{name}.onnx").write_bytes(data)
-            checksum = hashlib.sha256(data).hexdigest()
-            entries[name] = {**described[name], "file": f"{name}.onnx", "sha256": checksum}
-        document["networks"] = entries
-        document["networks_sha256"] = networks_sha256({name: entry["sha256"] for name, entry in entries.items()})
-        for name, data in (others or {}).items():
-            (work / name).write_bytes(data)
-        document[OTHER_FILES] = {name: hashlib.sha256(data).hexdigest() for name, data in (others or {}).items()}
-        document["settings_sha256"] = settings_sha256(document)
-        (work / SETTINGS_FILE).write_bytes(_written(document))
-        work.chmod(0o755)
-        load_model(work)
-        _put(work, target)
-    except OSError as error:
-        raise OutputError(
-            f"{target}: the model cannot be written ({error.strerror}). Free some space or choose another folder."
-        ) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return target
-
-
-def _replaced(target: Path) -> Path:
+def replaced_model(target: Path) -> Path:
     """Where the former model waits while a new one takes its place."""
     return target.with_name(f".{target.name}.replaced")
-
-
-def _put(work: Path, target: Path) -> None:
-    """Rename `work` to `target`; an older folder there moves away first and comes back if that fails.
-
-    Killed between the two renames, the older one still stands under a name that `find_model` looks at, and the next
-    call takes it for what it replaces.
-    """
-    older = _replaced(target)
-    if target.exists():
-        shutil.rmtree(older, ignore_errors=True)
-        target.rename(older)
-    try:
-        work.rename(target)
-    except OSError:
-        if older.exists():
-            older.rename(target)
-        raise
-    shutil.rmtree(older, ignore_errors=True)

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 import boneage.cli.models
 import boneage.model
 from boneage.cli import app
-from boneage.model import load_model, write_model
+from boneage.model import load_model
+from boneage.model_writing import write_model
 
 
 def run(*arguments: object) -> Any:

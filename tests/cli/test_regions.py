@@ -14,14 +14,14 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from boneage.cli import app
-from boneage.model import write_model
-from boneage.phantom import drawn_hand
+from boneage.model_writing import write_model
+from boneage.phantom import phantom
 
 
 def films(folder: Path, count: int = 2) -> Path:
     folder.mkdir()
     for k in range(count):
-        Image.fromarray(drawn_hand(60 + 60 * k, "female", seed=k, size=200)[0]).save(folder / f"{k}.png")
+        Image.fromarray(phantom(60 + 60 * k, "female", k, 200).pixels).save(folder / f"{k}.png")
     return folder
 
 
@@ -35,7 +35,8 @@ def test_boxes_and_crops(tmp_path: Path, standin_model: Path) -> None:
     rows = list(csv.DictReader((tmp_path / "out" / "regions.csv").read_text().splitlines()))
     assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png"]
     assert {row["status"] for row in rows} == {"assessed"}
-    assert (rows[0]["width"], rows[0]["height"]) == ("200", "260")
+    film = Image.open(tmp_path / "films" / "0.png")
+    assert (rows[0]["width"], rows[0]["height"]) == (str(film.width), str(film.height))
     assert all("Research use only" in row["notice"] for row in rows)
     for row, name in zip(rows, ["000001-0.png", "000002-1.png"], strict=True):
         crop = Image.open(tmp_path / "out" / "crops" / "hand" / name)

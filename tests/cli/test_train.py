@@ -1,9 +1,10 @@
-"""`boneage train` from the command line, on drawn hands."""
+"""`boneage train` from the command line, on phantoms."""
 
 from __future__ import annotations
 
 import csv
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,10 @@ from boneage.cli import app
 
 pytest.importorskip("lightning")
 
-from boneage.phantom.drawn import write_drawn_dataset
-
 QUICK = [
     "regions=hand", "regressor.views=H", "regressor.size=32", "regressor.schedule.epochs=1", "hand.size=32",
     "hand.schedule.epochs=1", "hand.tau=0.4",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_drawn_dataset(tmp_path_factory.mktemp("hands"), 30, size=64)
 
 
 def train(*arguments: object) -> Any:
@@ -35,19 +29,21 @@ def settings() -> list[str]:
     return [part for assignment in QUICK for part in ("--set", assignment)]
 
 
-def test_a_model_from_the_command_line(hands: Path, tmp_path: Path) -> None:
+def test_a_model_from_the_command_line(phantoms: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    result = train("tiny", "--data", hands, "--out", out, *settings(), "--accelerator", "cpu")
+    result = train("tiny", "--data", phantoms, "--out", out, *settings(), "--accelerator", "cpu")
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"{out / 'model'}\n"
     assert "30 cases" in result.stderr
     assert "not a medical device" in result.stderr
     shown = CliRunner().invoke(app, ["models", "info", str(out / "model")])
-    assert "phantom" in shown.stdout  # drawn hands are recognised: no child's radiograph was seen
-    again = train("tiny", "--data", hands, "--out", out, *settings())
+    assert "phantom" in shown.stdout  # recognised: no child's radiograph was seen
+    again = train("tiny", "--data", phantoms, "--out", out, *settings())
     assert again.exit_code == 2
     assert "--resume" in again.stderr
-    resumed = train("tiny", "--data", hands, "--out", out, *settings(), "--resume", "--quiet", "--accelerator", "cpu")
+    resumed = train(
+        "tiny", "--data", phantoms, "--out", out, *settings(), "--resume", "--quiet", "--accelerator", "cpu"
+    )
     assert resumed.exit_code == 0
     assert resumed.stderr.count("\n") == 2
 
@@ -62,25 +58,25 @@ def test_a_model_from_the_command_line(hands: Path, tmp_path: Path) -> None:
         (["tiny", "--precision", "8"], "take auto, 32-true"),
     ],
 )
-def test_wrong_usage(hands: Path, tmp_path: Path, arguments: list[str], says: str) -> None:
-    result = train(*arguments, "--data", hands, "--out", tmp_path / "run")
+def test_wrong_usage(phantoms: Path, tmp_path: Path, arguments: list[str], says: str) -> None:
+    result = train(*arguments, "--data", phantoms, "--out", tmp_path / "run")
     assert result.exit_code == 2
     assert says in result.stderr
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("option", ["--data", "--table", "--images"])
-def test_a_path_that_is_not_there_is_wrong_usage(hands: Path, tmp_path: Path, option: str) -> None:
+def test_a_path_that_is_not_there_is_wrong_usage(phantoms: Path, tmp_path: Path, option: str) -> None:
     absent = tmp_path / "absent.csv"
-    words = {"--data": hands} | {option: absent}
+    words = {"--data": phantoms} | {option: absent}
     result = train("tiny", *(word for pair in words.items() for word in pair), "--out", tmp_path / "deep" / "run")
     assert result.exit_code == 2
     assert f"{absent}: there is no such" in result.stderr
     assert not (tmp_path / "deep").exists()
 
 
-def test_more_than_five_per_cent_dropped_stops_it(tmp_path: Path) -> None:
-    root = write_drawn_dataset(tmp_path / "hands", 30, size=64)
+def test_more_than_five_per_cent_dropped_stops_it(phantoms: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(phantoms, tmp_path / "hands")
     pictures = sorted((root / "boneage-training-dataset").glob("*.png"))
     for picture in pictures[:8]:
         picture.write_bytes(b"no picture")
@@ -99,30 +95,30 @@ def test_more_than_five_per_cent_dropped_stops_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the superuser may write everywhere")
-def test_a_folder_that_cannot_be_written(hands: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written(phantoms: Path, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    result = train("tiny", "--data", hands, "--out", tmp_path / "run")
+    result = train("tiny", "--data", phantoms, "--out", tmp_path / "run")
     tmp_path.chmod(0o700)
     assert result.exit_code == 1
     assert "Choose another folder" in result.stderr
 
 
-def test_a_file_in_the_place_of_the_folder(hands: Path, tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_folder(phantoms: Path, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
-    result = train("tiny", "--data", hands, "--out", tmp_path / "run")
+    result = train("tiny", "--data", phantoms, "--out", tmp_path / "run")
     assert result.exit_code == 1
     assert "Choose another folder" in result.stderr
 
 
-def test_missing_weights_say_what_to_do(hands: Path, tmp_path: Path) -> None:
-    result = train("tiny", "--data", hands, "--out", tmp_path / "run", "--set", "pretrained=gone.safetensors")
+def test_missing_weights_say_what_to_do(phantoms: Path, tmp_path: Path) -> None:
+    result = train("tiny", "--data", phantoms, "--out", tmp_path / "run", "--set", "pretrained=gone.safetensors")
     assert result.exit_code == 1
     assert "gone.safetensors" in result.stderr
     assert "'timm' for timm's own weights" in result.stderr
 
 
-def test_a_table_of_another_layout(hands: Path, tmp_path: Path) -> None:
-    with next(hands.glob("*.csv")).open(newline="") as stream:
+def test_a_table_of_another_layout(phantoms: Path, tmp_path: Path) -> None:
+    with next(phantoms.glob("*.csv")).open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     table = tmp_path / "readings.csv"
     with table.open("w", newline="") as stream:
@@ -130,21 +126,21 @@ def test_a_table_of_another_layout(hands: Path, tmp_path: Path) -> None:
         csv.writer(stream).writerows([["film", "reader 1", "child"], *lines])
     named = ["id=film", "age=reader 1", "age_unit=years", "sex=child"]
     words = [part for pair in named for part in ("--column", pair)]
-    arguments = ["tiny", "--data", hands, "--table", table, "--accelerator", "cpu", *settings()]
+    arguments = ["tiny", "--data", phantoms, "--table", table, "--accelerator", "cpu", *settings()]
     result = train(*arguments, "--out", tmp_path / "run", *words)
     assert result.exit_code == 0, result.stderr
     assert "30 cases" in result.stderr
     assert train(*arguments, "--out", tmp_path / "other", "--column", "years=reader 1").exit_code == 2
 
 
-def test_a_full_disk_says_what_to_do(hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_says_what_to_do(phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from boneage.training import stage
 
     def full(file: Path, document: object) -> None:
         raise OSError(28, "No space left on device", str(file))
 
     monkeypatch.setattr(stage, "_write", full)
-    result = train("tiny", "--data", hands, "--out", tmp_path / "run", "--accelerator", "cpu", *settings())
+    result = train("tiny", "--data", phantoms, "--out", tmp_path / "run", "--accelerator", "cpu", *settings())
     assert result.exit_code == 1
     assert "No space left on device" in result.stderr
     assert "--resume" in result.stderr

@@ -35,17 +35,3 @@ def test_what_cannot_be_read_says_nothing(dataset: Dataset) -> None:
     dataset.cases[0].image.write_bytes(b"no picture")
     dataset.cases[1].image.unlink()
     assert not has_phantoms(dataset)
-
-
-@pytest.mark.parametrize(
-    ("boxes", "drawn"),
-    [
-        (b"id,reader,label\n1,koitka2018,wrist\n", False),
-        (b"id,reader,label\n1,drawn,wrist\n", True),
-        (b"\xff\xfe\x00", False),
-    ],
-)
-def test_sets_that_were_drawn_before_there_was_a_mark(dataset: Dataset, boxes: bytes, drawn: bool) -> None:
-    (dataset.root / "annotations").mkdir()
-    (dataset.root / "annotations" / "boxes.csv").write_bytes(boxes)
-    assert has_phantoms(dataset) is drawn

@@ -19,7 +19,7 @@ from boneage.evaluation.contact_sheet import TILE, Panel, contact_sheet
 from boneage.radiograph import Radiograph
 from boneage.regions import Box, Region
 
-FACTS = Provenance("compact", "ab" * 32, "drawn hands", "report", "0.1.0", "2026-01-01T00:00:00+00:00")
+FACTS = Provenance("compact", "ab" * 32, "phantoms", "report", "0.1.0", "2026-01-01T00:00:00+00:00")
 
 
 def cases(count: int = 12) -> list[Prediction]:
@@ -77,7 +77,7 @@ def test_page_holds_figures_and_notice(tmp_path: Path) -> None:
     metrics, page = written(tmp_path, evaluation)
     assert NOTICE in page
     assert metrics["notice"] == NOTICE
-    for words in ("compact", "drawn hands", "14, of which 12 are scored", "1 rejected", "1 could not be read"):
+    for words in ("compact", "phantoms", "14, of which 12 are scored", "1 rejected", "1 could not be read"):
         assert words in page
     assert "<b>5.5 " in page  # mean of 0..11
     assert "&minus;0.5" in page

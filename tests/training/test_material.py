@@ -1,26 +1,26 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from boneage.datasets import read_dataset
-from boneage.phantom.drawn import write_drawn_dataset
 from boneage.training.material import Material, SparingFilms, decoded
 from boneage.training.recipes import find_recipe
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    root = write_drawn_dataset(tmp_path_factory.mktemp("hands"), 24, size=64)
-    return decoded(find_recipe("tiny"), read_dataset(root), root / "films", terms="drawn", progress=False)
+def material(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Material:
+    films = tmp_path_factory.mktemp("films")
+    return decoded(find_recipe("tiny"), read_dataset(phantoms), films, terms="synthetic", progress=False)
 
 
 def test_nothing_of_report_is_decoded(material: Material) -> None:
-    assert len(material.train) + len(material.select) < 24
+    assert len(material.train) + len(material.select) < 30
     assert material.phantom
-    assert material.terms == "drawn"
+    assert material.terms == "synthetic"
 
 
 def test_films_stay_the_same_when_the_map_is_dropped(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:

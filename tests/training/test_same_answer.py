@@ -18,9 +18,10 @@ import boneage
 from boneage.ages import Sex, expectation_months
 from boneage.cascade import Cascade, cut_views
 from boneage.formats import read_radiograph
-from boneage.model import load_model, write_model
+from boneage.model import load_model
+from boneage.model_writing import write_model
 from boneage.network import Network
-from boneage.phantom import drawn_hand
+from boneage.phantom import phantom
 from boneage.regions import Region
 from boneage.training.export import export_regressor, export_student
 from boneage.training.networks import AgeRegressor, dropped_to_half
@@ -93,8 +94,8 @@ FORMATS: dict[str, Callable[[np.ndarray, Path], None]] = {
 
 
 def gray_of(width: int, height: int, seed: int) -> np.ndarray:
-    drawing, _ = drawn_hand(20 + 7 * seed, "female", seed=seed, size=240)
-    return np.asarray(Image.fromarray(drawing).resize((width, height), Image.Resampling.BILINEAR))
+    film = phantom(20 + 7 * seed, "female", seed, 240).pixels
+    return np.asarray(Image.fromarray(film).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def files(folder: Path) -> Iterator[Path]:

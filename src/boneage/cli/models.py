@@ -109,7 +109,7 @@ def info(
         "figures": json.dumps(loaded.document.get("metrics") or {}),
     }
     if settings.phantom_trained:
-        lines["warning"] = "trained on drawn phantom hands: its ages mean nothing"
+        lines["warning"] = "trained on phantoms: its ages say nothing about children"
     width = max(map(len, lines))
     write_out("".join(f"{key.ljust(width)}  {value}\n" for key, value in lines.items()))
 

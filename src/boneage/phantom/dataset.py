@@ -41,7 +41,7 @@ from boneage.radiograph import PHANTOM_MARK, SMALLEST_SIDE
 
 IMAGES: Final = "boneage-training-dataset"
 SETTINGS: Final = "phantoms.json"
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the generator: raised where the same settings give other pixels."""
 
 Coding = Literal["none", "rle", "jpeg2000", "jpegls"]

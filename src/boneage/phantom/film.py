@@ -57,14 +57,14 @@ class Exposure:
             veil, span = float(rng.uniform(0.2, 0.42)), float(rng.uniform(0.35, 0.5))
         return cls(
             scatter=float(rng.uniform(0.15, 0.5)),
-            blur_mm=float(rng.uniform(0.12, 0.30)),
+            blur_mm=float(rng.uniform(0.20, 0.50)),
             noise=float(rng.uniform(0.003, 0.015)),
-            contrast=float(np.clip(rng.normal(1.0, 0.16), 0.65, 1.5)),
+            contrast=float(np.clip(rng.normal(0.93, 0.17), 0.6, 1.5)),
             darkness=float(np.clip(rng.normal(0.0, 0.16), -0.4, 0.45)),
             veil=veil,
             span=span,
             sharpening=float(max(0.0, rng.normal(0.15, 0.3))),
-            shading=float(rng.uniform(0.0, 0.10)),
+            shading=float(rng.uniform(0.0, 0.18)),
         )
 
 
@@ -82,13 +82,16 @@ def expose(attenuation: Layer, pixels_per_mm: float, exposure: Exposure, rng: np
     """
     height, width = attenuation.shape
     direct = np.exp(-attenuation)
-    reach = max(0.8, 9.0 * pixels_per_mm / _COARSE)
+    reach = max(0.8, float(rng.uniform(6.0, 22.0)) * pixels_per_mm / _COARSE)
     small = _shrunk(direct)
     hidden = ndimage.gaussian_filter(np.pad(1.0 - small, 0), reach, mode="nearest")
     scattered = np.float32(exposure.scatter) * hidden * ndimage.gaussian_filter(small, reach, mode="nearest")
     angle = rng.uniform(0, 2 * math.pi)
     y, x = np.linspace(-1, 1, small.shape[0])[:, None], np.linspace(-1, 1, small.shape[1])[None, :]
     field = 1.0 + exposure.shading * (x * math.cos(angle) + y * math.sin(angle) - 0.7 * (x * x + y * y))
+    field *= 1.0 + np.float32(rng.uniform(0.0, 0.05)) * _enlarged(
+        rng.standard_normal((5, 4), dtype=np.float32), small.shape
+    )
     received = (direct + _enlarged(scattered, (height, width))) * _enlarged(field, (height, width))
     logarithm = -np.log(np.maximum(received, np.float32(1e-3)))
     logarithm = ndimage.gaussian_filter(logarithm, max(0.3, exposure.blur_mm * pixels_per_mm), truncate=2.5)
@@ -118,14 +121,14 @@ def add_markers(film: Layer, hand: npt.NDArray[np.bool_], side: str, rng: np.ran
     if rng.random() < 0.06:
         return
     height, width = film.shape
-    letters, plate = marker(side, round(min(height, width) * float(rng.uniform(0.045, 0.105))), rng)
+    letters, plate = marker(side, round(min(height, width) * float(rng.uniform(0.06, 0.115))), rng)
     h, w = letters.shape
     if h + 4 >= height or w + 4 >= width:
         return
-    best, place = 2.0, (0, 0)
+    best, place = 9.0, (0, 0)
     for _ in range(12):
         x, y = int(rng.integers(2, width - w - 1)), int(rng.integers(2, height - h - 1))
-        covered = float(hand[y : y + h, x : x + w].mean()) + 0.2 * abs(y / height - 0.4) + 0.05 * rng.random()
+        covered = 5 * float(hand[y : y + h, x : x + w].mean()) + 0.2 * abs(y / height - 0.4) + 0.05 * rng.random()
         if covered < best:
             best, place = covered, (x, y)
     there = film[place[1] : place[1] + h, place[0] : place[0] + w]
@@ -140,7 +143,7 @@ def add_borders(film: Layer, rng: np.random.Generator) -> None:
     """Collimation and the film's edge, in place: strips and shutters, mostly tilted, never quite clean."""
     height, width = film.shape
     kind = rng.random()
-    if kind < 0.30:
+    if kind < 0.55:
         return
     low, high = float(film.min()), float(film.max())
     tilt = float(np.clip(rng.normal(0.0, 2.0), -8.0, 8.0)) if rng.random() < 0.8 else float(rng.uniform(-12.0, 12.0))
@@ -160,9 +163,9 @@ def add_borders(film: Layer, rng: np.random.Generator) -> None:
         return
     soft = float(rng.choice([0.6, 1.2, 3.0, 6.0])) * width / 512
     edge = _softened(cover, soft)
-    if kind < 0.58:
+    if kind < 0.76:
         level = low * rng.uniform(0.0, 1.0)
-    elif kind < 0.80:
+    elif kind < 0.90:
         level = low + (high - low) * rng.uniform(0.75, 1.05)
     else:
         level = low + (high - low) * rng.uniform(0.08, 0.4)
@@ -171,7 +174,7 @@ def add_borders(film: Layer, rng: np.random.Generator) -> None:
     leak = np.float32(rng.uniform(0.0, 0.35)) * (film - np.float32(low))
     behind = np.float32(level) + leak + np.float32(0.02 * (high - low)) * uneven
     film += edge * (behind - film)
-    if rng.random() < 0.45:
+    if rng.random() < 0.15:
         rim = np.abs(_softened(cover, soft + 1.2) - 0.5) < 0.28
         bright = np.float32(low + (high - low) * rng.uniform(0.3, 1.0))
         line = _softened(Image.fromarray(rim.astype(np.uint8) * 255), 0.8) * np.float32(rng.uniform(0.2, 0.9))

@@ -120,7 +120,7 @@ def _add_long_bone(
         hand.pieces.append(piece("whole", outline(first, last), joined))
     if joined < 1:
         ripe = min(1.0, state.maturity / 0.6) if state.appeared else 0.0
-        gap = (0.75 + 0.9 * (1.0 - ripe)) * (1.0 - 0.55 * state.fused)
+        gap = (0.7 + 0.9 * (1.0 - ripe)) * (1.0 - 0.55 * state.fused)
         if distal:
             body = outline(spare, plate - gap / 2, stretch_to=0.0)
         else:
@@ -137,7 +137,7 @@ def _add_long_bone(
                     shaft=None,
                     depth=0.74 * float(np.ptp(grown[:, 0])) / 2,
                     edge=1.3 if distal else 0.9,
-                    cortex=0.32,
+                    cortex=0.26,
                     marrow=0.31,
                 )
             )

@@ -11,7 +11,7 @@ import numpy as np
 from boneage.phantom.development import CentreState, Child, smooth_step
 from boneage.phantom.outlines import Place, Points
 
-SUBCHONDRAL_MM: Final = 0.42
+SUBCHONDRAL_MM: Final = 0.34
 """Thickness of the thin plate of dense bone at the ends and around small bones."""
 
 
@@ -73,6 +73,10 @@ class Skeleton:
     """Adult outline of the distal end of radius and ulna, where it will be."""
 
 
+_WOBBLE_DEGREES: Final = np.array([(1.0, 6.0, 9.0, 0.0)] + 4 * [(1.0, 2.4, 3.0, 3.0)])
+"""Standard deviation at each joint of each finger, the mobile thumb first."""
+
+
 @dataclass(frozen=True)
 class Posture:
     """How the hand lies: `spread` stretches the angles between the fingers, degrees are towards the thumb."""
@@ -87,9 +91,9 @@ class Posture:
     def drawn(cls, rng: np.random.Generator) -> Posture:
         return cls(
             spread=float(np.clip(rng.normal(1.45, 0.6), 0.2, 2.8)),
-            thumb_degrees=float(np.clip(rng.normal(-1.0, 8.0), -16, 15)),
-            wrist_degrees=float(np.clip(rng.normal(0.0, 7.0), -16, 16)),
-            wobble=np.clip(rng.normal(0.0, (1.0, 1.6, 2.2, 2.2), (5, 4)), -5.0, 5.0),
+            thumb_degrees=float(np.clip(rng.normal(0.0, 12.0), -22, 24)),
+            wrist_degrees=float(np.clip(rng.normal(0.0, 7.0), -15, 15)),
+            wobble=np.clip(rng.normal(0.0, 1.0, (5, 4)), -2.3, 2.3) * _WOBBLE_DEGREES,
         )
 
 

@@ -20,7 +20,7 @@ from boneage.phantom.texture import Grain
 
 Layer = npt.NDArray[np.float32]
 
-CORTEX_PER_MM: Final = 0.100
+CORTEX_PER_MM: Final = 0.093
 """Linear attenuation of dense bone above that of the soft tissue it replaces, at a hand film's 50 to 55 kV."""
 
 _FINE: Final = 2

@@ -83,14 +83,14 @@ def phantom(
     of_child, of_posture, of_film, of_bones = (np.random.default_rng([seed, part]) for part in range(4))
     child = Child.drawn(child_sex, of_child)
     chubby = float(np.clip(of_child.normal(1.0, 0.06), 0.86, 1.2)) * (1.0 + 0.30 * (1.0 - child.growth(age_months)))
-    aspect = float(of_film.uniform(1.18, 1.34))
+    aspect = float(np.clip(of_film.normal(1.26, 0.10), 1.0, 1.55))
     height, width = (size, round(size * 1.25)) if hands == 2 else (round(size * aspect), size)
     sides: list[Laterality] = ["left", "right"] if hands == 2 else [laterality or _side(of_film)]
     if laterality is not None and hands == 1:
         of_film.random()
     attenuation = np.zeros((height, width), dtype=np.float32)
     everything = np.zeros((height, width), dtype=bool)
-    grain = Grain.drawn(of_film, strength=float(of_film.uniform(0.18, 0.42)))
+    grain = Grain.drawn(of_film, strength=float(of_film.uniform(0.10, 0.30)))
     found = []
     placement = None
     for index, side in enumerate(sides):
@@ -169,12 +169,12 @@ def _placed(
 ) -> Placement:
     """Upright, filling most of the film, with the forearm leaving it below."""
     height, _ = shape
-    drawn = float(rng.normal(0.0, 3.5 if rng.random() < 0.8 else 14.0))
+    drawn = float(rng.normal(0.0, 5.0 if rng.random() < 0.75 else 14.0))
     degrees = drawn if rotation_degrees is None else rotation_degrees
     growth = child.growth(age_months)
-    forearm = float(rng.uniform(30.0, 72.0)) + 20.0 * (1.0 - growth)
+    forearm = float(rng.uniform(28.0, 100.0)) + 20.0 * (1.0 - growth)
     top = float(abs(rng.normal(0.0, 0.045))) + 0.02
-    fill = min(0.985, 0.84 + 0.20 * growth + float(rng.normal(0.0, 0.05)))
+    fill = min(0.985, 0.84 + 0.20 * growth - float(abs(rng.normal(0.0, 0.06))))
     angle = math.radians(degrees)
     mirror = -1.0 if side == "right" else 1.0
     turn = np.array([[math.cos(angle), math.sin(angle)], [math.sin(angle), -math.cos(angle)]])

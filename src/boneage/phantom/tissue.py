@@ -21,8 +21,8 @@ Layer = npt.NDArray[np.float32]
 TISSUE_PER_MM: Final = 0.044
 """Linear attenuation of soft tissue at a hand film's 50 to 55 kV."""
 
-_COARSE: Final = 3
-"""Tissue is smooth: it is drawn so many times smaller than the film, then enlarged."""
+_GRID: Final = 170
+"""Tissue is smooth: it is drawn on a film about so many pixels wide, then enlarged."""
 
 _BEYOND: Final = 30
 """Coarse pixels: what leaves the film goes on so far, and has no rounded border there."""
@@ -55,15 +55,20 @@ class _Slab:
 
     def __init__(self, shape: tuple[int, int], placement: Placement) -> None:
         self.placement = placement
-        self.height, self.width = (math.ceil(side / _COARSE) + 1 for side in shape)
+        self.coarse = max(1, min(shape) // _GRID)
+        self.height, self.width = (math.ceil(side / self.coarse) + 1 for side in shape)
         self.thickness = np.zeros((self.height, self.width), dtype=np.float32)
 
     def pixels(self, places: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        return self.placement.to_pixels(places) / _COARSE
+        return self.placement.to_pixels(places) / self.coarse
+
+    @property
+    def pixels_per_mm(self) -> float:
+        return self.placement.pixels_per_mm / self.coarse
 
     def capsule(self, start: Place, end: Place, radii: tuple[float, float], flat: float) -> None:
         """A round-ended tapered limb segment; `flat` is its depth over its width."""
-        scale = self.placement.pixels_per_mm / _COARSE
+        scale = self.pixels_per_mm
         p, q = self.pixels([start, end])
         reach = max(radii) * scale + 2
         x0, y0 = np.maximum(np.floor(np.minimum(p, q) - reach), 0).astype(int)
@@ -80,16 +85,27 @@ class _Slab:
         there = self.thickness[y0:y1, x0:x1]
         np.maximum(there, body, out=there)
 
-    def body(self, outline: npt.ArrayLike, half_depth: float, edge: float, *, added: bool = False) -> None:
-        """A flat body with rounded borders; `added` to what is there, else the thicker of both."""
+    def body(
+        self, outline: npt.ArrayLike, half_depth: float, edge: float, *, added: bool = False, deeper: float = 0.0
+    ) -> None:
+        """A flat body with rounded borders; `added` to what is there, else the thicker of both.
+
+        It gets `deeper` by this share a millimetre below the wrist: towards the elbow.
+        """
         image = Image.new("L", (self.width, self.height), 0)
         ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in self.pixels(outline)], fill=1)
         mask = np.pad(np.asarray(image), _BEYOND, mode="edge")
-        deep = ndimage.distance_transform_edt(mask)[_BEYOND:-_BEYOND, _BEYOND:-_BEYOND] / (
-            self.placement.pixels_per_mm / _COARSE
-        )
+        signed = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(1 - mask)
+        # Smoothed, the distance has no stairs along the outline.
+        smooth = ndimage.gaussian_filter(signed, 1.5)[_BEYOND:-_BEYOND, _BEYOND:-_BEYOND]
+        deep = np.maximum(smooth, 0.0) / self.pixels_per_mm
         rise = 1.0 - np.clip(deep / edge, 0.0, 1.0)
         body = (2 * half_depth * np.sqrt(1.0 - rise * rise)).astype(np.float32)
+        if deeper:
+            wrist, elbow = self.pixels([(0.0, -30.0), (0.0, -31.0)])
+            x, y = np.arange(self.width)[None, :] - wrist[0], np.arange(self.height)[:, None] - wrist[1]
+            down, across = (elbow - wrist)[::-1] / self.pixels_per_mm**2
+            body *= (1.0 + deeper * np.clip(x * across + y * down, 0.0, 120.0)).astype(np.float32)
         if added:
             self.thickness += body
         else:
@@ -114,17 +130,15 @@ def soft_tissue(
         _finger(slab, points, number, [radius * chubby for radius in radii])
     palm = _palm(points, chubby)
     slab.body(palm, 14.0, 17.0)
-    slab.body(_forearm(points, chubby), 17.0, 24.0)
+    slab.body(_forearm(points, chubby), 17.0, 24.0, deeper=0.003)
     # The web between fingers and the wrist's sides are smooth.
-    soft = ndimage.gaussian_filter(slab.thickness, 1.1 * placement.pixels_per_mm / _COARSE)
-    outside = slab.thickness <= 0
-    thickness = np.where(outside & (soft < 2.0), 0.0, np.maximum(soft, slab.thickness * 0.75))
-    slab.thickness = thickness.astype(np.float32)
+    soft = ndimage.gaussian_filter(slab.thickness, 1.1 * slab.pixels_per_mm)
+    slab.thickness = np.maximum(np.clip(2.0 * soft - 4.0, 0.0, soft), slab.thickness * np.float32(0.75))
     _muscles(slab, points, rng)
     texture = _texture(slab, rng)
     thickness = slab.thickness * texture
     size = (shape[1], shape[0])
-    box = (0.0, 0.0, shape[1] / _COARSE, shape[0] / _COARSE)
+    box = (0.0, 0.0, shape[1] / slab.coarse, shape[0] / slab.coarse)
     full = np.asarray(Image.fromarray(thickness).resize(size, Image.Resampling.BICUBIC, box=box))
     full = np.maximum(full, 0.0)
     # Skin: a thin shell, seen edge on along the outline.
@@ -163,25 +177,25 @@ def _palm(points: dict[str, Place], chubby: float) -> npt.NDArray[np.float64]:
         middles = [_between(points[f"PP{n}_base"], points[f"PP{n}_head"], 0.42) for n in (one, other)]
         webs.append(_between(middles[0], middles[1], 0.5))
     index, thumb = points["MC2_head"], points["MC1_head"]
-    web = _between(_between(points["PP1_base"], points["PP1_head"], 0.25), index, 0.36)
+    web = _between(points["PP1_base"], index, 0.42)
     forearm = points["distal_radius"], points["distal_ulna"]
     corners = [
         (forearm[1][0] - 2 * chubby, forearm[1][1] - 12),
-        (forearm[1][0] - 9 * chubby, forearm[1][1] + 4),
-        (-27.5 - wide * 0.6, -8.0),
-        (-29.0 - wide, 14.0),
-        _between((-29.0 - wide, 14.0), (little[0] - wide, little[1]), 0.55),
+        (forearm[1][0] - 12 * chubby, forearm[1][1] + 4),
+        (-27.5 - wide * 0.7, -8.0),
+        (-27.0 - wide, 14.0),
+        _between((-27.0 - wide, 14.0), (little[0] - wide, little[1]), 0.55),
         (little[0] - wide * 1.02, little[1]),
         (little[0] - wide * 0.7, little[1] + 7),
         *webs,
         (index[0] + wide * 0.9, index[1] + 5),
-        (index[0] + wide * 1.15, index[1] - 8),
-        (web[0], web[1] - 6),
+        (index[0] + wide * 1.05, index[1] - 9),
+        (web[0], web[1] - 13),
         (thumb[0] - 2, thumb[1] + 4),
         (thumb[0] + 10 * chubby, thumb[1] - 5),
-        (points["MC1_base"][0] + 11.5 * chubby, points["MC1_base"][1] + 3),
-        (25.0 + wide * 0.4, -8.0),
-        (forearm[0][0] + 18 * chubby, forearm[0][1] + 4),
+        (points["MC1_base"][0] + 13.5 * chubby, points["MC1_base"][1] + 3),
+        (25.0 + wide * 0.9, -8.0),
+        (forearm[0][0] + 24 * chubby, forearm[0][1] + 4),
         (forearm[0][0] + 8 * chubby, forearm[0][1] - 12),
     ]
     return np.asarray(rounded(corners, 3))
@@ -193,9 +207,11 @@ def _forearm(points: dict[str, Place], chubby: float) -> npt.NDArray[np.float64]
     top = (np.asarray(points["distal_radius"]) + np.asarray(points["distal_ulna"])) / 2
     axis = (top - down) / np.linalg.norm(top - down)
     across = np.array([axis[1], -axis[0]])
+    # The radius reaches farther to its side of the plates' middle than the ulna to the other.
+    top = top + 4.0 * across
     wide = 0.5 + 0.5 * chubby
     at = np.array([34.0, 30.0, 22.0, 10.0, 0.0, -15.0, -35.0, -60.0, -100.0, -150.0])
-    half = np.array([6.0, 18.0, 26.0, 29.0, 30.0, 30.0, 30.4, 31.8, 34.5, 38.0]) * wide
+    half = np.array([7.0, 18.0, 26.5, 31.0, 33.0, 33.2, 32.0, 32.0, 35.0, 40.0]) * wide
     right = top + at[:, None] * axis + half[:, None] * across
     left = top + at[:, None] * axis - half[:, None] * across
     return np.asarray(rounded(np.concatenate([left[::-1], right]), 2))
@@ -210,8 +226,8 @@ def _muscles(slab: _Slab, points: dict[str, Place], rng: np.random.Generator) ->
         _between(index, thumb, 0.32), _between(index, thumb, 0.70), _between(points["MC1_base"], thumb, 0.75),
         _between(points["MC1_base"], thumb, 0.35),
     ]  # fmt: skip
-    slab.body(rounded(web), rng.uniform(1.0, 2.8), 5.0, added=True)
-    scale = slab.placement.pixels_per_mm / _COARSE
+    slab.body(rounded(web), rng.uniform(0.2, 1.6), 8.0, added=True)
+    scale = slab.pixels_per_mm
     inside = slab.thickness > 0
     lumps = (
         ((18.0, 14.0), 17.0, 5.0), ((-24.0, 8.0), 15.0, 4.0), ((0.0, -8.0), 26.0, 3.0),
@@ -228,7 +244,7 @@ def _muscles(slab: _Slab, points: dict[str, Place], rng: np.random.Generator) ->
 
 def _texture(slab: _Slab, rng: np.random.Generator) -> Layer:
     """Fat between muscles: streaks of a few per cent, mostly along the hand."""
-    scale = slab.placement.pixels_per_mm / _COARSE
+    scale = slab.pixels_per_mm
     texture = np.ones((slab.height, slab.width), dtype=np.float32)
     for (along_mm, across_mm), strength in (((16.0, 2.6), 0.022), ((5.0, 4.0), 0.018), ((1.8, 0.9), 0.012)):
         # Drawn on a grid of the streaks' own size, then enlarged: cheap, and the same streaks at any resolution.

@@ -32,12 +32,12 @@ def add_carpals(hand: Skeleton, build: Build) -> None:
         # Corners cut off make a smaller body: the factor gives back what rounding takes.
         mature = resampled(rounded(corners + own), 72)
         middle = mature.mean(axis=0)
-        mature = middle + (mature - middle) * (1.03, 1.06) + shift
+        mature = middle + (mature - middle) * (1.07, 1.09) + shift
         size = (0.15 + 0.85 * state.maturity) * (stout if state.maturity < 0.9 else 1.0)
         shape = smooth_step((state.maturity - 0.35) / 0.55)
         outline = ripened(mature, plan.start, size, shape)
         depth = plan.half_depth * (0.25 + 0.75 * size)
-        hand.pieces.append(Piece(name, "body", outline, depth=depth, edge=3.4 * size + 0.3, cortex=0.45, marrow=0.215))
+        hand.pieces.append(Piece(name, "body", outline, depth=depth, edge=3.4 * size + 0.3, cortex=0.24, marrow=0.265))
         if name == "hamate" and state.maturity > 0.9:
             hook = smooth_step((state.maturity - 0.9) / 0.1)
             outline = resampled(rounded(HOOK_OF_HAMATE), 40)

@@ -13,7 +13,8 @@ import torch
 
 from boneage.assessor import Assessor
 from boneage.cascade import cut_views
-from boneage.model import load_model, write_model
+from boneage.model import load_model
+from boneage.model_writing import write_model
 from boneage.training.calibration import calibrated, spread_months
 from boneage.training.export import export_regressor
 from boneage.training.networks import AgeRegressor

@@ -1,0 +1,118 @@
+"""Writing a model folder: built beside its place, read once to see that it is whole, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from boneage.ages import FIRST_MONTH, LAST_MONTH
+from boneage.errors import ModelError, OutputError
+from boneage.model import (
+    OTHER_FILES,
+    SETTINGS_FILE,
+    load_model,
+    networks_sha256,
+    replaced_model,
+    settings_sha256,
+    written_settings,
+)
+from boneage.model_settings import FORMAT
+
+
+def write_model(
+    folder: str | Path,
+    settings: Mapping[str, Any],
+    networks: Mapping[str, bytes | Path],
+    *,
+    others: Mapping[str, bytes] | None = None,
+    replace: bool = False,
+) -> Path:
+    """Write a model folder, all or nothing.
+
+    The folder is built beside its place, loaded once to see that it is whole, and then renamed.
+
+    Args:
+        folder: the model folder to make.
+        settings: `model.json` without what is computed here: `format`, `months`, `created`, `code_version`,
+            the networks' `file` and `sha256`, `networks_sha256`, `settings_sha256`.
+        networks: the ONNX bytes (or a file) of every network that `settings["networks"]` names.
+        others: further files of the folder by name (a model card); `check_files` verifies them.
+        replace: put it in the place of an existing model folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ModelError: the settings are not complete, or the folder exists and `replace` is not set.
+        OutputError: it could not be written; what stood there before is untouched.
+    """
+    from boneage import __version__
+
+    target = Path(folder)
+    if target.exists() and not replace:
+        raise ModelError(f"{target}: exists already. Name a new folder, or remove this one first.")
+    if replace and target.exists() and not (target / SETTINGS_FILE).is_file() and any(target.iterdir()):
+        raise ModelError(f"{target}: is no model folder and is not empty. Name a new folder.")
+    described = settings.get("networks", {})
+    if set(described) != set(networks):
+        raise ModelError(f"{target}: the settings describe {sorted(described)}, the networks are {sorted(networks)}.")
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "months": [FIRST_MONTH, LAST_MONTH],
+        "created": datetime.now(UTC).date().isoformat(),
+        "code_version": __version__,
+        **settings,
+    }
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror}). Choose another folder.") from error
+    try:
+        entries: dict[str, dict[str, Any]] = {}
+        for name, content in networks.items():
+            data = content if isinstance(content, bytes) else Path(content).read_bytes()
+            (work / f"{name}.onnx").write_bytes(data)
+            checksum = hashlib.sha256(data).hexdigest()
+            entries[name] = {**described[name], "file": f"{name}.onnx", "sha256": checksum}
+        document["networks"] = entries
+        document["networks_sha256"] = networks_sha256({name: entry["sha256"] for name, entry in entries.items()})
+        for name, data in (others or {}).items():
+            (work / name).write_bytes(data)
+        document[OTHER_FILES] = {name: hashlib.sha256(data).hexdigest() for name, data in (others or {}).items()}
+        document["settings_sha256"] = settings_sha256(document)
+        (work / SETTINGS_FILE).write_bytes(written_settings(document))
+        work.chmod(0o755)
+        load_model(work)
+        _put(work, target)
+    except OSError as error:
+        raise OutputError(
+            f"{target}: the model cannot be written ({error.strerror}). Free some space or choose another folder."
+        ) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target
+
+
+def _put(work: Path, target: Path) -> None:
+    """Rename `work` to `target`; an older folder there moves away first and comes back if that fails.
+
+    Killed between the two renames, the older one still stands under a name that `find_model` looks at, and the next
+    call takes it for what it replaces.
+    """
+    older = replaced_model(target)
+    if target.exists():
+        shutil.rmtree(older, ignore_errors=True)
+        target.rename(older)
+    try:
+        work.rename(target)
+    except OSError:
+        if older.exists():
+            older.rename(target)
+        raise
+    shutil.rmtree(older, ignore_errors=True)
