@@ -74,6 +74,9 @@ def test_the_localizers_of_a_model_are_taken_over(trained: Path, toy: ModuleType
     assert stages == {"regions", "regressor", "calibration"}
     first, second = load_model(trained / "model"), load_model(tmp_path / "second" / "model")
     assert second.localizers[0].network.sha256 == first.localizers[0].network.sha256
+    origin = second.document["localizers_of"]
+    assert (origin["name"], origin["sha256"]) == (first.name, first.sha256)
+    assert origin["settings"] == first.document["settings"]
     assert str(tmp_path) not in (tmp_path / "second" / "model" / "model.json").read_text()
     assert (tmp_path / "second" / "regions" / "regions.csv").read_bytes() == (
         trained / "regions" / "regions.csv"

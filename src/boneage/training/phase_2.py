@@ -13,7 +13,7 @@ import torch
 
 from boneage.assessor import Assessor
 from boneage.cascade import cut_views
-from boneage.model import load_model
+from boneage.model import Model, load_model
 from boneage.model_writing import write_model
 from boneage.training.calibration import calibrated, spread_months
 from boneage.training.export import export_regressor
@@ -131,7 +131,14 @@ def _document(shop: Workshop, chain: Chain) -> dict[str, Any]:
             "split_rule": SPLIT_RULE,
         },
         "settings": _without_paths(dataclasses.asdict(recipe)),
+        **({"localizers_of": _origin(load_model(recipe.localizers))} if recipe.localizers else {}),
     }
+
+
+def _origin(model: Model) -> dict[str, Any]:
+    """The model whose localizers were taken over, and how those were trained."""
+    first = model.document.get("localizers_of")
+    return first or {"name": model.name, "sha256": model.sha256, "settings": model.document.get("settings")}
 
 
 def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:

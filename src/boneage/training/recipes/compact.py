@@ -2,8 +2,8 @@
 
 Command:  boneage train compact --data DIR --out runs/compact [--set pretrained=FILE]
 Hardware: 2 CPU cores and 4 GB of memory, or any GPU
-Hours:    see MODEL_CARD.md of the shipped model for what it took on 2 cores
-Score:    see MODEL_CARD.md
+Hours:    3.3 on 2 cores and the 12,111 cases of RSNA at 300 px: 1.6 for phase I, 1.7 for the regressor
+Score:    MAE 7.5 months (7.2 to 7.9) on *report* there
 
 Phase I differs from the paper's on purpose (docs/decisions.md): the networks are cut after their third stage, so that
 a cell of the map sees about a third of the view and evidence stays where it is; they learn by cross entropy; regions
@@ -79,7 +79,7 @@ RECIPE = Recipe(
         sex=(32,),
         jitter=JitterRange(degrees=20.0, zoom=0.2, shift=0.06),
         schedule=Schedule(
-            epochs=4, learning_rate=1e-3, average=0.998, size_schedule=((0, 112), (3, 144)), validate_every=4
+            epochs=10, learning_rate=1e-3, average=0.998, size_schedule=((0, 112), (7, 144)), validate_every=5
         ),
     ),
 )
