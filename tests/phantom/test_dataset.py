@@ -106,6 +106,7 @@ def test_the_data_set_is_read_with_labels_and_boxes(tmp_path: Path) -> None:
     truth = read_boxes(tmp_path / "annotations" / "boxes.csv")
     for name in ("hand_mask", "region_1", "region_2", "wrist"):
         assert set(truth[name]) == set(labels)
+    assert {case.split for case in dataset.cases[:5]} == {"train", "select", "report"}
 
 
 def test_labels_carry_the_rater_s_noise_and_the_truth_does_not(tmp_path: Path) -> None:

@@ -145,6 +145,26 @@ def test_bones_are_where_the_truth_says() -> None:
         assert pixels[bone].mean() > pixels[around & ~bone].mean() + 0.08
 
 
+def test_carpal_bones_fill_the_wrist_with_age_and_are_seen_there() -> None:
+    shares = []
+    for age in (18, 60, 100, 160):
+        made = phantom(age, "male", 5, 256, rotation_degrees=0.0)
+        pixels = Radiograph.from_values(made.pixels).pixels
+        hand = made.truth.hands[0]
+        box = hand.regions[Region.REGION_1]
+        inside = np.zeros(pixels.shape, dtype=bool)
+        inside[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)] = True
+        carpus, bone = np.zeros_like(inside), np.zeros_like(inside)
+        for name in hand.bones:
+            bone |= made.truth.mask(name)
+            if name in CARPALS:
+                carpus |= made.truth.mask(name)
+        shares.append(carpus[inside].mean())
+        tissue = inside & ~bone
+        assert pixels[carpus].mean() > pixels[tissue].mean() + 0.03, age
+    assert np.all(np.diff(shares) > 0.02), shares
+
+
 def test_the_truth_turns_with_the_hand() -> None:
     """Distances between key points stay in proportion, and the line of the middle finger turns by the angle."""
 

@@ -6,12 +6,14 @@ import dataclasses
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
 from boneage.errors import TrainingError, UsageError
 from boneage.model import load_model
+from boneage.model_writing import write_model
 from boneage.regions import Region
 from boneage.training import prior
 from boneage.training.hardware import Machine
@@ -77,10 +79,23 @@ def test_the_localizers_of_a_model_are_taken_over(trained: Path, toy: ModuleType
     origin = second.document["localizers_of"]
     assert (origin["name"], origin["sha256"]) == (first.name, first.sha256)
     assert origin["settings"] == first.document["settings"]
+    assert origin["training_data"] == first.document["training_data"]
     assert str(tmp_path) not in (tmp_path / "second" / "model" / "model.json").read_text()
     assert (tmp_path / "second" / "regions" / "regions.csv").read_bytes() == (
         trained / "regions" / "regions.csv"
     ).read_bytes()
+
+
+def test_localizers_that_learned_from_phantoms_mark_the_model(
+    toy: ModuleType, tmp_path: Path, standin_parts: tuple[dict[str, Any], dict[str, bytes]]
+) -> None:
+    settings, networks = standin_parts
+    first = write_model(tmp_path / "first", {**settings, "phantom_trained": True, "layout": "letterbox"}, networks)
+    recipe = dataclasses.replace(toy.toy_recipe(), localizers=str(first))
+    train_on(recipe, toy.toy_material(), tmp_path / "run", MACHINE)
+    second = load_model(tmp_path / "run" / "model")
+    assert second.settings.phantom_trained
+    assert second.document["localizers_of"]["phantom_trained"]
 
 
 def test_a_population_without_bands_stops_with_a_remedy(toy: ModuleType, tmp_path: Path) -> None:

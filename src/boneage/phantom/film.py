@@ -75,7 +75,7 @@ def expose(attenuation: Layer, pixels_per_mm: float, exposure: Exposure, rng: np
         attenuation: natural logarithm of incoming over outgoing radiation, float32 [height, width].
         pixels_per_mm: of the true millimetres on the film.
         exposure: how it was taken.
-        rng: noise and shading.
+        rng: noise, shading, and how far scatter reaches.
 
     Returns:
         float32 [height, width] in [0, 1].
@@ -84,7 +84,7 @@ def expose(attenuation: Layer, pixels_per_mm: float, exposure: Exposure, rng: np
     direct = np.exp(-attenuation)
     reach = max(0.8, float(rng.uniform(6.0, 22.0)) * pixels_per_mm / _COARSE)
     small = _shrunk(direct)
-    hidden = ndimage.gaussian_filter(np.pad(1.0 - small, 0), reach, mode="nearest")
+    hidden = ndimage.gaussian_filter(1.0 - small, reach, mode="nearest")
     scattered = np.float32(exposure.scatter) * hidden * ndimage.gaussian_filter(small, reach, mode="nearest")
     angle = rng.uniform(0, 2 * math.pi)
     y, x = np.linspace(-1, 1, small.shape[0])[:, None], np.linspace(-1, 1, small.shape[1])[None, :]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -39,16 +40,18 @@ class Chain:
     Attributes:
         key: of everything that their boxes depend on.
         maps: their attention maps of every film; boxes for another tau are made from these.
+        origin: where they were taken over from another model: which, how and on what it was trained; else empty.
     """
 
     key: str
     steps: tuple[LocalizerStep, ...] = ()
     maps: dict[Region, Maps] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     def for_films(self, shop: Workshop) -> Chain:
         """The same chain for all films of another workshop; maps are kept only where every film has one."""
         complete = all(case_id in maps for maps in self.maps.values() for case_id in shop.material.ids)
-        return Chain(key_of(self.key, shop.root_key), self.steps, self.maps if complete else {})
+        return dataclasses.replace(self, key=key_of(self.key, shop.root_key), maps=self.maps if complete else {})
 
 
 def train_localizer(shop: Workshop, region: Region, chain: Chain) -> Path:
@@ -181,7 +184,13 @@ def taken_over(shop: Workshop, folder: str) -> Chain:
     steps = tuple(
         dataclasses.replace(step, network=dataclasses.replace(step.network, threads=1)) for step in model.localizers
     )
-    return Chain(key_of(shop.root_key, model.sha256, model.document["localizers"]), steps)
+    origin = model.document.get("localizers_of") or {
+        "name": model.name,
+        "sha256": model.sha256,
+        "phantom_trained": model.settings.phantom_trained,
+        **{key: model.document.get(key) for key in ("training_data", "settings")},
+    }
+    return Chain(key_of(shop.root_key, model.sha256, model.document["localizers"]), steps, origin=origin)
 
 
 def distilled(shop: Workshop, chain: Chain) -> Chain:
@@ -223,7 +232,7 @@ def distilled(shop: Workshop, chain: Chain) -> Chain:
     )
     steps = uncut if settings.tau is not None else _cut_as_taught(shop, uncut, chain)
     shape = [(step.tau, step.smallest) for step in steps]
-    return Chain(key_of(chain.key, sha256_of(file), settings, shape), steps)
+    return Chain(key_of(chain.key, sha256_of(file), settings, shape), steps, origin=chain.origin)
 
 
 def _cut_as_taught(shop: Workshop, student: tuple[LocalizerStep, ...], teachers: Chain) -> tuple[LocalizerStep, ...]:

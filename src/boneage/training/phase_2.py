@@ -13,7 +13,7 @@ import torch
 
 from boneage.assessor import Assessor
 from boneage.cascade import cut_views
-from boneage.model import Model, load_model
+from boneage.model import load_model
 from boneage.model_writing import write_model
 from boneage.training.calibration import calibrated, spread_months
 from boneage.training.export import export_regressor
@@ -123,7 +123,7 @@ def _document(shop: Workshop, chain: Chain) -> dict[str, Any]:
         "scalar": regressor.scalar,
         "scalar_sd_months": regressor.label_sd,
         "calibration": {"tail": (1.0 - recipe.coverage) / 2},
-        "phantom_trained": material.phantom,
+        "phantom_trained": material.phantom or bool(chain.origin.get("phantom_trained")),
         "training_data": {
             "name": material.name,
             "cases": len(material.train),
@@ -131,14 +131,8 @@ def _document(shop: Workshop, chain: Chain) -> dict[str, Any]:
             "split_rule": SPLIT_RULE,
         },
         "settings": _without_paths(dataclasses.asdict(recipe)),
-        **({"localizers_of": _origin(load_model(recipe.localizers))} if recipe.localizers else {}),
+        **({"localizers_of": dict(chain.origin)} if chain.origin else {}),
     }
-
-
-def _origin(model: Model) -> dict[str, Any]:
-    """The model whose localizers were taken over, and how those were trained."""
-    first = model.document.get("localizers_of")
-    return first or {"name": model.name, "sha256": model.sha256, "settings": model.document.get("settings")}
 
 
 def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
