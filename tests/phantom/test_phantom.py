@@ -214,6 +214,17 @@ def test_a_partial_hand_leaves_the_film() -> None:
         assert outside.any()
 
 
+def test_no_film_shows_the_end_of_a_forearm() -> None:
+    for seed in range(12):
+        truth = phantom(100 + 3 * seed, "male", seed, 128, partial=True).truth
+        hand = truth.hands[0]
+        for bone in ("distal_radius", "distal_ulna"):
+            ends = np.concatenate(hand.bones[bone].outlines)
+            wrist = np.array(hand.key_points["MC3_base"])
+            far = ends[np.argmax(np.linalg.norm(ends - wrist, axis=1))]
+            assert not (0 < far[0] < truth.width and 0 < far[1] < truth.height), (seed, bone)
+
+
 def test_an_inverted_film_is_the_same_turned_round() -> None:
     bright, dark = (phantom(100, "male", 3, SIZE, inverted=inverted) for inverted in (False, True))
     assert np.array_equal(255 - bright.pixels.astype(int), dark.pixels)

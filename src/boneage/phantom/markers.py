@@ -24,7 +24,7 @@ def marker(side: str, height: int, rng: np.random.Generator) -> tuple[Layer, Lay
         The letters' and the plate's cover of each pixel, float32 [h, w] in [0, 1]; already turned.
     """
     height = max(height, 8)
-    side_pixels = height * 5
+    side_pixels = height * 6
     letters = Image.new("L", (side_pixels, side_pixels), 0)
     plate = Image.new("L", (side_pixels, side_pixels), 0)
     bottom = _write(letters, side, height, rng)
@@ -49,7 +49,7 @@ def marker(side: str, height: int, rng: np.random.Generator) -> tuple[Layer, Lay
     mirrored = rng.random() < 0.04
     layers = []
     for layer in (letters, plate):
-        turned = layer.rotate(turn, Image.Resampling.BICUBIC)
+        turned = layer.rotate(turn, Image.Resampling.BICUBIC, expand=True)
         layers.append(turned.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else turned)
     box = (layers[1] if with_plate else layers[0]).getbbox() or (0, 0, *letters.size)
     cut = [np.asarray(layer.crop(box), dtype=np.float32) / np.float32(255) for layer in layers]
@@ -65,7 +65,7 @@ def _write(letters: Image.Image, side: str, height: int, rng: np.random.Generato
     pen = max(1, round(height * float(rng.uniform(0.05, 0.12))))
     draw = ImageDraw.Draw(letters)
     middle = letters.width // 2
-    y = letters.height * 0.3
+    y = letters.height * 0.25
     draw.text((middle, y), side, fill=255, font=big, anchor="mm", stroke_width=pen)
     layout = rng.random()
     if not initials or layout < 0.15:

@@ -133,7 +133,7 @@ class ForearmBone:
     gap: float
 
 
-FOREARM_END: Final = -190.0
+FOREARM_END: Final = -290.0
 FOREARM_PLAN: Final[dict[str, ForearmBone]] = {
     "distal_radius": ForearmBone(
         ((-12.2, -25.4), (-6, -25), (0, -24.2), (6, -22.6), (11, -20.4), (15.5, -17.6), (18.6, -16), (20.4, -18.4),

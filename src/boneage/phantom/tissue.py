@@ -22,7 +22,7 @@ TISSUE_PER_MM: Final = 0.044
 """Linear attenuation of soft tissue at a hand film's 50 to 55 kV."""
 
 _GRID: Final = 170
-"""Tissue is smooth: it is drawn on a film about so many pixels wide, then enlarged."""
+"""Tissue is smooth: it is drawn on a film about so many pixels wide, or as wide as the film where that is less, then enlarged."""
 
 _BEYOND: Final = 30
 """Coarse pixels: what leaves the film goes on so far, and has no rounded border there."""
@@ -55,7 +55,7 @@ class _Slab:
 
     def __init__(self, shape: tuple[int, int], placement: Placement) -> None:
         self.placement = placement
-        self.coarse = max(1, min(shape) // _GRID)
+        self.coarse = max(1, round(min(shape) / _GRID))
         self.height, self.width = (math.ceil(side / self.coarse) + 1 for side in shape)
         self.thickness = np.zeros((self.height, self.width), dtype=np.float32)
 
@@ -97,7 +97,7 @@ class _Slab:
         mask = np.pad(np.asarray(image), _BEYOND, mode="edge")
         signed = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(1 - mask)
         # Smoothed, the distance has no stairs along the outline.
-        smooth = ndimage.gaussian_filter(signed, 1.5)[_BEYOND:-_BEYOND, _BEYOND:-_BEYOND]
+        smooth = ndimage.gaussian_filter(signed, max(1.0, 1.2 * self.pixels_per_mm))[_BEYOND:-_BEYOND, _BEYOND:-_BEYOND]
         deep = np.maximum(smooth, 0.0) / self.pixels_per_mm
         rise = 1.0 - np.clip(deep / edge, 0.0, 1.0)
         body = (2 * half_depth * np.sqrt(1.0 - rise * rise)).astype(np.float32)
@@ -210,8 +210,8 @@ def _forearm(points: dict[str, Place], chubby: float) -> npt.NDArray[np.float64]
     # The radius reaches farther to its side of the plates' middle than the ulna to the other.
     top = top + 4.0 * across
     wide = 0.5 + 0.5 * chubby
-    at = np.array([34.0, 30.0, 22.0, 10.0, 0.0, -15.0, -35.0, -60.0, -100.0, -150.0])
-    half = np.array([7.0, 18.0, 26.5, 31.0, 33.0, 33.2, 32.0, 32.0, 35.0, 40.0]) * wide
+    at = np.array([34.0, 30.0, 22.0, 10.0, 0.0, -15.0, -35.0, -60.0, -100.0, -150.0, -250.0])
+    half = np.array([7.0, 18.0, 26.5, 31.0, 33.0, 33.2, 32.0, 32.0, 35.0, 40.0, 44.0]) * wide
     right = top + at[:, None] * axis + half[:, None] * across
     left = top + at[:, None] * axis - half[:, None] * across
     return np.asarray(rounded(np.concatenate([left[::-1], right]), 2))
@@ -247,7 +247,7 @@ def _texture(slab: _Slab, rng: np.random.Generator) -> Layer:
     scale = slab.pixels_per_mm
     texture = np.ones((slab.height, slab.width), dtype=np.float32)
     for (along_mm, across_mm), strength in (((16.0, 2.6), 0.022), ((5.0, 4.0), 0.018), ((1.8, 0.9), 0.012)):
-        # Drawn on a grid of the streaks' own size, then enlarged: cheap, and the same streaks at any resolution.
+        # Drawn on a grid of the streaks' own size, then enlarged: cheap.
         rows = max(2, math.ceil(slab.height / (along_mm * scale)) + 1)
         columns = max(2, math.ceil(slab.width / (across_mm * scale)) + 1)
         small = rng.standard_normal((rows, columns), dtype=np.float32)

@@ -65,7 +65,7 @@ def add_forearm_bone(hand: Skeleton, build: Build, name: str, plan: ForearmBone,
     normal = np.asarray(plan.normal)
     ripe = min(1.0, state.maturity / 0.6) if state.appeared else 0.0
     gap = plan.gap * (1.0 + 0.7 * (1.0 - ripe)) * (1.0 - 0.5 * state.fused)
-    at = np.linspace(0.0, -FOREARM_END + 2, 96)
+    at = np.arange(0.0, -FOREARM_END + 2.0, 2.0)
     y = FOREARM_END + at
     half, aside = _widths(mature, y, axis)
     end = np.clip((y + 75.0) / 45.0, 0.0, 1.0)
