@@ -22,7 +22,7 @@ TISSUE_PER_MM: Final = 0.044
 """Linear attenuation of soft tissue at a hand film's 50 to 55 kV."""
 
 _GRID: Final = 170
-"""Tissue is smooth: it is drawn on a film about so many pixels wide, or as wide as the film where that is less, then enlarged."""
+"""Tissue is smooth: it is drawn at most about so many pixels wide, then enlarged to the film."""
 
 _BEYOND: Final = 30
 """Coarse pixels: what leaves the film goes on so far, and has no rounded border there."""
