@@ -131,6 +131,41 @@ def test_masks_lie_in_their_boxes_and_boxes_on_the_film(age: int, sex: str) -> N
     assert hand.regions[Region.REGION_2].center[1] < hand.regions[Region.REGION_1].center[1]
 
 
+@pytest.mark.parametrize(("age", "partial"), [(14, False), (100, False), (216, False), (100, True)])
+def test_masks_of_regions_lie_in_their_boxes(age: int, partial: bool) -> None:
+    truth = phantom(age, "female", 9, SIZE, partial=partial).truth
+    hand = truth.hands[0]
+    assert hand.masks.keys() == hand.regions.keys()
+    for region, box in hand.regions.items():
+        rows, columns = np.nonzero(hand.masks[region])
+        assert rows.size > 0, region
+        assert columns.min() >= np.floor(box.x0)
+        assert columns.max() < np.ceil(box.x1)
+        assert rows.min() >= np.floor(box.y0)
+        assert rows.max() < np.ceil(box.y1)
+    bones = np.zeros((truth.height, truth.width), dtype=bool)
+    for name in hand.bones:
+        bones |= truth.mask(name)
+    for region in set(hand.masks) - {Region.HAND}:
+        assert np.all(bones[hand.masks[region]]), region
+        assert hand.masks[Region.HAND][hand.masks[region]].mean() > 0.99, region
+
+
+def test_region_1_holds_the_carpals_and_the_forearm_s_ends_and_region_2_the_knuckles() -> None:
+    truth = phantom(150, "male", 5, 256).truth
+    hand = truth.hands[0]
+    for carpal in CARPALS:
+        assert hand.masks[Region.REGION_1][truth.mask(carpal)].mean() > 0.95, carpal
+    for bone in ("distal_radius", "distal_ulna"):
+        share = hand.masks[Region.REGION_1][truth.mask(bone)].mean()
+        assert 0.02 < share < 0.6, bone
+    for number in range(1, 6):
+        bone = truth.mask(f"MC{number}")
+        assert 0.1 < hand.masks[Region.REGION_2][bone].mean() < 0.6, number
+        x, y = hand.key_points[f"MC{number}_base"]
+        assert not hand.masks[Region.REGION_2][int(y), int(x)]
+
+
 def test_bones_are_where_the_truth_says() -> None:
     """Bone is brighter than the soft tissue around it."""
     for seed in range(3):

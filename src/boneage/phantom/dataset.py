@@ -41,8 +41,8 @@ from boneage.radiograph import PHANTOM_MARK, SMALLEST_SIDE
 
 IMAGES: Final = "boneage-training-dataset"
 SETTINGS: Final = "phantoms.json"
-VERSION: Final = 2
-"""Of the generator: raised where the same settings give other pixels."""
+VERSION: Final = 3
+"""Of the generator: raised where the same settings give other files."""
 
 Coding = Literal["none", "rle", "jpeg2000", "jpegls"]
 _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from boneage.phantom.development import CARPALS, CentreState
 from boneage.phantom.outlines import Points, resampled
 from boneage.phantom.pieces import Skeleton
 from boneage.phantom.projection import Placement
+from boneage.phantom.runs import as_runs
 from boneage.phantom.skeleton_plan import CARPAL_PLAN
 from boneage.radiograph import Laterality
 from boneage.regions import Box, Region
@@ -24,8 +26,11 @@ NOTICE: Final = (
     "treatment, or age determination of asylum seekers or athletes."
 )
 _FINE: Final = 5
+"""Outlines are filled so many times as fine as the film."""
 _KNUCKLE_MM: Final = 9.5
 """Half a side of the box around a metacarpal's head and neck, millimetres of an adult hand."""
+
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +64,7 @@ class Hand:
     laterality: Laterality
     regions: Mapping[Region, Box]
     parts: Mapping[str, tuple[Box, ...]]
+    masks: Mapping[Region, Mask]
     bones: Mapping[str, Bone]
     key_points: Mapping[str, tuple[float, float]]
     centres: Mapping[str, CentreState]
@@ -96,21 +102,21 @@ class Truth:
         """Regions of the first hand."""
         return self.hands[0].regions
 
-    def mask(self, bone: str, hand: int = 0) -> npt.NDArray[np.bool_]:
+    def mask(self, bone: str, hand: int = 0) -> Mask:
         """Where a bone lies on the film, bool [height, width].
 
         Raises:
             KeyError: this hand has no such bone (yet).
         """
-        # Pillow fills every pixel that an outline touches: drawn finer, then asked at the pixels' centres.
-        image = Image.new("1", (self.width * _FINE, self.height * _FINE))
-        for outline in self.hands[hand].bones[bone].outlines:
-            ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in outline * _FINE - 0.5], fill=1)
-        return np.array(image, dtype=bool)[_FINE // 2 :: _FINE, _FINE // 2 :: _FINE]
+        mask = np.zeros((self.height, self.width), dtype=bool)
+        shown = self.hands[hand].bones[bone]
+        if shown.box is not None:
+            _fill(mask, shown.outlines, shown.box)
+        return mask
 
     def as_record(self) -> dict[str, Any]:
-        """The truth as what JSON can hold; coordinates in pixels, rounded to a hundredth;
-        outlines have 36 points, rounded to a tenth."""
+        """The truth as what JSON can hold; coordinates in pixels, rounded to a hundredth; outlines have 36 points,
+        rounded to a tenth; masks are run lengths (`boneage.phantom.runs`)."""
         return {
             "notice": NOTICE,
             "bone_age_months": self.bone_age_months,
@@ -142,6 +148,7 @@ def _hand_record(hand: Hand) -> dict[str, Any]:
         "laterality": hand.laterality,
         "regions": {region.value: corners(box) for region, box in hand.regions.items()},
         "parts": {label: [corners(box) for box in boxes] for label, boxes in hand.parts.items()},
+        "masks": {region.value: as_runs(mask) for region, mask in hand.masks.items()},
         "bones": {
             name: {"box": corners(bone.box), "outlines": [_short(outline) for outline in bone.outlines]}
             for name, bone in hand.bones.items()
@@ -159,9 +166,7 @@ def _hand_record(hand: Hand) -> dict[str, Any]:
     }
 
 
-def hand_truth(
-    skeleton: Skeleton, placement: Placement, outline: npt.NDArray[np.bool_], laterality: Laterality
-) -> Hand:
+def hand_truth(skeleton: Skeleton, placement: Placement, outline: Mask, laterality: Laterality) -> Hand:
     """The truth of one hand that has been placed on a film; `outline` is its soft tissue, bool [height, width]."""
     height, width = outline.shape
 
@@ -197,15 +202,34 @@ def hand_truth(
         found = [part for label in labels for part in parts[label]]
         if found:
             regions[region] = around_all(found)
+    masks = {region: outline if region is Region.HAND else np.zeros_like(outline) for region in regions}
+    if Region.REGION_1 in regions:
+        wrist = [bones[name].outlines for name in (*CARPALS, "distal_radius", "distal_ulna") if name in bones]
+        _fill(masks[Region.REGION_1], [part for parts in wrist for part in parts], regions[Region.REGION_1])
+    if Region.REGION_2 in regions:
+        for number, knuckle in enumerate(knuckles, start=1):
+            if knuckle is not None:
+                _fill(masks[Region.REGION_2], bones[f"MC{number}"].outlines, knuckle)
     points = {name: placement.to_pixels([place])[0] for name, place in skeleton.key_points.items()}
     return Hand(
         laterality,
         regions,
         parts,
+        masks,
         bones,
         {name: (float(x), float(y)) for name, (x, y) in points.items()},
         dict(skeleton.states),
     )
+
+
+def _fill(mask: Mask, outlines: Sequence[Points], box: Box) -> None:
+    """Set what lies within the outlines and, up to whole pixels, in the box; in place."""
+    x0, y0, x1, y1 = math.floor(box.x0), math.floor(box.y0), math.ceil(box.x1), math.ceil(box.y1)
+    # Pillow fills every pixel that an outline touches: drawn finer, then asked at the pixels' centres.
+    image = Image.new("1", ((x1 - x0) * _FINE, (y1 - y0) * _FINE))
+    for outline in outlines:
+        ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in (outline - (x0, y0)) * _FINE - 0.5], fill=1)
+    mask[y0:y1, x0:x1] |= np.array(image, dtype=bool)[_FINE // 2 :: _FINE, _FINE // 2 :: _FINE]
 
 
 def around_all(boxes: list[Box]) -> Box:
