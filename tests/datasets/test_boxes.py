@@ -36,6 +36,13 @@ def test_incomplete_unions_are_no_truth(tmp_path: Path) -> None:
     assert set(truths["wrist"]) == {"7"}
 
 
+def test_a_whole_region_is_taken_as_it_is(tmp_path: Path) -> None:
+    truths = read_boxes(write(tmp_path / "b.csv", BONES + "7,k,region_1,.1,.2,.3,.4\n7,k,region_2,.5,.2,.7,.4\n"))
+    assert truths["region_1"] == {"7": (0.1, 0.2, 0.3, 0.4)}
+    assert truths["region_2"] == {"7": (0.5, 0.2, 0.7, 0.4)}
+    assert truths["wrist"] == {"7": (0.4, 0.6, 0.6, 0.7)}
+
+
 def test_two_readers(tmp_path: Path) -> None:
     path = write(tmp_path / "b.csv", BONES + "7,other,wrist,.1,.1,.2,.2\n")
     with pytest.raises(UsageError, match="two readers boxed wrist on case 7"):

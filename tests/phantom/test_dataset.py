@@ -16,6 +16,7 @@ from boneage.cli import app
 from boneage.datasets import read_boxes, read_dataset
 from boneage.errors import OutputError, UsageError
 from boneage.phantom.dataset import Settings, write_phantoms
+from boneage.phantom.runs import from_runs
 from boneage.radiograph import PHANTOM_MARK
 
 SMALL = Settings(seed=3, size=64)
@@ -106,6 +107,18 @@ def test_the_data_set_is_read_with_labels_and_boxes(tmp_path: Path) -> None:
     truth = read_boxes(tmp_path / "annotations" / "boxes.csv")
     for name in ("hand_mask", "region_1", "region_2", "wrist"):
         assert set(truth[name]) == set(labels)
+    tight = read_boxes(tmp_path / "annotations" / "regions.csv")
+    for name in ("region_1", "region_2"):
+        for case, (x0, y0, x1, y1) in tight[name].items():
+            drawn = truth[name][case]
+            assert drawn[0] <= x0 < x1 <= drawn[2], (name, case)
+            assert drawn[1] <= y0 < y1 <= drawn[3], (name, case)
+    assert tight["hand_mask"] == truth["hand_mask"]
+    record = json.loads((tmp_path / "truth" / "1000.json").read_text())["truth"]
+    mask = from_runs(record["hands"][0]["masks"]["region_1"])
+    assert mask.shape == (record["height"], record["width"])
+    x0, _, x1, _ = record["hands"][0]["regions"]["region_1"]
+    assert np.floor(x0) <= np.flatnonzero(mask.any(axis=0)).min() < np.flatnonzero(mask.any(axis=0)).max() < np.ceil(x1)
     assert {case.split for case in dataset.cases[:5]} == {"train", "select", "report"}
 
 

@@ -31,7 +31,8 @@ def read_boxes(csv: str | Path, *, reader: str | None = None) -> dict[str, dict[
     """Read a table `id,reader,label,x0,y0,x1,y1` (fractions of width and height) into truths.
 
     Labels: hand_mask, hand, wrist, radius, ulna, mcp (five a case); other labels are not used. region_1 is the union
-    of wrist, radius and ulna, region_2 the union of the five mcp boxes, each of one reader. Coordinates a little
+    of wrist, radius and ulna, region_2 the union of the five mcp boxes, each of one reader; a box that is labelled
+    region_1 or region_2 itself is taken as it is. Coordinates a little
     outside 0..1 are cut to it.
 
     Args:
@@ -60,13 +61,14 @@ def read_boxes(csv: str | Path, *, reader: str | None = None) -> dict[str, dict[
     truths: dict[str, dict[str, Corners]] = {name: {} for name in TRUTHS}
     for (case, by), labels in drawn.items():
         for name, needed in TRUTHS.items():
-            if any(len(labels.get(label, ())) < count for label, count in needed.items()):
+            whole = {name: 1} if name in labels else needed
+            if any(len(labels.get(label, ())) < count for label, count in whole.items()):
                 continue
             if case in truths[name]:
                 raise UsageError(
                     f"{path}: two readers boxed {name} on case {case}, one of them {by}. Name the reader to use."
                 )
-            truths[name][case] = _union([box for label in needed for box in labels[label]])
+            truths[name][case] = _union([box for label in whole for box in labels[label]])
     return truths
 
 

@@ -7,7 +7,8 @@
       boneage-training-dataset/<id>.png  or <id>.dcm
       truth.csv                          one row a case: true bone age, chronological age, sex, film
       truth/<id>.json                    everything that is known of one case
-      annotations/boxes.csv              the true boxes, by the labels of readers' boxes
+      annotations/boxes.csv              boxes as a reader draws them, by the labels of readers' boxes
+      annotations/regions.csv            the true regions, tight around tissue and bone
 
 A case depends on the seed and its number alone, so that any number of workers writes the same bytes and a larger
 count adds to a smaller one.

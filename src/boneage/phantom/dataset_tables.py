@@ -12,9 +12,11 @@ from boneage.ages import Sex
 from boneage.errors import OutputError
 from boneage.files import write_atomically
 from boneage.phantom.truth import NOTICE
+from boneage.regions import Region
 
 FIRST_ID: Final = 1000
 TABLE: Final = "boneage-training-dataset.csv"
+BOX_COLUMNS: Final = ("id", "reader", "label", "x0", "y0", "x1", "y1")
 _TRUTH_COLUMNS: Final = (
     "id", "label_months", "true_bone_age_months", "true_chronological_age_months", "child", "tempo", "laterality",
     "hands_on_film", "partial", "inverted", "width", "height", "spacing_mm", "seed",
@@ -48,7 +50,8 @@ def write_tables(
     """
     labels: list[tuple[Any, ...]] = [("id", "boneage", "male")]
     truths: list[tuple[Any, ...]] = [_TRUTH_COLUMNS]
-    boxes: list[tuple[Any, ...]] = [("id", "reader", "label", "x0", "y0", "x1", "y1")]
+    boxes: list[tuple[Any, ...]] = [BOX_COLUMNS]
+    regions: list[tuple[Any, ...]] = [BOX_COLUMNS]
     for record in records:
         truth = record["truth"]
         case, sex, hand = record["id"], truth["sex"], truth["hands"][0]
@@ -62,14 +65,19 @@ def write_tables(
         )  # fmt: skip
         if len(truth["hands"]) == 1:
             scale = (truth["width"], truth["height"]) * 2
-            for label, found in hand["parts"].items():
-                for box in found:
-                    shares = (f"{value / side:.5f}" for value, side in zip(box, scale, strict=True))
-                    boxes.append((case, "phantom", label, *shares))
+
+            def row(label: str, box: list[float], case: int = case, scale: tuple[int, ...] = scale) -> tuple[Any, ...]:
+                shares = (f"{value / side:.5f}" for value, side in zip(box, scale, strict=True))
+                return (case, "phantom", label, *shares)
+
+            boxes += [row(label, box) for label, found in hand["parts"].items() for box in found]
+            names = {Region.HAND.value: "hand_mask"}
+            regions += [row(names.get(region, region), box) for region, box in hand["regions"].items()]
     for path, rows in (
         (root / TABLE, labels),
         (root / "truth.csv", truths),
         (root / "annotations" / "boxes.csv", boxes),
+        (root / "annotations" / "regions.csv", regions),
     ):
         stream = io.StringIO(newline="")
         csv.writer(stream, lineterminator="\n").writerows(rows)
@@ -94,6 +102,7 @@ def _readme(label_sd_months: float, best_mae_months: float, seed: int) -> str:
         f"Written by `boneage phantom` with seed {seed}. `{TABLE}` holds the labels: the true bone\n"
         f"age with a rater's noise of {label_sd_months:g} months (standard deviation). Who knows every true\n"
         f"bone age has a mean absolute error of {best_mae_months:.2f} months against such labels.\n"
-        "`truth.csv` holds the true ages, `truth/` all that is known of each case, `annotations/boxes.csv` the true\n"
-        "boxes (of films with one hand). Figures reached here say nothing about children.\n"
+        "`truth.csv` holds the true ages, `truth/` all that is known of each case, `annotations/boxes.csv` the boxes\n"
+        "as a reader draws them, with a margin, `annotations/regions.csv` hand, region_1 and region_2 without any (of\n"
+        "films with one hand). Figures reached here say nothing about children.\n"
     )

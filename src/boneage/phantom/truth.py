@@ -29,6 +29,12 @@ _FINE: Final = 5
 """Outlines are filled so many times as fine as the film."""
 _KNUCKLE_MM: Final = 9.5
 """Half a side of the box around a metacarpal's head and neck, millimetres of an adult hand."""
+_READERS_MM: Final = {"wrist": (13.0, 7.5), "radius": (3.5, 3.7), "ulna": (3.5, 3.7), "mcp": (0.5, 3.5)}
+"""How far a reader's box goes beyond the bones, to the sides and along the hand, millimetres of an adult hand.
+
+So that the boxes have, on the median hand, the proportions of those on 226 radiographs of RSNA (sides over the distance
+between the centres of regions 1 and 2: wrist 1.06 x 0.70, radius 0.53 x 0.41, mcp 0.29 x 0.37).
+"""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -54,8 +60,8 @@ class Hand:
         laterality: which hand it is.
         regions: hand (with what is seen of the forearm), region 1 (carpus with the ends of radius and ulna, whether
             ossified or not), region 2 (heads and necks of the five metacarpals); a region off the film is left out.
-        parts: the boxes that regions 1 and 2 are the union of, by the labels of readers' boxes: wrist, radius, ulna
-            and up to five mcp.
+        parts: boxes as readers draw them, with a margin around what regions 1 and 2 consist of, by the labels of
+            their tables: wrist, radius, ulna and up to five mcp; hand_mask is the hand's own.
         bones: by the name of the centre; those that have not appeared have only their shaft, or are not there.
         key_points: (x, y) in pixels of the film: bases, heads, starting points of the carpals.
         centres: state of every ossification centre.
@@ -183,23 +189,27 @@ def hand_truth(skeleton: Skeleton, placement: Placement, outline: Mask, laterali
         name: Bone(tuple(placement.to_pixels(outline) for outline in outlines), box(np.concatenate(outlines)))
         for name, outlines in pieces.items()
     }
-    parts: dict[str, tuple[Box, ...]] = {}
     # The carpus is a place before it is bone.
-    carpus = box(np.concatenate([np.asarray(CARPAL_PLAN[name].corners) for name in CARPALS]))
-    parts["wrist"] = () if carpus is None else (carpus,)
-    for label in ("radius", "ulna"):
-        end = box(skeleton.ends[f"distal_{label}"])
-        parts[label] = () if end is None else (end,)
-    around = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * _KNUCKLE_MM
-    knuckles = [box(around + skeleton.key_points[f"MC{number}_head"]) for number in range(1, 6)]
-    parts["mcp"] = tuple(knuckle for knuckle in knuckles if knuckle is not None)
+    around = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    heads = [skeleton.key_points[f"MC{number}_head"] + around * _KNUCKLE_MM for number in range(1, 6)]
+    places = {
+        "wrist": [np.concatenate([np.asarray(CARPAL_PLAN[name].corners) for name in CARPALS])],
+        "radius": [skeleton.ends["distal_radius"]],
+        "ulna": [skeleton.ends["distal_ulna"]],
+        "mcp": heads,
+    }
+    tight = {label: [box(place) for place in of_label] for label, of_label in places.items()}
+    parts: dict[str, tuple[Box, ...]] = {}
+    for label, of_label in places.items():
+        drawn = [box(_framed(place, _READERS_MM[label])) for place in of_label]
+        parts[label] = tuple(part for part in drawn if part is not None)
     regions = {}
     rows, columns = np.flatnonzero(outline.any(axis=1)), np.flatnonzero(outline.any(axis=0))
     if rows.size:
         regions[Region.HAND] = Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
         parts["hand_mask"] = (regions[Region.HAND],)
     for region, labels in ((Region.REGION_1, ("wrist", "radius", "ulna")), (Region.REGION_2, ("mcp",))):
-        found = [part for label in labels for part in parts[label]]
+        found = [part for label in labels for part in tight[label] if part is not None]
         if found:
             regions[region] = around_all(found)
     masks = {region: outline if region is Region.HAND else np.zeros_like(outline) for region in regions}
@@ -207,7 +217,7 @@ def hand_truth(skeleton: Skeleton, placement: Placement, outline: Mask, laterali
         wrist = [bones[name].outlines for name in (*CARPALS, "distal_radius", "distal_ulna") if name in bones]
         _fill(masks[Region.REGION_1], [part for parts in wrist for part in parts], regions[Region.REGION_1])
     if Region.REGION_2 in regions:
-        for number, knuckle in enumerate(knuckles, start=1):
+        for number, knuckle in enumerate(tight["mcp"], start=1):
             if knuckle is not None:
                 _fill(masks[Region.REGION_2], bones[f"MC{number}"].outlines, knuckle)
     points = {name: placement.to_pixels([place])[0] for name, place in skeleton.key_points.items()}
@@ -220,6 +230,12 @@ def hand_truth(skeleton: Skeleton, placement: Placement, outline: Mask, laterali
         {name: (float(x), float(y)) for name, (x, y) in points.items()},
         dict(skeleton.states),
     )
+
+
+def _framed(place: Points, margin: tuple[float, float]) -> Points:
+    """Corners of the box around a place of the hand, with a margin; millimetres of an adult hand."""
+    low, high = place.min(axis=0) - margin, place.max(axis=0) + margin
+    return np.array([low, (high[0], low[1]), high, (low[0], high[1])])
 
 
 def _fill(mask: Mask, outlines: Sequence[Points], box: Box) -> None:

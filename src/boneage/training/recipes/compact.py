@@ -39,7 +39,7 @@ def _joints(shares: bool) -> LocalizerSettings:
         shares="region_1" if shares else None,
         components="all",
         jitter=JitterRange(zoom=0.12, shift=0.04),
-        schedule=Schedule(epochs=2, learning_rate=2e-3, average=0.99, gradient_clip=5.0, validate_every=2),
+        schedule=Schedule(epochs=2, batch=16, learning_rate=2e-3, average=0.99, gradient_clip=5.0, validate_every=2),
     )
 
 
@@ -79,7 +79,7 @@ RECIPE = Recipe(
         sex=(32,),
         jitter=JitterRange(degrees=20.0, zoom=0.2, shift=0.06),
         schedule=Schedule(
-            epochs=10, learning_rate=1e-3, average=0.998, size_schedule=((0, 112), (7, 144)), validate_every=5
+            epochs=10, batch=16, learning_rate=1e-3, average=0.998, size_schedule=((0, 112), (7, 144)), validate_every=5
         ),
     ),
 )
