@@ -78,6 +78,22 @@ def test_a_table(run: Run, folder: Path) -> None:
     ]
 
 
+def test_a_row_that_cannot_be_used_does_not_stop_the_others(run: Run, folder: Path) -> None:
+    table = folder.parent / "children.csv"
+    table.write_text(
+        "file,sex,chronological_age_months\nfilms/a.png,girlish,\nfilms/b.png,male,100\nfilms/c.jpg,male,12y\n"
+    )
+    for asked in (["--table", table], [folder / "a.png", folder / "b.png", folder / "c.jpg", "--table", table]):
+        status, records = run.json(*asked)
+        assert status == 1
+        assert [record["status"] for record in records] == ["failed", "assessed", "failed"]
+        assert f"{table}, row 2" in records[0]["reason"]
+        assert "'girlish'" in records[0]["reason"]
+        assert "row 4" in records[2]["reason"]
+        assert "12y" in records[2]["reason"]
+        assert records[0]["bone_age_months"] is None
+
+
 def test_a_table_beside_files_tells_their_sex(run: Run, folder: Path) -> None:
     table = folder / "children.csv"
     table.write_text("file;sex\nb.png;male\nzz.png;male\n")

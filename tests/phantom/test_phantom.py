@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from boneage.ages import Sex
+from boneage.datasets import read_boxes
 from boneage.errors import UsageError
 from boneage.phantom import phantom
+from boneage.phantom.dataset import Settings, write_phantoms
 from boneage.phantom.development import CARPALS, Child, appearances, fusions
 from boneage.phantom.truth import Truth
 from boneage.radiograph import Radiograph
@@ -149,6 +153,20 @@ def test_masks_of_regions_lie_in_their_boxes(age: int, partial: bool) -> None:
     for region in set(hand.masks) - {Region.HAND}:
         assert np.all(bones[hand.masks[region]]), region
         assert hand.masks[Region.HAND][hand.masks[region]].mean() > 0.99, region
+
+
+def test_what_is_off_the_film_is_no_part_and_no_whole_region(tmp_path: Path) -> None:
+    for seed in range(8):
+        hand = phantom(100, "female", seed, SIZE, partial=True).truth.hands[0]
+        if Region.REGION_1 not in hand.regions:
+            assert not hand.parts["wrist"] + hand.parts["radius"] + hand.parts["ulna"], seed
+        if Region.REGION_2 not in hand.regions:
+            assert not hand.parts["mcp"], seed
+    root = write_phantoms(tmp_path, 12, Settings(seed=9, size=96, partial=1.0)).folder
+    drawn, tight = (read_boxes(root / "annotations" / name) for name in ("boxes.csv", "regions.csv"))
+    for region in ("region_1", "region_2"):
+        assert drawn[region].keys() == tight[region].keys()
+    assert 0 < len(tight["region_1"]) < 12
 
 
 def test_region_1_holds_the_carpals_and_the_forearm_s_ends_and_region_2_the_knuckles() -> None:

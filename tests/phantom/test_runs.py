@@ -31,6 +31,16 @@ def test_every_mask_comes_back(mask: npt.NDArray[np.bool_]) -> None:
     assert np.array_equal(from_runs(as_runs(mask)), mask)
 
 
-def test_runs_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(UsageError, match="5 pixels"):
-        from_runs({"size": [2, 2], "counts": [2, 3]})
+@pytest.mark.parametrize(
+    ("runs", "word"),
+    [
+        ({"size": [2, 2], "counts": [2, 3]}, "5 pixels"),
+        ({"size": [2, 2], "counts": [5, -1]}, "4 pixels"),
+        ({"size": [2, 2]}, "lengths of its runs"),
+        ({"size": [4], "counts": [4]}, "lengths of its runs"),
+        ({"size": [-2, -2], "counts": [4]}, "lengths of its runs"),
+    ],
+)
+def test_runs_that_make_no_mask_are_refused(runs: dict[str, list[int]], word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        from_runs(runs)

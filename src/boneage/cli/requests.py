@@ -63,7 +63,12 @@ def gather(files: Iterable[str], sex: str | None, table: Path | None) -> tuple[l
 def _told(request: Request, row: Request | None) -> Request:
     if row is None:
         return request
-    return replace(request, sex=row.sex, chronological_age_months=row.chronological_age_months)
+    return replace(
+        request,
+        sex=row.sex,
+        chronological_age_months=row.chronological_age_months,
+        problem=request.problem or row.problem,
+    )
 
 
 def _expanded(argument: str) -> list[Request]:
@@ -83,10 +88,10 @@ def read_table(table: Path, *, sex_needed: bool = True) -> list[Request]:
     """Read a CSV (or XLSX) with the columns `file,sex` and optionally `chronological_age_months`.
 
     Column names are read without regard to case and space; commas, semicolons and tabs separate. Paths are relative
-    to the table.
+    to the table. A row whose sex or age cannot be used becomes a request with that problem: the others go on.
 
     Raises:
-        UsageError: not readable, a column is missing, a cell cannot be used; the message names the row.
+        UsageError: not readable, a column is missing, or a row names no file; the message names the row.
     """
     from boneage.datasets.spreadsheets import read_sheet
 
@@ -106,10 +111,14 @@ def read_table(table: Path, *, sex_needed: bool = True) -> list[Request]:
         where = f"{table}, row {number}"
         if not row.get("file"):
             raise UsageError(f"{where}: the column 'file' is empty. Name a file or remove the row.")
-        word = row.get("sex", "")
-        parse_sex(word, where=where)
-        age = _age(row.get("chronological_age_months", ""), where)
-        requests.append(Request(row["file"], table.parent / row["file"], word or None, age))
+        request = Request(row["file"], table.parent / row["file"])
+        try:
+            word = row.get("sex", "")
+            parse_sex(word, where=where)
+            age = _age(row.get("chronological_age_months", ""), where)
+            requests.append(replace(request, sex=word or None, chronological_age_months=age))
+        except UsageError as error:
+            requests.append(replace(request, problem=str(error)))
     if not requests:
         raise UsageError(f"{table}: the table has no rows. Add one row a radiograph.")
     return requests

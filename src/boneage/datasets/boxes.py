@@ -31,8 +31,8 @@ def read_boxes(csv: str | Path, *, reader: str | None = None) -> dict[str, dict[
     """Read a table `id,reader,label,x0,y0,x1,y1` (fractions of width and height) into truths.
 
     Labels: hand_mask, hand, wrist, radius, ulna, mcp (five a case); other labels are not used. region_1 is the union
-    of wrist, radius and ulna, region_2 the union of the five mcp boxes, each of one reader; a box that is labelled
-    region_1 or region_2 itself is taken as it is. Coordinates a little
+    of wrist, radius and ulna, region_2 the union of the five mcp boxes, each of one reader; where boxes are labelled
+    region_1 or region_2 themselves, their union is taken. Coordinates a little
     outside 0..1 are cut to it.
 
     Args:

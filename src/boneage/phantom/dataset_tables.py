@@ -17,6 +17,8 @@ from boneage.regions import Region
 FIRST_ID: Final = 1000
 TABLE: Final = "boneage-training-dataset.csv"
 BOX_COLUMNS: Final = ("id", "reader", "label", "x0", "y0", "x1", "y1")
+_CONSISTS_OF: Final = {"region_1": {"wrist": 1, "radius": 1, "ulna": 1}, "region_2": {"mcp": 5}}
+"""A region is a truth where all of it is on the film, in both tables of boxes."""
 _TRUTH_COLUMNS: Final = (
     "id", "label_months", "true_bone_age_months", "true_chronological_age_months", "child", "tempo", "laterality",
     "hands_on_film", "partial", "inverted", "width", "height", "spacing_mm", "seed",
@@ -72,7 +74,8 @@ def write_tables(
 
             boxes += [row(label, box) for label, found in hand["parts"].items() for box in found]
             names = {Region.HAND.value: "hand_mask"}
-            regions += [row(names.get(region, region), box) for region, box in hand["regions"].items()]
+            whole = [region for region in hand["regions"] if _is_whole(region, hand["parts"])]
+            regions += [row(names.get(region, region), hand["regions"][region]) for region in whole]
     for path, rows in (
         (root / TABLE, labels),
         (root / "truth.csv", truths),
@@ -83,6 +86,10 @@ def write_tables(
         csv.writer(stream, lineterminator="\n").writerows(rows)
         _write_longer(path, stream.getvalue())
     _write_longer(root / "README.md", _readme(label_sd_months, best_mae_months, seed))
+
+
+def _is_whole(region: str, parts: dict[str, list[Any]]) -> bool:
+    return all(len(parts[label]) == count for label, count in _CONSISTS_OF.get(region, {}).items())
 
 
 def _write_longer(path: Path, text: str) -> None:

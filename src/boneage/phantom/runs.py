@@ -25,10 +25,17 @@ def from_runs(runs: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
     """The mask of run lengths, bool [height, width].
 
     Raises:
-        UsageError: the runs do not make up the size.
+        UsageError: these are no runs, or they do not make up the size.
     """
-    height, width = runs["size"]
-    counts = np.asarray(runs["counts"], dtype=np.int64)
+    try:
+        height, width = (int(side) for side in runs["size"])
+        counts = np.asarray(runs["counts"], dtype=np.int64)
+        if min(height, width) < 1 or counts.ndim != 1:
+            raise ValueError(runs["size"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            "a mask has a size [height, width] and counts, the lengths of its runs. Read the record anew."
+        ) from error
     if (counts < 0).any() or counts.sum() != height * width:
         raise UsageError(f"runs of {counts.sum()} pixels are no mask of {width} x {height}. Read the record anew.")
     return np.repeat(np.arange(counts.size) % 2 == 1, counts).reshape((height, width), order="F")

@@ -201,7 +201,10 @@ def hand_truth(skeleton: Skeleton, placement: Placement, outline: Mask, laterali
     tight = {label: [box(place) for place in of_label] for label, of_label in places.items()}
     parts: dict[str, tuple[Box, ...]] = {}
     for label, of_label in places.items():
-        drawn = [box(_framed(place, _READERS_MM[label])) for place in of_label]
+        # A reader boxes what is seen: the margin alone is nothing.
+        drawn = (
+            box(_framed(place, _READERS_MM[label])) for place, seen in zip(of_label, tight[label], strict=True) if seen
+        )
         parts[label] = tuple(part for part in drawn if part is not None)
     regions = {}
     rows, columns = np.flatnonzero(outline.any(axis=1)), np.flatnonzero(outline.any(axis=0))

@@ -147,7 +147,7 @@ def choose_tau(shop: Workshop, region: Region, network: Path, maps: Maps, chain:
     if settings.tau is not None:
         return settings.tau
     tolerance = TOLERANCE if settings.components == "all" else 0.0
-    parts = [sha256_of(network), settings, shop.recipe.tau, chain.key, *(["tightest", tolerance] if tolerance else [])]
+    parts = [sha256_of(network), settings, shop.recipe.tau, chain.key, *([tolerance] if tolerance else [])]
     stage = shop.stage(f"tau-{region.value}", *parts)
     if not stage.complete:
         stage.begin()

@@ -119,13 +119,13 @@ def search_tau(
 
 
 def chosen(errors: Mapping[float, npt.NDArray[np.float64]], tolerance: float = 0.0) -> float:
-    """The tau with the smallest mean error, the smallest of equals; with a tolerance the largest of equals.
+    """The tau with the smallest mean error; of equals the smallest tau, which keeps most.
 
     Args:
         errors: tau -> absolute errors of the same cases, months, float64 [cases].
         tolerance: a tau counts as equal to the best where its mean error is larger by no more than so many standard
-            errors of the difference, paired by case. For regions of several bones: along a nearly flat curve their
-            boxes shrink to the bones, and the tightest box that tells the age as well as any is the region.
+            errors of the difference, paired by case. For regions of several bones: their boxes shrink bone by bone
+            along a nearly flat curve, and a bone that is cut off is lost to all that follows.
     """
     best = min(sorted(errors), key=lambda tau: float(errors[tau].mean()))
 
@@ -133,7 +133,7 @@ def chosen(errors: Mapping[float, npt.NDArray[np.float64]], tolerance: float = 0
         more, spread = _more_than(errors[tau], errors[best])
         return tau == best or more <= tolerance * spread
 
-    return max(filter(equal, errors)) if tolerance else best
+    return min(filter(equal, errors)) if tolerance else best
 
 
 def _more_than(errors: npt.NDArray[np.float64], best: npt.NDArray[np.float64]) -> tuple[float, float]:
