@@ -81,12 +81,14 @@ def test_a_table(run: Run, folder: Path) -> None:
 def test_a_row_that_cannot_be_used_does_not_stop_the_others(run: Run, folder: Path) -> None:
     table = folder.parent / "children.csv"
     table.write_text(
-        "file,sex,chronological_age_months\nfilms/a.png,girlish,\nfilms/b.png,male,100\nfilms/c.jpg,male,12y\n"
+        "file,sex,chronological_age_months\nfilms/a.png,girlish,\nfilms/b.png,male,100\nfilms/c.jpg,male,12y\n,male,\n"
     )
     for asked in (["--table", table], [folder / "a.png", folder / "b.png", folder / "c.jpg", "--table", table]):
         status, records = run.json(*asked)
         assert status == 1
-        assert [record["status"] for record in records] == ["failed", "assessed", "failed"]
+        assert [record["status"] for record in records[:3]] == ["failed", "assessed", "failed"]
+        if len(asked) == 2:
+            assert "'file' is empty" in records[3]["reason"]
         assert f"{table}, row 2" in records[0]["reason"]
         assert "'girlish'" in records[0]["reason"]
         assert "row 4" in records[2]["reason"]

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from boneage.cli import app
+from boneage.datasets import read_dataset
 
 pytest.importorskip("lightning")
 
@@ -73,6 +74,33 @@ def test_a_path_that_is_not_there_is_wrong_usage(phantoms: Path, tmp_path: Path,
     assert result.exit_code == 2
     assert f"{absent}: there is no such" in result.stderr
     assert not (tmp_path / "deep").exists()
+
+
+def test_what_is_dropped_is_said_and_listed(phantoms: Path, tmp_path: Path) -> None:
+    """One of 30 cannot be decoded: under 5 %, so that training goes on."""
+    root = shutil.copytree(phantoms, tmp_path / "hands")
+    used = [case for case in read_dataset(root).cases if case.split == "train"]
+    used[0].image.write_bytes(b"no picture")
+    out = tmp_path / "run"
+    result = train("tiny", "--data", root, "--out", out, *settings(), "--accelerator", "cpu", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    assert "1 of 28 rows dropped" in result.stderr
+    assert str(out / "dropped.csv") in result.stderr
+    with (out / "dropped.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["id"], row["file"]) == (used[0].id, str(used[0].image))
+    assert row["reason"]
+
+
+def test_a_table_without_ages_says_so_and_leaves_nothing(phantoms: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(phantoms, tmp_path / "hands")
+    table = root / "boneage-training-dataset.csv"
+    table.write_text(table.read_text().replace("boneage", "reading", 1))
+    result = train("tiny", "--data", root, "--out", tmp_path / "run", *settings())
+    assert result.exit_code == 1
+    assert f"{table}: no column for the bone age (columns: id, reading, male)" in result.stderr
+    assert "--column age=NAME" in result.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_more_than_five_per_cent_dropped_stops_it(phantoms: Path, tmp_path: Path) -> None:

@@ -45,6 +45,18 @@ def test_kaggle_training(tmp_path: Path, pictures, nested: str, suffix: str) -> 
     assert all(case.image.is_file() for case in dataset.cases)
 
 
+def test_an_evaluation_beside_the_set_is_no_table_of_labels(tmp_path: Path, pictures) -> None:
+    (tmp_path / "train.csv").write_text("id,boneage,male\n1377,180,False\n1381,12,True\n1395,94,true\n")
+    pictures(tmp_path / "train", [1377, 1381, 1395], ".png")
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "predictions.csv").write_text(
+        "id,sex,age_months,predicted_months\n1377,female,180,170\n1381,male,12,20\n"
+    )
+    dataset = read_dataset(tmp_path)
+    assert facts(dataset) == {"1377": (Sex.FEMALE, 180), "1381": (Sex.MALE, 12), "1395": (Sex.MALE, 94)}
+    assert not dataset.dropped
+
+
 def test_kaggle_with_its_unlabelled_test_set(tmp_path: Path, pictures) -> None:
     (tmp_path / "boneage-training-dataset.csv").write_text(
         "id,boneage,male\n1377,180,False\n1381,12,True\n1395,94,True\n"

@@ -14,7 +14,14 @@ from boneage.training.recipes import find_recipe
 @pytest.fixture(scope="module")
 def material(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Material:
     films = tmp_path_factory.mktemp("films")
-    return decoded(find_recipe("tiny"), read_dataset(phantoms), films, terms="synthetic", progress=False)
+    return decoded(
+        find_recipe("tiny"),
+        read_dataset(phantoms),
+        films,
+        films.parent / "dropped.csv",
+        terms="synthetic",
+        progress=False,
+    )
 
 
 def test_nothing_of_report_is_decoded(material: Material) -> None:

@@ -106,4 +106,4 @@ def test_recipes_of_ones_own(tmp_path: Path) -> None:
 )
 def test_recipes_that_contradict_themselves(assignments: list[str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        check(replaced(find_recipe("tiny"), ["region_1.looks_at=H", "region_2.looks_at=HE", *assignments]))
+        check(replaced(Recipe(name="mine"), ["region_1.looks_at=H", "region_2.looks_at=HE", *assignments]))

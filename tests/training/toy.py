@@ -10,9 +10,38 @@ import numpy.typing as npt
 from boneage.ages import Sex
 from boneage.training import prior
 from boneage.training.material import Material
-from boneage.training.recipes import find_recipe, replaced
-from boneage.training.settings import Recipe
+from boneage.training.recipes import replaced
+from boneage.training.settings import (
+    Backbone,
+    LocalizerSettings,
+    Recipe,
+    RegressorSettings,
+    Schedule,
+    StudentSettings,
+    TauSettings,
+)
 from boneage.training.views_data import Labelled
+
+_SHORT = Schedule(epochs=2, batch=8, learning_rate=2e-3, average=0.9)
+_SMALL = Backbone("mobilenetv2_050")
+_EARLY = Backbone("mobilenetv2_050", stages=4)
+
+_RECIPE = Recipe(
+    name="toy",
+    film_short_side=96,
+    pretrained="none",
+    hand=LocalizerSettings(size=64, backbone=_EARLY, channels=32, schedule=_SHORT),
+    region_1=LocalizerSettings(size=64, backbone=_EARLY, channels=32, pooling="gmp", schedule=_SHORT),
+    region_2=LocalizerSettings(looks_at="E", size=64, backbone=_EARLY, channels=32, pooling="gmp", schedule=_SHORT),
+    tau=TauSettings(
+        grid=(0.2, 0.4, 0.6),
+        cases=200,
+        regressor=RegressorSettings(size=32, backbone=_SMALL, average_mirror=False, schedule=_SHORT),
+    ),
+    student_network=StudentSettings(size=64, backbone=_EARLY, channels=32, schedule=_SHORT),
+    regressor=RegressorSettings(size=64, backbone=_SMALL, sex=(16,), schedule=_SHORT),
+)
+"""The paper's chain (O -> H, O -> R1 -> E -> R2) from random weights."""
 
 
 class ToyFilms:
@@ -42,8 +71,8 @@ def toy_material(train: int = 12, select: int = 5) -> Material:
 
 
 def toy_recipe(*assignments: str) -> Recipe:
-    """`tiny`, smaller still: views of 32 pixels, batches of 4, two epochs a fit, dropout and averages on."""
-    recipe = find_recipe("tiny")
+    """The paper's chain: views of 32 pixels, batches of 4, two epochs a fit, dropout and averages on."""
+    recipe = _RECIPE
     short = dataclasses.replace(recipe.regressor.schedule, batch=4)
     return replaced(
         dataclasses.replace(

@@ -17,7 +17,7 @@ from boneage.ages import Sex
 from boneage.assessment import NOTICE, Assessment
 from boneage.cli.columns import Column, Data, Images, Table, named_columns
 from boneage.errors import DatasetError, ModelError, OutputError, UsageError
-from boneage.files import removed_if_empty
+from boneage.files import removed_if_empty, write_atomically
 from boneage.radiograph import Radiograph
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ _Outcome = tuple["Case", Assessment | Exception]
 PREDICTIONS_FILE: Final = "predictions.csv"
 LOCALIZED_FILE: Final = "localized.csv"
 SHEET_FILE: Final = "contact_sheet.png"
+DROPPED_FILE: Final = "dropped.csv"
 OWN_FILES: Final = (
-    *(PREDICTIONS_FILE, LOCALIZED_FILE, SHEET_FILE, "metrics.json", "report.html"),
+    *(PREDICTIONS_FILE, LOCALIZED_FILE, DROPPED_FILE, SHEET_FILE, "metrics.json", "report.html"),
     *("scatter.png", "bland_altman.png", "error_by_age.png", "localization.png"),
 )
 """Everything that an evaluation writes; `--force` replaces these and touches nothing else."""
@@ -83,7 +84,7 @@ def evaluate(
     radiograph was assessed, 1 when some were rejected or failed (they are listed), 2 for wrong usage.
     """
     import boneage
-    from boneage.datasets import has_phantoms, read_dataset
+    from boneage.datasets import dropped_table, has_phantoms, read_dataset
     from boneage.evaluation import Evaluation, Provenance, read_predictions, write_evaluation, write_predictions
 
     with removed_if_empty(out):
@@ -124,6 +125,9 @@ def evaluate(
         if localized:
             written.append(out / LOCALIZED_FILE)
             write_predictions(out / LOCALIZED_FILE, localized)
+        if dataset.dropped:
+            written.append(out / DROPPED_FILE)
+            write_atomically(out / DROPPED_FILE, dropped_table(dataset.dropped))
         evaluation = Evaluation.of(accuracy_rows, provenance, localized=localized, truths=truths, against=other)
         try:
             written += write_evaluation(evaluation, out)

@@ -88,10 +88,10 @@ def read_table(table: Path, *, sex_needed: bool = True) -> list[Request]:
     """Read a CSV (or XLSX) with the columns `file,sex` and optionally `chronological_age_months`.
 
     Column names are read without regard to case and space; commas, semicolons and tabs separate. Paths are relative
-    to the table. A row whose sex or age cannot be used becomes a request with that problem: the others go on.
+    to the table. A row that cannot be used becomes a request with that problem: the others go on.
 
     Raises:
-        UsageError: not readable, a column is missing, or a row names no file; the message names the row.
+        UsageError: not readable, a column is missing, or it has no rows.
     """
     from boneage.datasets.spreadsheets import read_sheet
 
@@ -110,7 +110,9 @@ def read_table(table: Path, *, sex_needed: bool = True) -> list[Request]:
         row = dict(zip(columns, cells, strict=False))
         where = f"{table}, row {number}"
         if not row.get("file"):
-            raise UsageError(f"{where}: the column 'file' is empty. Name a file or remove the row.")
+            problem = f"{where}: the column 'file' is empty. Name a file or remove the row."
+            requests.append(Request("", table.parent, problem=problem))
+            continue
         request = Request(row["file"], table.parent / row["file"])
         try:
             word = row.get("sex", "")

@@ -57,11 +57,6 @@ def train(
     settings = replaced(find_recipe(recipe), assign or [])
     check(settings)
     columns = named_columns(column)
-    with removed_if_empty(out):
-        check_out(out, resume=resume)
-        dataset = read_dataset(data, table=table, columns=columns, images=images)
-    if not quiet:
-        typer.echo(dataset.report(), err=True)
     machine = Machine(
         devices=devices,
         workers=workers,
@@ -69,14 +64,19 @@ def train(
         precision=precision,
         progress=not quiet,
     )
-    try:
-        folder = train(settings, dataset, out, machine, resume=resume, films=films, terms=terms)
-    except OSError as error:
-        place = error.filename or out
-        raise OutputError(
-            f"{place}: could not be read or written ({error.strerror or error}). Free some space or check your rights, "
-            "and go on with --resume."
-        ) from error
+    with removed_if_empty(out):
+        check_out(out, resume=resume)
+        dataset = read_dataset(data, table=table, columns=columns, images=images)
+        if not quiet:
+            typer.echo(dataset.report(), err=True)
+        try:
+            folder = train(settings, dataset, out, machine, resume=resume, films=films, terms=terms)
+        except OSError as error:
+            place = error.filename or out
+            raise OutputError(
+                f"{place}: could not be read or written ({error.strerror or error}). Free some space or check your "
+                "rights, and go on with --resume."
+            ) from error
     typer.echo(f"The model is in {folder}. Measure it: boneage evaluate --model {folder} --data {data}", err=True)
     typer.echo(NOTICE, err=True)
     sys.stdout.write(f"{folder}\n")

@@ -7,7 +7,7 @@ from boneage.datasets.cache import FilmCache
 from boneage.datasets.layouts import read_dataset
 from boneage.datasets.phantoms import has_phantoms
 from boneage.datasets.sheets import Columns
-from boneage.datasets.table import Case, Dataset, Dropped, Split, split_of, with_dropped
+from boneage.datasets.table import Case, Dataset, Dropped, Split, dropped_table, split_of, with_dropped
 
 __all__ = [
     "Case",
@@ -16,6 +16,7 @@ __all__ = [
     "Dropped",
     "FilmCache",
     "Split",
+    "dropped_table",
     "has_phantoms",
     "read_boxes",
     "read_dataset",

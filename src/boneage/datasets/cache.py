@@ -114,8 +114,8 @@ class FilmCache:
             ) from error
         except BrokenProcessPool as error:
             raise DatasetError(
-                f"{place}: a process that decoded radiographs died, most likely for want of memory. Start again "
-                "with workers=1; what was decoded is kept."
+                f"{place}: a process that decoded radiographs died, most likely for want of memory. Free "
+                "some and start again; what was decoded is kept."
             ) from error
         return cls(place, short_side, *fresh.split(entries))
 

@@ -117,10 +117,16 @@ def _table(path: Path, root: Path, columns: Columns, *, named: bool) -> _Table |
     """Read a table; None where it is not one that speaks of radiographs."""
     sheet = read_sheet(path, header=not columns.headerless)
     places = find_columns(sheet, columns)
+    # What `boneage evaluate` wrote, perhaps beside the set itself, is no table of labels.
+    if not named and "predicted_months" in sheet.header:
+        return None
     has_id = "id" in places or "file" in places
     if not has_id or not (named or places.keys() & {"age", "sex", "male"}):
         return None
     rows, dropped, notes = read_rows(sheet, places, columns)
+    if "age" not in places:
+        header = ", ".join(sheet.header)
+        notes = [*notes, f"{path}: no column for the bone age (columns: {header}); --column age=NAME names one"]
     part = part_of_words(path.stem)
     if part is None and path.is_relative_to(root):
         part = part_of_folder(path, root)

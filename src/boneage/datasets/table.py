@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -172,6 +174,15 @@ class Dataset:
             lines.append(f"  pictures without a row in a table: {self.pictures_without_row:,} (not used)")
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
+
+
+def dropped_table(dropped: Iterable[Dropped]) -> str:
+    """Everything that was dropped, as CSV: id, file, reason, detail."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", "file", "reason", "detail"))
+    writer.writerows((item.id, item.file, item.reason, item.detail) for item in dropped)
+    return text.getvalue()
 
 
 def with_dropped(dataset: Dataset, dropped: Iterable[Dropped]) -> Dataset:

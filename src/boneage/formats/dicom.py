@@ -76,7 +76,7 @@ def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
     _refuse_unsuitable(pydicom.dcmread(stream, force=True, stop_before_pixels=True))
     stream.seek(0)
     dataset = pydicom.dcmread(stream, force=True)
-    if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+    if not any(dataset.get(keyword) for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise UnreadableRadiograph(_without_pixels(dataset), f"{_EXPORT_AGAIN}, with its pixels")
     _complete_meta(dataset)
     _check_coded_size(dataset)

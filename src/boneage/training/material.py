@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from boneage.files import write_atomically
 from boneage.training.settings import Recipe
 from boneage.training.stage import key_of
 from boneage.training.views_data import Films, Labelled
@@ -79,17 +81,23 @@ class SparingFilms:
         return self._cache.film(case_id)
 
 
-def decoded(recipe: Recipe, dataset: Dataset, folder: Path, *, terms: str = "", progress: bool = True) -> Material:
-    """Decode the training and selection films once into `folder`.
+def decoded(
+    recipe: Recipe, dataset: Dataset, folder: Path, report: Path, *, terms: str = "", progress: bool = True
+) -> Material:
+    """Decode the training and selection films once into `folder`; what was dropped and why is written to `report`.
 
     Raises:
         DatasetError: more than 5 % of the data set had to be dropped, unreadable files included.
     """
-    from boneage.datasets import FilmCache, has_phantoms, with_dropped
+    from boneage.datasets import FilmCache, dropped_table, has_phantoms, with_dropped
 
     used = dataset.check_for_training().of("train", "select")
     cache = FilmCache.build(used, folder, short_side=recipe.film_short_side, progress=progress)
     used = with_dropped(used, cache.dropped).check_for_training()
+    if used.dropped:
+        write_atomically(report, dropped_table(used.dropped))
+        if len(used.dropped) > len(dataset.dropped):
+            print(f"To train on, {used.report()}\n  all that was dropped: {report}", file=sys.stderr, flush=True)
 
     def labelled(split: str) -> tuple[Labelled, ...]:
         return tuple(

@@ -13,6 +13,7 @@ import torch
 
 from boneage.assessor import Assessor
 from boneage.cascade import cut_views
+from boneage.evaluation.bootstrap import figure
 from boneage.model import load_model
 from boneage.model_writing import write_model
 from boneage.training.calibration import calibrated, spread_months
@@ -71,7 +72,15 @@ def calibrated_model(shop: Workshop, regions: RegionsTable, regressor: Path, cha
     ages = np.array([case.age_months for case in shop.material.select])
     document["calibration"] = calibrated(distributions, ages, shop.recipe.coverage).as_json()
     mae, bias = float(np.abs(errors).mean()), float(errors.mean())
-    document["metrics"] = {"select": {"mae_months": round(mae, 3), "bias_months": round(bias, 3), "cases": len(errors)}}
+    document["metrics"] = {
+        "select": {
+            "mae_months": round(mae, 3),
+            "mae_interval_95": figure(np.abs(errors)).as_dict()["interval_95"],
+            "bias_months": round(bias, 3),
+            "bias_interval_95": figure(errors).as_dict()["interval_95"],
+            "cases": len(errors),
+        }
+    }
     write_model(target, document, networks, replace=True)
     if shop.machine.progress:
         print(f"{target}: {mae:.2f} months on select ({len(errors)} cases)", file=sys.stderr, flush=True)

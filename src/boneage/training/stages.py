@@ -61,7 +61,9 @@ def train(
     machine = machine or Machine()
     check(recipe)
     check_out(out, resume=resume)
-    material = decoded(recipe, dataset, films or out / "films", terms=terms, progress=machine.progress)
+    material = decoded(
+        recipe, dataset, films or out / "films", out / "dropped.csv", terms=terms, progress=machine.progress
+    )
     return train_on(recipe, material, out, machine)
 
 

@@ -1,13 +1,19 @@
-"""Proves that everything works; the ages are worthless.
+"""Proves that everything works, from ages to boxes, on a few hundred phantoms; its ages mean nothing for a child.
 
 Command:  boneage train tiny --data DIR --out runs/tiny
-Hardware: any 2 cores, no ImageNet weights needed
-Hours:    minutes (seconds on 40 films)
-Score:    none expected: the networks are too small and start from random weights
+Hardware: any 2 cores
+Hours:    0.03 on 300 phantoms
+Score:    MAE 28 months (18 to 39; the best constant's 55) on 30 of 300 phantoms of 6 to 228 months
+
+The way of `compact` with timm's smallest network. From random weights a few hundred films do not show it where joints
+are, so it starts from what 3,395 other phantoms taught (`tiny_start.safetensors`, benchmarks/tiny_start.py).
 """
+
+from pathlib import Path
 
 from boneage.training.settings import (
     Backbone,
+    JitterRange,
     LocalizerSettings,
     Recipe,
     RegressorSettings,
@@ -16,22 +22,63 @@ from boneage.training.settings import (
     TauSettings,
 )
 
-_SHORT = Schedule(epochs=2, batch=8, learning_rate=2e-3, average=0.9)
-_SMALL = Backbone("mobilenetv2_050")
-_EARLY = Backbone("mobilenetv2_050", stages=4)
+
+def _schedule(epochs: int, learning_rate: float = 2e-3) -> Schedule:
+    return Schedule(
+        epochs=epochs, batch=8, learning_rate=learning_rate, average=0.97, gradient_clip=5.0, validate_every=0
+    )
+
+
+_SMALL = Backbone("test_resnet")
+_EARLY = Backbone("test_resnet", stages=3)
+_GENTLE = JitterRange(degrees=8.0, zoom=0.08, shift=0.04, gamma=0.2, brightness=0.1)
+
+
+def _joints(shares: bool) -> LocalizerSettings:
+    return LocalizerSettings(
+        looks_at="H",
+        size=160,
+        backbone=_EARLY,
+        pooling="gmp",
+        channels=64,
+        loss="cross_entropy",
+        label_width=30.0,
+        prior=True,
+        shares="region_1" if shares else None,
+        components="all",
+        jitter=JitterRange(zoom=0.12, shift=0.04),
+        schedule=_schedule(16),
+    )
+
 
 RECIPE = Recipe(
     name="tiny",
-    film_short_side=96,
-    pretrained="none",
-    hand=LocalizerSettings(size=64, backbone=_EARLY, channels=32, schedule=_SHORT),
-    region_1=LocalizerSettings(size=64, backbone=_EARLY, channels=32, pooling="gmp", schedule=_SHORT),
-    region_2=LocalizerSettings(looks_at="E", size=64, backbone=_EARLY, channels=32, pooling="gmp", schedule=_SHORT),
-    tau=TauSettings(
-        grid=(0.2, 0.4, 0.6),
-        cases=200,
-        regressor=RegressorSettings(size=32, backbone=_SMALL, average_mirror=False, schedule=_SHORT),
+    film_short_side=128,
+    pretrained=str(Path(__file__).with_name("tiny_start.safetensors")),
+    hand=LocalizerSettings(
+        size=128,
+        backbone=_EARLY,
+        pooling="gap",
+        channels=64,
+        loss="cross_entropy",
+        label_width=30.0,
+        every_place=1.0,
+        smallest=0.3,
+        tau=0.1,
+        jitter=_GENTLE,
+        schedule=_schedule(20, 4e-3),
     ),
-    student_network=StudentSettings(size=64, backbone=_EARLY, channels=32, schedule=_SHORT),
-    regressor=RegressorSettings(size=64, backbone=_SMALL, sex=(16,), schedule=_SHORT),
+    region_1=_joints(shares=False),
+    region_2=_joints(shares=True),
+    tau=TauSettings(
+        grid=(0.15, 0.25, 0.35),
+        cases=200,
+        regressor=RegressorSettings(
+            size=48, backbone=_SMALL, average_mirror=False, jitter=_GENTLE, schedule=_schedule(4)
+        ),
+    ),
+    student_network=StudentSettings(size=64, backbone=_SMALL, channels=32, schedule=_schedule(8)),
+    regressor=RegressorSettings(
+        size=64, backbone=_SMALL, sex=(16,), fusion="shared", jitter=_GENTLE, schedule=_schedule(8)
+    ),
 )
