@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_whole_files(data: Path, tmp_path: Path, monkeypatch:
     assert f"{out / 'report.html'}: could not be written (No space left on device)" in result.output
     assert "--force" in result.output
     assert len(read_predictions(out / "predictions.csv")) == len(REPORT)
-    assert {path.name for path in out.iterdir()} <= set(OWN_FILES) - {"report.html"}
+    assert {path.name for path in out.iterdir()} <= set(OWN_FILES) - {"report.html", "metrics.json"}
     assert run("--data", data, "--out", out, "--force").exit_code == 0
 
 

@@ -108,6 +108,8 @@ def info(
         "trained on": ", ".join(f"{key}: {value}" for key, value in data.items()) or "not said",
         "figures": json.dumps(loaded.document.get("metrics") or {}),
     }
+    if origin := loaded.document.get("localizers_of"):
+        lines["localizers of"] = f"{origin.get('name')}, sha256 {origin.get('sha256')}"
     if settings.phantom_trained:
         lines["warning"] = "trained on phantoms: its ages say nothing about children"
     width = max(map(len, lines))

@@ -140,9 +140,10 @@ class Evaluation:
 
 
 def write_evaluation(evaluation: Evaluation, folder: str | Path) -> list[Path]:
-    """Write metrics.json, report.html and its plots (each file atomically) into `folder`.
+    """Write the plots, report.html and metrics.json (each file atomically) into `folder`.
 
-    The page holds its plots inside itself; the PNG files beside it are for slides and papers.
+    The page holds its plots inside itself; the PNG files beside it are for slides and papers. The figures come last:
+    where they are, all is.
 
     Returns:
         The paths written, in that order.
@@ -159,9 +160,9 @@ def write_evaluation(evaluation: Evaluation, folder: str | Path) -> list[Path]:
     if any(entry.n for groups in evaluation.localization.values() for entry in groups.values()):
         pictures["localization"] = plots.png(plots.localization_gain(evaluation.localization))
     contents: dict[str, str | bytes] = {
-        METRICS_FILE: json.dumps(evaluation.as_dict(), indent=2, allow_nan=False) + "\n",
-        PAGE_FILE: page(evaluation, pictures),
         **{f"{name}.png": picture for name, picture in pictures.items()},
+        PAGE_FILE: page(evaluation, pictures),
+        METRICS_FILE: json.dumps(evaluation.as_dict(), indent=2, allow_nan=False) + "\n",
     }
     for name, content in contents.items():
         write_atomically(folder / name, content)
