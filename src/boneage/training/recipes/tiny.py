@@ -9,8 +9,10 @@ The way of `compact` with timm's smallest network. From random weights a few hun
 are, so it starts from what 3,395 other phantoms taught (`tiny_start.safetensors`, benchmarks/tiny_start.py).
 """
 
+from dataclasses import replace
 from pathlib import Path
 
+from boneage.training.recipes import compact
 from boneage.training.settings import (
     Backbone,
     JitterRange,
@@ -29,47 +31,21 @@ def _schedule(epochs: int, learning_rate: float = 2e-3) -> Schedule:
     )
 
 
+def _small(localizer: LocalizerSettings, size: int, schedule: Schedule) -> LocalizerSettings:
+    early = Backbone("test_resnet", stages=3)
+    return replace(localizer, size=size, backbone=early, channels=64, schedule=schedule)
+
+
 _SMALL = Backbone("test_resnet")
-_EARLY = Backbone("test_resnet", stages=3)
 _GENTLE = JitterRange(degrees=8.0, zoom=0.08, shift=0.04, gamma=0.2, brightness=0.1)
-
-
-def _joints(shares: bool) -> LocalizerSettings:
-    return LocalizerSettings(
-        looks_at="H",
-        size=160,
-        backbone=_EARLY,
-        pooling="gmp",
-        channels=64,
-        loss="cross_entropy",
-        label_width=30.0,
-        prior=True,
-        shares="region_1" if shares else None,
-        components="all",
-        jitter=JitterRange(zoom=0.12, shift=0.04),
-        schedule=_schedule(16),
-    )
-
 
 RECIPE = Recipe(
     name="tiny",
     film_short_side=128,
     pretrained=str(Path(__file__).with_name("tiny_start.safetensors")),
-    hand=LocalizerSettings(
-        size=128,
-        backbone=_EARLY,
-        pooling="gap",
-        channels=64,
-        loss="cross_entropy",
-        label_width=30.0,
-        every_place=1.0,
-        smallest=0.3,
-        tau=0.1,
-        jitter=_GENTLE,
-        schedule=_schedule(20, 4e-3),
-    ),
-    region_1=_joints(shares=False),
-    region_2=_joints(shares=True),
+    hand=replace(_small(compact.RECIPE.hand, 128, _schedule(20, 4e-3)), tau=0.1, jitter=_GENTLE),
+    region_1=_small(compact.RECIPE.region_1, 160, _schedule(16)),
+    region_2=_small(compact.RECIPE.region_2, 160, _schedule(16)),
     tau=TauSettings(
         grid=(0.15, 0.25, 0.35),
         cases=200,
