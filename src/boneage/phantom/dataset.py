@@ -42,7 +42,7 @@ from boneage.radiograph import PHANTOM_MARK, SMALLEST_SIDE
 
 IMAGES: Final = "boneage-training-dataset"
 SETTINGS: Final = "phantoms.json"
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the generator: raised where the same settings give other files."""
 
 Coding = Literal["none", "rle", "jpeg2000", "jpegls"]

@@ -35,6 +35,14 @@ _READERS_MM: Final = {"wrist": (13.0, 7.5), "radius": (3.5, 3.7), "ulna": (3.5, 
 So that the boxes have, on the median hand, the proportions of those on 226 radiographs of RSNA (sides over the distance
 between the centres of regions 1 and 2: wrist 1.06 x 0.70, radius 0.53 x 0.41, mcp 0.29 x 0.37).
 """
+_READERS_HAND_MM: Final = (2.0, 5.0)
+"""How far a reader's box of the hand goes beyond its skin, and along the forearm beyond region 1, millimetres of an
+adult hand.
+
+Readers who box the hand leave the forearm out: on 93 radiographs of RSNA the box ends 7.6 % of the film's height above
+the end of the tight box with forearm, and is wider by 0.9 % of the film's width on either side; on 150 it ends 2 % of
+the film's height below region 1.
+"""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -61,7 +69,8 @@ class Hand:
         regions: hand (with what is seen of the forearm), region 1 (carpus with the ends of radius and ulna, whether
             ossified or not), region 2 (heads and necks of the five metacarpals); a region off the film is left out.
         parts: boxes as readers draw them, with a margin around what regions 1 and 2 consist of, by the labels of
-            their tables: wrist, radius, ulna and up to five mcp; hand_mask is the hand's own.
+            their tables: wrist, radius, ulna and up to five mcp; hand, which ends below region 1; hand_mask, tight
+            around the hand with what is seen of the forearm.
         bones: by the name of the centre; those that have not appeared have only their shaft, or are not there.
         key_points: (x, y) in pixels of the film: bases, heads, starting points of the carpals.
         centres: state of every ossification centre.
@@ -211,6 +220,9 @@ def hand_truth(skeleton: Skeleton, placement: Placement, outline: Mask, laterali
     if rows.size:
         regions[Region.HAND] = Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
         parts["hand_mask"] = (regions[Region.HAND],)
+        drawn_hand = _readers_hand(outline, placement, np.concatenate(places["radius"] + places["ulna"]))
+        if drawn_hand is not None:
+            parts["hand"] = (drawn_hand,)
     for region, labels in ((Region.REGION_1, ("wrist", "radius", "ulna")), (Region.REGION_2, ("mcp",))):
         found = [part for label in labels for part in tight[label] if part is not None]
         if found:
@@ -233,6 +245,20 @@ def hand_truth(skeleton: Skeleton, placement: Placement, outline: Mask, laterali
         {name: (float(x), float(y)) for name, (x, y) in points.items()},
         dict(skeleton.states),
     )
+
+
+def _readers_hand(outline: Mask, placement: Placement, forearm: Points) -> Box | None:
+    """The box of the soft tissue down to a little below radius and ulna, as readers draw it; None off the film."""
+    margin, below = _READERS_HAND_MM
+    height, width = outline.shape
+    inverse = np.linalg.inv(placement.matrix)
+    rows, columns = np.nonzero(outline)
+    along = (np.stack([columns + 0.5, rows + 0.5], axis=1) - placement.origin) @ inverse.T[:, 1]
+    inside = along >= forearm[:, 1].min() - _READERS_MM["radius"][1] - below
+    if not inside.any():
+        return None
+    x, y, more = columns[inside], rows[inside], margin * placement.pixels_per_mm
+    return Box(x.min() - more, y.min() - more, x.max() + 1 + more, y.max() + 1 + more).within(width, height)
 
 
 def _framed(place: Points, margin: tuple[float, float]) -> Points:

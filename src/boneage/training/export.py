@@ -23,6 +23,7 @@ OPSET = 17
 AGE_TOLERANCE_MONTHS = 0.01
 MAP_TOLERANCE = 1e-3
 """Of the map's largest magnitude."""
+_HALF = ".half"
 _HALF_FROM = 1024
 """Numbers in a tensor from which half precision is worth a cast."""
 
@@ -120,6 +121,23 @@ def _export(network: nn.Module, file: Path, feeds: dict[str, Tensor], outputs: l
     return file
 
 
+def exported_weights(file: Path) -> dict[str, Tensor]:
+    """The weights that an export holds, by their names in the torch network: float32, rounded where it stores halves.
+
+    Counters that only training keeps are not among them.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    return {
+        tensor.name.removeprefix("network.").removesuffix(_HALF): torch.from_numpy(
+            numpy_helper.to_array(tensor).astype(np.float32)
+        )
+        for tensor in onnx.load(file).graph.initializer
+        if tensor.name.startswith("network.")
+    }
+
+
 def stored_in_half(data: bytes) -> bytes:
     """An ONNX network whose large float32 weights are stored as float16 and cast when it is loaded.
 
@@ -138,7 +156,7 @@ def stored_in_half(data: bytes) -> bytes:
         if values.ndim < 2 or values.size < _HALF_FROM:
             continue
         name = tensor.name
-        stored = numpy_helper.from_array(values.astype(np.float16), f"{name}.half")
+        stored = numpy_helper.from_array(values.astype(np.float16), f"{name}{_HALF}")
         graph.initializer.remove(tensor)
         graph.initializer.append(stored)
         casts.append(helper.make_node("Cast", [stored.name], [name], to=TensorProto.FLOAT))

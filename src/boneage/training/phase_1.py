@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from boneage.cascade import Localization
 from boneage.model import Localizer as LocalizerStep
-from boneage.model import Network, load_model
+from boneage.model import Model, Network, load_model
 from boneage.regions import Region
 from boneage.training.export import export_localizer, export_student
 from boneage.training.localizer import LocalizerLearner
@@ -184,13 +184,18 @@ def taken_over(shop: Workshop, folder: str) -> Chain:
     steps = tuple(
         dataclasses.replace(step, network=dataclasses.replace(step.network, threads=1)) for step in model.localizers
     )
-    origin = model.document.get("localizers_of") or {
+    origin = model.document.get("localizers_of") or origin_of(model)
+    return Chain(key_of(shop.root_key, model.sha256, model.document["localizers"]), steps, origin=origin)
+
+
+def origin_of(model: Model) -> dict[str, Any]:
+    """Which model something was taken over from, and what that one had learnt from."""
+    return {
         "name": model.name,
         "sha256": model.sha256,
         "phantom_trained": model.settings.phantom_trained,
         **{key: model.document.get(key) for key in ("training_data", "settings")},
     }
-    return Chain(key_of(shop.root_key, model.sha256, model.document["localizers"]), steps, origin=origin)
 
 
 def distilled(shop: Workshop, chain: Chain) -> Chain:

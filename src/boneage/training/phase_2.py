@@ -13,15 +13,17 @@ import torch
 
 from boneage.assessor import Assessor
 from boneage.cascade import cut_views
+from boneage.errors import UsageError
 from boneage.evaluation.bootstrap import figure
-from boneage.model import load_model
+from boneage.model import Model, load_model
 from boneage.model_writing import write_model
 from boneage.training.calibration import calibrated, spread_months
-from boneage.training.export import export_regressor
+from boneage.training.export import export_regressor, exported_weights
 from boneage.training.networks import AgeRegressor
-from boneage.training.phase_1 import Chain
+from boneage.training.phase_1 import Chain, origin_of
 from boneage.training.regions_table import RegionsTable
 from boneage.training.regressor import RegressorLearner
+from boneage.training.settings import RegressorSettings
 from boneage.training.views_data import FromTable, ViewsData, ViewSource
 from boneage.training.workshop import NETWORK_FILE, Workshop, sha256_of
 from boneage.views import View
@@ -34,7 +36,8 @@ def train_regressor(shop: Workshop, regions: RegionsTable, chain: Chain) -> Path
     """Train and export the age regressor; returns the exported network."""
     settings, recipe = shop.recipe.regressor, shop.recipe
     seed = recipe.seed if recipe.regressor_seed is None else recipe.regressor_seed
-    stage = shop.stage("regressor", settings, chain.key, seed)
+    start = load_model(recipe.regressor_start) if recipe.regressor_start else None
+    stage = shop.stage("regressor", settings, chain.key, seed, *([start.sha256] if start else []))
     file = stage.folder / NETWORK_FILE
     if not stage.complete:
         stage.begin()
@@ -42,7 +45,7 @@ def train_regressor(shop: Workshop, regions: RegionsTable, chain: Chain) -> Path
         sources = [ViewSource(View(name)) for name in settings.views]
         found = FromTable(regions)
         network = shop.fitted(
-            AgeRegressor(settings, start=recipe.pretrained),
+            continuing(settings, start) if start else AgeRegressor(settings, start=recipe.pretrained),
             lambda network, steps: RegressorLearner(network, settings, seed=seed, steps_per_epoch=steps),
             shop.data(ViewsData, sources, found, settings.size, settings.jitter, seed=seed, blank=settings.erase),
             stage,
@@ -52,6 +55,26 @@ def train_regressor(shop: Workshop, regions: RegionsTable, chain: Chain) -> Path
         export_regressor(network, file, settings.views, settings.size, half=recipe.fp16_weights)
         stage.finish()
     return file
+
+
+def continuing(settings: RegressorSettings, model: Model) -> AgeRegressor:
+    """A regressor with the weights of a finished model's.
+
+    Raises:
+        UsageError: that one has other views, or another shape.
+    """
+    network = AgeRegressor(settings)
+    weights = exported_weights(model.regressor.path)
+    own = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
+    views = [view.value for view in model.views]
+    same = own.keys() == weights.keys() and all(own[key].shape == weights[key].shape for key in own)
+    if not same or views != list(settings.views):
+        raise UsageError(
+            f"regressor_start: the age network of '{model.name}' (views {', '.join(views)}) has another shape than "
+            f"this recipe's (views {', '.join(settings.views)}). Give the recipe and the --set options that trained it."
+        )
+    network.load_state_dict(weights, strict=False)
+    return network
 
 
 def calibrated_model(shop: Workshop, regions: RegionsTable, regressor: Path, chain: Chain) -> Path:
@@ -104,6 +127,7 @@ def _answers(
 
 def _document(shop: Workshop, chain: Chain) -> dict[str, Any]:
     recipe, regressor, material = shop.recipe, shop.recipe.regressor, shop.material
+    origin = origin_of(load_model(recipe.regressor_start)) if recipe.regressor_start else {}
     sizes = {step.network.name: step.network.input_size for step in chain.steps} | {"regressor": regressor.size}
     return {
         "name": recipe.name,
@@ -132,7 +156,8 @@ def _document(shop: Workshop, chain: Chain) -> dict[str, Any]:
         "scalar": regressor.scalar,
         "scalar_sd_months": regressor.label_sd,
         "calibration": {"tail": (1.0 - recipe.coverage) / 2},
-        "phantom_trained": material.phantom or bool(chain.origin.get("phantom_trained")),
+        "phantom_trained": material.phantom
+        or bool(chain.origin.get("phantom_trained") or origin.get("phantom_trained")),
         "training_data": {
             "name": material.name,
             "cases": len(material.train),
@@ -141,6 +166,7 @@ def _document(shop: Workshop, chain: Chain) -> dict[str, Any]:
         },
         "settings": _without_paths(dataclasses.asdict(recipe)),
         **({"localizers_of": dict(chain.origin)} if chain.origin else {}),
+        **({"regressor_of": origin} if origin else {}),
     }
 
 
@@ -150,7 +176,7 @@ def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
         key: _without_paths(value)
         if isinstance(value, dict)
         else Path(value).name
-        if key in ("pretrained", "localizers") and value and not value.startswith("hf-hub:")
+        if key in ("pretrained", "localizers", "regressor_start") and value and not value.startswith("hf-hub:")
         else value
         for key, value in settings.items()
     }

@@ -244,6 +244,8 @@ class Recipe:
         regressor_seed: another seed for phase II alone, so that two regressors share their regions; None: `seed`.
         regions: which regions are found at all; () for a network that only sees whole films.
         localizers: folder of a model whose localizers are taken over; phase I is not trained then.
+        regressor_start: name or folder of a model whose age network, of the same shape, is where the regressor starts
+            (longer training, or fine-tuning on one's own films); None: `pretrained`.
         phase_1_cases: learn phase I from so many training films only (drawn by `seed`), None for all of them.
         student: replace the three localizers by one network trained on their boxes.
         coverage: share of *select* that the reported interval covers after calibration.
@@ -263,6 +265,7 @@ class Recipe:
     region_2: LocalizerSettings = field(default_factory=lambda: LocalizerSettings(looks_at="E", pooling="gmp"))
     tau: TauSettings = field(default_factory=TauSettings)
     localizers: str | None = None
+    regressor_start: str | None = None
     phase_1_cases: int | None = None
     student: bool = False
     student_network: StudentSettings = field(default_factory=StudentSettings)
