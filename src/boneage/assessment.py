@@ -58,6 +58,8 @@ class Assessment:
         seconds: from reading to answer, without loading the model.
         warnings: what a reader should know (a region that was not found, a guessed sex, ...).
         notice: research use only; for phantom-trained models it says that, too.
+        turned_degrees: how far the film was turned clockwise before it was assessed; boxes and maps are turned back.
+        inverted: the film was inverted before it was assessed.
     """
 
     radiograph: Radiograph
@@ -71,6 +73,8 @@ class Assessment:
     seconds: float
     warnings: tuple[str, ...] = field(default=())
     notice: str = NOTICE
+    turned_degrees: float = 0.0
+    inverted: bool = False
 
     @property
     def answer(self) -> SexAnswer | None:

@@ -15,6 +15,7 @@ from boneage.ages import FIRST_MONTH, LAST_MONTH, MONTHS, Sex, central_interval_
 from boneage.assessment import NOTICE, Assessment, SexAnswer
 from boneage.cascade import Cascade, cut_views
 from boneage.errors import ModelError
+from boneage.gate import Gate, Turn, WayBack
 from boneage.model import SETTINGS_FILE, Model, find_model, load_model
 from boneage.radiograph import Radiograph
 from boneage.views import View
@@ -34,11 +35,16 @@ class Assessor:
     Args:
         model: the model; its networks start on the first assessment.
         cascade: phase I; made from the model where none is given.
+        refuse: refuse what the model's gate takes for unreadable; if not (and for phantoms), it is assessed with a
+            warning.
     """
 
-    def __init__(self, model: Model, cascade: Cascade | None = None) -> None:
+    def __init__(self, model: Model, cascade: Cascade | None = None, *, refuse: bool = True) -> None:
         self.model = model
         self.cascade = cascade or Cascade(model.localizers, model.film_short_side, model.layout)
+        gate = model.settings.gate
+        self.gate = Gate(model.networks[gate.network], gate) if gate else None
+        self.refuse = refuse
 
     @property
     def notice(self) -> str:
@@ -63,24 +69,52 @@ class Assessor:
         started = time.perf_counter()
         radiograph = radiograph if isinstance(radiograph, Radiograph) else _read(radiograph)
         asked, warnings = _settle_sex(radiograph, sex)
-        film = self.cascade.film(radiograph)
+        upright, back, remarks = self.admitted(radiograph)
+        film = self.cascade.film(upright)
         found = self.cascade.regions(film)
         views = cut_views(film, found, self.model.views, self.model.regressor.input_size, squash=self.cascade.squash)
         answers = {sex: self.answer(views, sex) for sex in ([asked] if asked else list(Sex))}
-        shown = found.scaled(radiograph.width / film.shape[1], radiograph.height / film.shape[0])
+        shown = found.scaled(upright.width / film.shape[1], upright.height / film.shape[0])
         return Assessment(
             radiograph,
             asked,
             answers,
-            shown.boxes,
-            shown.attention,
+            {region: back.box(box) for region, box in shown.boxes.items()},
+            {region: back.attention(seen) for region, seen in shown.attention.items()},
             views,
             self.model.name,
             self.model.sha256,
             time.perf_counter() - started,
-            (*((PHANTOM_WARNING,) if radiograph.phantom else ()), *radiograph.warnings, *warnings, *found.warnings),
+            (
+                *((PHANTOM_WARNING,) if radiograph.phantom else ()),
+                *radiograph.warnings,
+                *warnings,
+                *remarks,
+                *found.warnings,
+            ),
             self.notice,
+            back.turn.turned_degrees,
+            back.turn.inverted,
         )
+
+    def admitted(self, radiograph: Radiograph) -> tuple[Radiograph, WayBack, tuple[str, ...]]:
+        """The radiograph fingers up with bright bones, the way back to what was given, and what a reader should know.
+
+        Raises:
+            UnsuitableRadiograph: the gate refuses it.
+        """
+        turn = Turn()
+        remarks: tuple[str, ...] = ()
+        if self.gate is not None:
+            look = self.gate.look(self.cascade.film(radiograph))
+            refusal = self.gate.refusal(look, radiograph.file)
+            if refusal is not None:
+                if self.refuse and not radiograph.phantom:
+                    raise refusal
+                remarks = (f"Do not rely on this answer: {refusal.reason}.",)
+            turn = self.gate.turn(look)
+        upright, back = turn.upright(radiograph)
+        return upright, back, (*remarks, *turn.words)
 
     def answer(self, views: ViewArrays, sex: Sex) -> SexAnswer:
         """Bone age, interval and distribution for one sex, from views uint8 [size, size] each."""
@@ -105,7 +139,13 @@ class Assessor:
         else:
             distribution = _mean_distribution(output, self.model.regressor.path)
             months = float(expectation_months(distribution))
-        interval = central_interval_months(distribution, settings.calibration.tail)
+        correction = settings.calibration.correction
+        if correction is None:
+            interval = central_interval_months(distribution, settings.calibration.tail)
+        else:
+            distribution = correction.corrected(distribution, sex)
+            months = float(expectation_months(distribution))
+            interval = correction.interval_months(distribution, sex)
         return SexAnswer(months, interval, distribution.astype(np.float32))
 
 

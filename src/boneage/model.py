@@ -51,6 +51,7 @@ _ANSWERS_DEPEND_ON: Final = (
     *("months", "film_short_side", "layout", "networks", "localizers", "views", "average_mirror", "sex_input"),
     *("scalar", "scalar_sd_months", "calibration"),
 )
+_AND_IF_THERE: Final = ("gate", "parts")
 _RESTORE: Final = "Copy the model folder again, or install the package again"
 
 
@@ -117,7 +118,8 @@ def identity_sha256(document: Mapping[str, Any]) -> str:
 
     The same networks with another tau, or with another calibration, give other answers and are another model.
     """
-    return _sha256_of_json({key: document.get(key) for key in _ANSWERS_DEPEND_ON})
+    said = {key: document.get(key) for key in _ANSWERS_DEPEND_ON}
+    return _sha256_of_json(said | {key: document[key] for key in _AND_IF_THERE if key in document})
 
 
 def settings_sha256(document: Mapping[str, Any]) -> str:

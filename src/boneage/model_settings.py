@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn, TypeVar, cast
 
-from boneage.ages import FIRST_MONTH, LAST_MONTH
+import numpy as np
+import numpy.typing as npt
+
+from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
+from boneage.calibration import Correction
 from boneage.errors import ModelError
 from boneage.regions import Components, Region
 from boneage.views import View
@@ -55,12 +59,37 @@ class LocalizerSettings:
 
 @dataclass(frozen=True)
 class Calibration:
-    """`tail`: mass outside the 90 % interval at each end, chosen so that it covers `coverage` of `cases` of `split`."""
+    """How answers become honest.
+
+    Attributes:
+        tail: mass outside the 90 % interval at each end, where there is no correction.
+        coverage, cases, split: the share that the intervals covered, of how many cases, and of which.
+        correction: of bias and of width, by sex and age; None: the network's answers stand as they are.
+        constant_months: half the width of an interval that is the same for every case and covers as many.
+    """
 
     tail: float
     coverage: float | None
     cases: int | None
     split: str | None
+    correction: Correction | None = None
+    constant_months: float | None = None
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """The gate (`boneage.gate.Gate`): its network, and when it refuses a film or turns it.
+
+    Attributes:
+        least_hand: probability of a readable hand under which a film is refused.
+        most_oddness: distance from hands over which a film is refused.
+        tilt_degrees: a hand that is turned by less is assessed as it is.
+    """
+
+    network: str
+    least_hand: float
+    most_oddness: float
+    tilt_degrees: float
 
 
 @dataclass(frozen=True)
@@ -91,6 +120,7 @@ class Settings:
     scalar_sd_months: float
     calibration: Calibration
     phantom_trained: bool
+    gate: GateSettings | None = None
 
 
 class _Fields:
@@ -128,6 +158,14 @@ class _Fields:
             self.complain(f"should lie between {low:g} and {high:g}, not {value:g}", key)
         return value
 
+    def numbers(self, key: str, low: float, high: float, count: int | None = None) -> npt.NDArray[np.float64]:
+        values = self._any(key, (list,), "a list of numbers", None, True)
+        wrong = not values or any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in values)
+        if wrong or not all(low <= value <= high for value in values) or count not in (None, len(values)):
+            many = "numbers" if count is None else f"{count} numbers"
+            self.complain(f"should be a list of {many} between {low:g} and {high:g}", key)
+        return np.array(values, dtype=np.float64)
+
     def whole(self, key: str, low: int, high: int) -> int:
         value = int(self._any(key, (int,), "a whole number", None, True))
         if not low <= value <= high:
@@ -162,7 +200,6 @@ def read_settings(document: object, file: str) -> Settings:
         top.complain(f"should be [{FIRST_MONTH}, {LAST_MONTH}], the age axis of this version", "months")
     networks = _networks(top)
     localizers = _localizers(top, networks)
-    calibration = _Fields(top.values.get("calibration"), file, "calibration")
     scalar = top.flag("scalar", False)
     return Settings(
         name=top.text("name"),
@@ -179,13 +216,9 @@ def read_settings(document: object, file: str) -> Settings:
         sex_input=top.flag("sex_input"),
         scalar=scalar,
         scalar_sd_months=top.number("scalar_sd_months", 0.1, 120.0) if scalar else 0.0,
-        calibration=Calibration(
-            tail=calibration.number("tail", 1e-6, 0.499),
-            coverage=calibration.values.get("coverage"),
-            cases=calibration.values.get("cases"),
-            split=calibration.values.get("split"),
-        ),
+        calibration=_calibration(_Fields(top.values.get("calibration"), file, "calibration")),
         phantom_trained=top.flag("phantom_trained", False),
+        gate=_gate(top, networks),
     )
 
 
@@ -201,6 +234,43 @@ def _networks(top: _Fields) -> dict[str, NetworkSettings]:
     if NETWORK_OF_AGES not in networks:
         table.complain("is missing", NETWORK_OF_AGES)
     return networks
+
+
+def _calibration(entry: _Fields) -> Calibration:
+    correction = None
+    if "at_months" in entry.values:
+        at = entry.numbers("at_months", FIRST_MONTH, LAST_MONTH)
+        if (np.diff(at) <= 0).any():
+            entry.complain("should rise", "at_months")
+        shift, width = (
+            _Fields(entry.values.get(key), entry.file, f"calibration.{key}") for key in ("shift_months", "width")
+        )
+        correction = Correction(
+            at,
+            {sex: shift.numbers(sex.value, -LAST_MONTH, LAST_MONTH, len(at)) for sex in Sex},
+            {sex: width.numbers(sex.value, 0.0, 1e3, len(at)) for sex in Sex},
+        )
+    constant = entry.number("constant_months", 0.0, 1e3, -1.0) if "constant_months" in entry.values else None
+    return Calibration(
+        tail=entry.number("tail", 1e-6, 0.499),
+        coverage=entry.values.get("coverage"),
+        cases=entry.values.get("cases"),
+        split=entry.values.get("split"),
+        correction=correction,
+        constant_months=constant,
+    )
+
+
+def _gate(top: _Fields, networks: Mapping[str, NetworkSettings]) -> GateSettings | None:
+    if top.values.get("gate") is None:
+        return None
+    entry = _Fields(top.values["gate"], top.file, "gate")
+    return GateSettings(
+        network=entry.one_of("network", tuple(networks)),
+        least_hand=entry.number("least_hand", 0.0, 1.0),
+        most_oddness=entry.number("most_oddness", 0.0, 1e9),
+        tilt_degrees=entry.number("tilt_degrees", 0.0, 180.0),
+    )
 
 
 def _localizers(top: _Fields, networks: Mapping[str, NetworkSettings]) -> tuple[LocalizerSettings, ...]:

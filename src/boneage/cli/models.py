@@ -104,7 +104,8 @@ def info(
         or "none",
         "age network": f"views {', '.join(settings.views)} at {loaded.regressor.input_size} px, "
         f"{'sees the sex' if settings.sex_input else 'does not see the sex'}",
-        "interval": f"tail {calibration.tail:g} on {calibration.cases} cases of {calibration.split}",
+        "interval": f"{'by age and sex' if calibration.correction else f'tail {calibration.tail:g}'}"
+        f" on {calibration.cases} cases of {calibration.split}",
         "trained on": ", ".join(f"{key}: {value}" for key, value in data.items()) or "not said",
         "figures": json.dumps(loaded.document.get("metrics") or {}),
     }

@@ -1,51 +1,156 @@
-"""The reported interval, made honest on *select*."""
+"""Corrections and intervals, made honest on *select*: conformal prediction over the learned distribution.
+
+An answer's score is its error over the reach of the network's own 90 % interval on that side (normalised conformal
+prediction, Lei et al. 2018). The factor at an age and a sex is the weighted 90 % quantile of the scores of similar
+cases (localised conformal prediction, Guan 2023): near in answered age, and counted in full only for the same sex.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from boneage.ages import FIRST_MONTH, LAST_MONTH
+from boneage.ages import Sex, expectation_months
+from boneage.calibration import PLAIN_TAIL, Correction, moved, reaches
 
-_SMALLEST_TAIL, _LARGEST_TAIL = 1e-4, 0.49
+AT_MONTHS: Final = np.arange(12.0, 229.0, 12.0)
+_BANDWIDTH_MONTHS: Final = 15.0
+_OTHER_SEX: Final = 0.3
+"""Weight of a case of the other sex."""
+_LEAST_CASES: Final = 40.0
+"""Effective number of similar cases; the bandwidth grows until there are so many."""
+_PRIOR_CASES: Final = 20.0
+"""A mean error of few cases is drawn towards 0 as if so many cases without error stood beside them."""
+_FOLDS: Final = 10
+
+Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """`tail` for `boneage.ages.central_interval_months`, and what it achieved on the `cases` it was chosen on."""
+    """What *select* taught.
 
-    tail: float
+    Attributes:
+        correction: for every later answer.
+        coverage: share of *select* that its own intervals cover, each case left out of its own correction.
+        constant_months: half the width of an interval that is the same for every case and covers as many.
+        mae_months: of the answers as they were, and corrected, each case left out of its own correction.
+        cases: how many.
+    """
+
+    correction: Correction
     coverage: float
+    constant_months: float
+    mae_months: tuple[float, float]
     cases: int
 
-    def as_json(self) -> dict[str, object]:
-        return {"tail": self.tail, "coverage": self.coverage, "cases": self.cases, "split": "select"}
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in `model.json`."""
+        made = self.correction
+
+        def rounded(values: Values) -> list[float]:
+            return [round(float(value), 4) for value in values]
+
+        return {
+            "tail": PLAIN_TAIL,
+            "coverage": round(self.coverage, 4),
+            "cases": self.cases,
+            "split": "select",
+            "constant_months": round(self.constant_months, 3),
+            "mae_months": {
+                "as_answered": round(self.mae_months[0], 3),
+                "corrected_cross_validated": round(self.mae_months[1], 3),
+            },
+            "at_months": rounded(made.at_months),
+            "shift_months": {sex.value: rounded(made.shift_months[sex]) for sex in Sex},
+            "width": {sex.value: rounded(made.width[sex]) for sex in Sex},
+        }
 
 
 def calibrated(
-    distributions: npt.NDArray[np.floating], age_months: npt.NDArray[np.floating], coverage: float
+    distributions: npt.NDArray[np.floating], age_months: Values, sexes: Sequence[Sex], coverage: float
 ) -> Calibration:
-    """The largest tail (so the narrowest intervals) with which at least `coverage` of the cases are covered.
-
-    A case is covered by every tail up to its own: the mass below or above its age, whichever is less.
+    """Correction by age and sex, and intervals that cover `coverage` of cases like these.
 
     Args:
-        distributions: float [n, 240].
-        age_months: float [n].
+        distributions: float [n, 240], as the network answers.
+        age_months: float64 [n].
+        sexes: n.
         coverage: share in (0, 1).
     """
-    cumulative = np.cumsum(np.asarray(distributions, dtype=np.float64), axis=1)
-    cumulative = np.concatenate([np.zeros((len(cumulative), 1)), cumulative], axis=1) / cumulative[:, -1:]
-    edges = np.arange(FIRST_MONTH, LAST_MONTH + 2) - 0.5
-    below = np.array([np.interp(age, edges, row) for age, row in zip(age_months, cumulative, strict=True)])
-    own = np.minimum(below, 1.0 - below)
-    # The interval's ends are clipped to [1, 240], so an age at the end of the axis is covered by any tail below it.
-    left_out = int(np.floor(len(own) * (1.0 - coverage) + 1e-9))
-    tail = float(np.clip(np.nextafter(np.sort(own)[left_out], 0.0), _SMALLEST_TAIL, _LARGEST_TAIL))
-    return Calibration(tail, float(np.mean(own >= tail)), len(own))
+    plain = np.asarray(distributions, dtype=np.float64)
+    answered = np.asarray(expectation_months(plain), dtype=np.float64)
+    ages, signs = np.asarray(age_months, dtype=np.float64), np.array([sex.sign for sex in sexes])
+    errors = answered - ages
+    # A case must not correct itself, or the intervals would come out too narrow.
+    fold = np.arange(len(ages)) % min(_FOLDS, max(2, len(ages)))
+    shifts = np.zeros_like(ages)
+    for k in np.unique(fold):
+        rest = fold != k
+        for i in np.flatnonzero(~rest):
+            weights = _weights(answered[i], signs[i], answered[rest], signs[rest])
+            shifts[i] = _drawn_mean(errors[rest], weights)
+    corrected = np.stack([moved(row, shift) for row, shift in zip(plain, shifts, strict=True)])
+    months = np.asarray(expectation_months(corrected), dtype=np.float64)
+    reach = np.array([reaches(row) for row in corrected])
+    scores = np.maximum((months - ages) / reach[:, 0], (ages - months) / reach[:, 1])
+    made = Correction(
+        AT_MONTHS,
+        {
+            sex: np.array([_drawn_mean(errors, _weights(at, sex.sign, answered, signs)) for at in AT_MONTHS])
+            for sex in Sex
+        },
+        {
+            sex: np.array([_quantile(scores, _weights(at, sex.sign, months, signs), coverage) for at in AT_MONTHS])
+            for sex in Sex
+        },
+    )
+    left_out = np.array(
+        [
+            scores[i]
+            <= _quantile(np.delete(scores, i), _weights(months[i], signs[i], *_without(i, months, signs)), coverage)
+            for i in range(len(ages))
+        ]
+    )
+    constant = _quantile(np.abs(months - ages), np.ones_like(ages), coverage)
+    mae = float(np.abs(errors).mean()), float(np.abs(months - ages).mean())
+    return Calibration(made, float(left_out.mean()), constant, mae, len(ages))
+
+
+def _without(i: int, *arrays: Values) -> tuple[Values, ...]:
+    return tuple(np.delete(array, i) for array in arrays)
+
+
+def _weights(at: float, sign: float, months: Values, signs: Values) -> Values:
+    """How much each case has to say about an age and a sex, in (0, 1]."""
+    of_sex = np.where(signs == sign, 1.0, _OTHER_SEX)
+    bandwidth = _BANDWIDTH_MONTHS
+    for _ in range(12):
+        weights: Values = of_sex * np.exp(-0.5 * ((months - at) / bandwidth) ** 2)
+        total = float(weights.sum())
+        if total > 0 and total**2 / float((weights**2).sum()) >= min(_LEAST_CASES, 0.5 * len(months)):
+            return weights
+        bandwidth *= 1.3
+    return of_sex
+
+
+def _drawn_mean(errors: Values, weights: Values) -> float:
+    """The weighted mean, drawn towards 0 as far as few cases speak."""
+    total = float(weights.sum())
+    effective = total**2 / float((weights**2).sum())
+    return float(weights @ errors / total * effective / (effective + _PRIOR_CASES))
+
+
+def _quantile(scores: Values, weights: Values, level: float) -> float:
+    """The weighted quantile, with the weight of the next case put beyond the largest score (conformal prediction)."""
+    order = np.argsort(scores)
+    reached = np.cumsum(weights[order]) / (float(weights.sum()) + 1.0)
+    at = int(np.searchsorted(reached, level))
+    return float(max(scores[order[min(at, len(order) - 1)]], 1e-3))
 
 
 def spread_months(errors: Iterable[float]) -> float:

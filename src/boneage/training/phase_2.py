@@ -15,7 +15,8 @@ from boneage.assessor import Assessor
 from boneage.cascade import cut_views
 from boneage.errors import UsageError
 from boneage.evaluation.bootstrap import figure
-from boneage.model import Model, load_model
+from boneage.model import Model, Network, load_model
+from boneage.model_settings import GateSettings
 from boneage.model_writing import write_model
 from boneage.training.calibration import calibrated, spread_months
 from boneage.training.export import export_regressor, exported_weights
@@ -77,7 +78,13 @@ def continuing(settings: RegressorSettings, model: Model) -> AgeRegressor:
     return network
 
 
-def calibrated_model(shop: Workshop, regions: RegionsTable, regressor: Path, chain: Chain) -> Path:
+def calibrated_model(
+    shop: Workshop,
+    regions: RegionsTable,
+    regressor: Path,
+    chain: Chain,
+    gate: tuple[Network, GateSettings] | None = None,
+) -> Path:
     """Calibrate on *select* with the assessor that will answer later, and write the model folder."""
     target = shop.out / MODEL_FOLDER
     stage = shop.stage("calibration", sha256_of(regressor), chain.key, shop.recipe, shop.material.terms)
@@ -86,6 +93,11 @@ def calibrated_model(shop: Workshop, regions: RegionsTable, regressor: Path, cha
     stage.begin()
     networks = {**{step.network.name: step.network.path for step in chain.steps}, "regressor": regressor}
     document = _document(shop, chain)
+    if gate is not None:
+        network, thresholds = gate
+        networks[network.name] = network.path
+        document["networks"][network.name] = {"input_size": network.input_size}
+        document["gate"] = dataclasses.asdict(thresholds)
     draft = write_model(stage.folder / "draft", document, networks, replace=True)
     errors, distributions = _answers(shop, Assessor(load_model(draft)), regions)
     if shop.recipe.regressor.scalar:
@@ -93,7 +105,8 @@ def calibrated_model(shop: Workshop, regions: RegionsTable, regressor: Path, cha
         draft = write_model(draft, document, networks, replace=True)
         errors, distributions = _answers(shop, Assessor(load_model(draft)), regions)
     ages = np.array([case.age_months for case in shop.material.select])
-    document["calibration"] = calibrated(distributions, ages, shop.recipe.coverage).as_json()
+    sexes = [case.sex for case in shop.material.select]
+    document["calibration"] = calibrated(distributions, ages, sexes, shop.recipe.coverage).as_json()
     mae, bias = float(np.abs(errors).mean()), float(errors.mean())
     document["metrics"] = {
         "select": {

@@ -234,6 +234,22 @@ class StudentSettings:
 
 
 @dataclass(frozen=True)
+class GateSettings:
+    """The gate in front of the assessment (`boneage.gate`): which pictures are refused, which films are turned.
+
+    Attributes:
+        refused: share of the plain films of *select* that the thresholds may refuse.
+        tilt_degrees: a hand that is turned by less is assessed as it is.
+    """
+
+    size: int = 128
+    backbone: Backbone = field(default_factory=lambda: Backbone("mobilenetv2_100", stages=6))
+    refused: float = 0.004
+    tilt_degrees: float = 20.0
+    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=4, batch=32, validate_every=4))
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A whole training.
 
@@ -248,6 +264,7 @@ class Recipe:
             (longer training, or fine-tuning on one's own films); None: `pretrained`.
         phase_1_cases: learn phase I from so many training films only (drawn by `seed`), None for all of them.
         student: replace the three localizers by one network trained on their boxes.
+        gate: the gate in front of the assessment; None: every film is assessed as it is.
         coverage: share of *select* that the reported interval covers after calibration.
         fp16_weights: store large weights of the exported networks in half precision.
     """
@@ -270,5 +287,6 @@ class Recipe:
     student: bool = False
     student_network: StudentSettings = field(default_factory=StudentSettings)
     regressor: RegressorSettings = field(default_factory=RegressorSettings)
+    gate: GateSettings | None = None
     coverage: float = 0.9
     fp16_weights: bool = True

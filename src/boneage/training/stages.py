@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from boneage.errors import OutputError, UsageError
 from boneage.regions import Region
+from boneage.training.gate_stage import trained_gate
 from boneage.training.hardware import Machine, keep_freed_memory
 from boneage.training.material import Material, decoded
 from boneage.training.phase_1 import (
@@ -88,8 +89,9 @@ def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine) ->
     shop = Workshop(recipe, material, out, machine)
     chain = chain.for_films(shop)
     regions = regions_of_all(shop, chain)
+    gate = trained_gate(shop, recipe.gate, regions, chain.key) if recipe.gate else None
     regressor = train_regressor(shop, regions, chain)
-    return calibrated_model(shop, regions, regressor, chain)
+    return calibrated_model(shop, regions, regressor, chain, gate)
 
 
 def check(recipe: Recipe) -> None:
