@@ -38,15 +38,15 @@ class Calibration:
         correction: for every later answer.
         coverage: share of *select* that its own intervals cover, each case left out of its own correction.
         constant_months: half the width of an interval that is the same for every case and covers as many.
-        mae_months: of the answers as they were, and corrected, each case left out of its own correction.
-        cases: how many.
+        errors_months: float64 [n], of the answers as they were.
+        corrected_months: float64 [n], errors of the corrected answers, each case left out of its own correction.
     """
 
     correction: Correction
     coverage: float
     constant_months: float
-    mae_months: tuple[float, float]
-    cases: int
+    errors_months: Values
+    corrected_months: Values
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in `model.json`."""
@@ -58,13 +58,11 @@ class Calibration:
         return {
             "tail": PLAIN_TAIL,
             "coverage": round(self.coverage, 4),
-            "cases": self.cases,
+            "cases": len(self.errors_months),
             "split": "select",
             "constant_months": round(self.constant_months, 3),
-            "mae_months": {
-                "as_answered": round(self.mae_months[0], 3),
-                "corrected_cross_validated": round(self.mae_months[1], 3),
-            },
+            "mae_months_as_answered": round(float(np.abs(self.errors_months).mean()), 3),
+            "mae_months_corrected": round(float(np.abs(self.corrected_months).mean()), 3),
             "at_months": rounded(made.at_months),
             "shift_months": {sex.value: rounded(made.shift_months[sex]) for sex in Sex},
             "width": {sex.value: rounded(made.width[sex]) for sex in Sex},
@@ -109,20 +107,13 @@ def calibrated(
             for sex in Sex
         },
     )
-    left_out = np.array(
-        [
-            scores[i]
-            <= _quantile(np.delete(scores, i), _weights(months[i], signs[i], *_without(i, months, signs)), coverage)
-            for i in range(len(ages))
-        ]
-    )
+    covered = 0
+    for i in range(len(ages)):
+        rest = np.arange(len(ages)) != i
+        weights = _weights(months[i], signs[i], months[rest], signs[rest])
+        covered += bool(scores[i] <= _quantile(scores[rest], weights, coverage))
     constant = _quantile(np.abs(months - ages), np.ones_like(ages), coverage)
-    mae = float(np.abs(errors).mean()), float(np.abs(months - ages).mean())
-    return Calibration(made, float(left_out.mean()), constant, mae, len(ages))
-
-
-def _without(i: int, *arrays: Values) -> tuple[Values, ...]:
-    return tuple(np.delete(array, i) for array in arrays)
+    return Calibration(made, covered / len(ages), constant, errors, months - ages)
 
 
 def _weights(at: float, sign: float, months: Values, signs: Values) -> Values:

@@ -106,7 +106,9 @@ def calibrated_model(
         errors, distributions = _answers(shop, Assessor(load_model(draft)), regions)
     ages = np.array([case.age_months for case in shop.material.select])
     sexes = [case.sex for case in shop.material.select]
-    document["calibration"] = calibrated(distributions, ages, sexes, shop.recipe.coverage).as_json()
+    calibration = calibrated(distributions, ages, sexes, shop.recipe.coverage)
+    document["calibration"] = calibration.as_json()
+    errors = calibration.corrected_months
     mae, bias = float(np.abs(errors).mean()), float(errors.mean())
     document["metrics"] = {
         "select": {
