@@ -108,10 +108,10 @@ def calibrated(
         },
     )
     covered = 0
-    for i in range(len(ages)):
-        rest = np.arange(len(ages)) != i
-        weights = _weights(months[i], signs[i], months[rest], signs[rest])
-        covered += bool(scores[i] <= _quantile(scores[rest], weights, coverage))
+    for at in range(len(ages)):
+        rest = np.arange(len(ages)) != at
+        weights = _weights(months[at], signs[at], months[rest], signs[rest])
+        covered += int(scores[at] <= _quantile(scores[rest], weights, coverage))
     constant = _quantile(np.abs(months - ages), np.ones_like(ages), coverage)
     return Calibration(made, covered / len(ages), constant, errors, months - ages)
 

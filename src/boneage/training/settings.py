@@ -64,6 +64,8 @@ class JitterRange:
         mirror: every second view is mirrored.
         gamma: gray values to the power exp(+- gamma).
         brightness: gray values times 1 +- brightness.
+        degrade: chance that the film itself is degraded before views are cut (`jitter.degraded`): gray scale, noise,
+            resolution, JPEG.
     """
 
     degrees: float = 20.0
@@ -72,6 +74,7 @@ class JitterRange:
     mirror: bool = True
     gamma: float = 0.35
     brightness: float = 0.15
+    degrade: float = 0.0
 
 
 NO_JITTER = JitterRange(0.0, 0.0, 0.0, False, 0.0, 0.0)

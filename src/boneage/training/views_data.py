@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, Sampler
 from boneage.ages import Sex
 from boneage.cascade import Localization
 from boneage.regions import Box, Region
-from boneage.training.jitter import draw_jitter, draw_mirror, relit
+from boneage.training.jitter import degraded, draw_jitter, draw_mirror, relit
 from boneage.training.settings import JitterRange, LooksAt
 from boneage.views import FilmArray, View, cut, whole
 
@@ -172,6 +172,8 @@ class ViewsData(Dataset[Example]):
                 views[channel] = cut(picture, box, size, squash=self.squash)
             return views, nothing
         mirror = draw_mirror(rng, self.jitter)
+        if self.jitter.degrade and rng.random() < self.jitter.degrade:
+            film = degraded(film, rng)
         for channel, source in enumerate(self.sources):
             picture, box = source(film, found)
             look = draw_jitter(rng, self.jitter, mirror=mirror)
