@@ -134,10 +134,10 @@ def evaluate(
         stress_rows = None
         if stress:
             from boneage.cli import stress as suite
-            from boneage.evaluation import write_stress
+            from boneage.evaluation import read_stress, write_stress
             from boneage.formats import read_radiograph
 
-            stress_rows = suite.run_stress(
+            found = suite.run_stress(
                 suite.draw(scored, stress_count),
                 {row.id: row for row in accuracy_rows},
                 assessor,
@@ -146,7 +146,9 @@ def evaluate(
                 workers=workers,
             )
             written.append(out / suite.STRESS_FILE)
-            write_stress(out / suite.STRESS_FILE, stress_rows)
+            write_stress(out / suite.STRESS_FILE, found)
+            # The figures are the table's own, with its rounding: whoever has it makes the same ones.
+            stress_rows = read_stress(out / suite.STRESS_FILE)
         evaluation = Evaluation.of(
             accuracy_rows, provenance, localized=localized, truths=truths, against=other, stress=stress_rows
         )

@@ -16,6 +16,7 @@ from boneage.evaluation.metrics import BANDS, Metrics, age_band, scored_only
 from boneage.evaluation.names import FAMILY_NAMES, GROUP_NAMES, TRUTH_NAMES
 from boneage.evaluation.predictions import Prediction
 from boneage.evaluation.stress import MEDIAN_BAR, PERCENTILE_95_BAR, Stress
+from boneage.evaluation.transforms import MASKED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -208,17 +209,23 @@ def stress_changes(stress: Stress) -> Drawing:
             capprops={"color": _FAINT},
         )
         for entry, patch in zip(levels, drawn["boxes"], strict=True):
-            over = entry.verdict.kept is False
+            # The mask asks what the answer rests on; no bar is set for it.
+            over = entry.verdict.kept is False and entry.transform.name != MASKED
             patch.set(
                 facecolor="#f3c9a5" if over else "#d3dbe8", edgecolor="#D55E00" if over else _ACCENT, linewidth=0.9
             )
-        for bar, name in ((MEDIAN_BAR, "median"), (PERCENTILE_95_BAR, "95th percentile")):
+        bars: tuple[tuple[float, str, Literal["left", "right"], int], ...] = (
+            (MEDIAN_BAR, "bar of the median:", "right", 4),
+            (PERCENTILE_95_BAR, "bar of the 95th percentile:", "left", -4),
+        )
+        for bar, name, side, offset in bars:
             axes.axvline(bar, color=_INK, linewidth=1.0, linestyle="--", zorder=1)
             axes.annotate(
-                f"bar: {name} \N{LESS-THAN OR EQUAL TO} {bar:g}",
-                *((bar, 1.0), (4, 3)),
+                f"{name} {bar:g} months",
+                *((bar, 1.0), (offset, 4)),
                 xycoords=("data", "axes fraction"),
                 textcoords="offset points",
+                ha=side,
                 fontsize=8.5,
             )
         names = [f"{FAMILY_NAMES.get(e.transform.family, e.transform.family)}, {e.transform.label}" for e in levels]
