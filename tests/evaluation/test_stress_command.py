@@ -41,9 +41,7 @@ class Bright:
         box = Box(w / 4, h / 4, 3 * w / 4, 3 * h / 4)
         look = Attention(np.ones((4, 4), dtype=np.float32), Box(0, 0, w, h))
         regions = dict.fromkeys(Region, box)
-        return Assessment(
-            radiograph, sex, answers, regions, dict.fromkeys(Region, look), {}, "bright", "f" * 64, 0.0
-        )
+        return Assessment(radiograph, sex, answers, regions, dict.fromkeys(Region, look), {}, "bright", "f" * 64, 0.0)
 
 
 @pytest.fixture

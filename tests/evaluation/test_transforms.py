@@ -78,9 +78,9 @@ def test_jpeg_is_worse_at_lower_quality() -> None:
 
 
 def test_borders() -> None:
-    same(made.bordered(np.ones((2, 4), np.float32), 0.5), [[0] * 8, [0, 0, 1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1, 0, 0], [0] * 8])  # fmt: skip
+    same(made.bordered(np.ones((2, 2), np.float32), 0.5), [[0] * 4, [0, 1, 1, 0], [0, 1, 1, 0], [0] * 4])
     film = np.arange(100, dtype=np.float32).reshape(10, 10) / 100
-    same(made.cropped(film, 0.3), [[0.33, 0.34, 0.35, 0.36], [0.43, 0.44, 0.45, 0.46], [0.53, 0.54, 0.55, 0.56], [0.63, 0.64, 0.65, 0.66]])  # fmt: skip
+    same(made.cropped(film, 0.4), [[0.44, 0.45], [0.54, 0.55]])
 
 
 def test_shifts_go_where_the_hand_has_room() -> None:

@@ -21,7 +21,7 @@ from boneage.evaluation.stress import (
 
 _LEVEL_HEADS: Final = (
     *("Film", "n", "MAE as it is<br>months", "MAE then<br>months", "Change,<br>paired", "MAE<br>rise"),
-    *("Answer moves:<br>median", "95th per-<br>centile", "&gt; 12<br>months", "&gt; 1 SD"),
+    *("Answer moves:<br>median", "95th<br>percentile", "&gt; 12<br>months", "&gt; 1 SD"),
 )
 
 
@@ -48,8 +48,8 @@ def stress_section(stress: Stress, picture: str) -> str:
         picture,
         "<h2>Every change of the film</h2>",
         _levels(stress),
-        f'<p class="note">n: cases with both answers; small below it those that were refused or failed. Intervals: '
-        f"95 %, bootstrap over cases. {_sd_note(stress)}</p>",
+        '<p class="note">n: cases with both answers; small below it those that were refused or failed. Positive angles '
+        f"turn counter-clockwise. Intervals: 95 %, bootstrap over cases. {_sd_note(stress)}</p>",
         _shortcuts(stress),
     ]
     return "\n".join(part for part in parts if part)
@@ -84,6 +84,8 @@ def _verdict(family: Family) -> str:
         return MISSING
     if not family.broken:
         return '<span class="kept">kept</span>'
+    if len(family.broken) == len(family.levels) > 1:
+        return f'<span class="over">all {len(family.levels)} levels</span>'
     return f'<span class="over">{escape("; ".join(level.transform.label for level in family.broken))}</span>'
 
 
