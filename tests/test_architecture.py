@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reports": NOUNS,
     "datasets": NOUNS | {"formats"},
     "phantom": NOUNS,
-    "evaluation": NOUNS,
+    "evaluation": NOUNS | {"clinical"},
     # The assessor among them: a training's last stage measures exactly what will answer later.
     "training": NOUNS | MODEL | {"assessor", "cascade", "datasets", "evaluation", "model_writing"},
     "serving": NOUNS | MODEL | {"assessor", "clinical", "formats", "reports"},

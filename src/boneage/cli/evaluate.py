@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from boneage.ages import Sex
 from boneage.assessment import NOTICE, Assessment
 from boneage.cli.columns import Column, Data, Images, Table, named_columns
-from boneage.errors import DatasetError, ModelError, OutputError, UsageError
+from boneage.cli.reading_ahead import Assessing, outcome, read_ahead, with_progress
+from boneage.errors import DatasetError, OutputError, UsageError
 from boneage.files import removed_if_empty, write_atomically
 from boneage.radiograph import Radiograph
 
@@ -34,12 +32,11 @@ SHEET_FILE: Final = "contact_sheet.png"
 DROPPED_FILE: Final = "dropped.csv"
 OWN_FILES: Final = (
     *(PREDICTIONS_FILE, LOCALIZED_FILE, DROPPED_FILE, SHEET_FILE, "metrics.json", "report.html"),
-    *("scatter.png", "bland_altman.png", "error_by_age.png", "localization.png"),
+    *("scatter.png", "bland_altman.png", "error_by_age.png", "localization.png", "stress.png"),
+    *("stress.csv", "stress.partial.csv"),
 )
 """Everything that an evaluation writes; `--force` replaces these and touches nothing else."""
 PHANTOMS_NOTICE: Final = "Measured on phantoms, not on radiographs alone: says nothing about children."
-_READ_AHEAD: Final = 2
-"""Radiographs that wait decoded for each reading thread: keeps memory small whatever the data set's size."""
 
 
 class SplitChoice(StrEnum):
@@ -49,12 +46,6 @@ class SplitChoice(StrEnum):
     SELECT = "select"
     TRAIN = "train"
     ALL = "all"
-
-
-class Assessing(Protocol):
-    """What an evaluation needs of an assessor."""
-
-    def assess(self, radiograph: Radiograph, sex: Sex | None) -> Assessment: ...
 
 
 def evaluate(
@@ -72,6 +63,13 @@ def evaluate(
     contact_sheet: Annotated[
         int, typer.Option(min=0, help="Draw films with boxes and attention of so many cases (for your own disk).")
     ] = 0,
+    stress: Annotated[
+        bool,
+        typer.Option("--stress", help="Assess the cases again with films turned, mirrored, marked, compressed, ..."),
+    ] = False,
+    stress_count: Annotated[
+        int | None, typer.Option(min=1, help="So many cases for --stress, drawn by their ids; all if left out.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read radiographs ahead.")] = 2,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the results of an earlier evaluation in --out.")
@@ -80,13 +78,18 @@ def evaluate(
     """Measure a model on a data set: predictions.csv, metrics.json, and a page with tables and plots.
 
     With --boxes all boxed cases of the data set are localized as well, whatever their split; those outside the
-    scored part go into localized.csv and never into the figures of accuracy. Exit status 0 when every scored
-    radiograph was assessed, 1 when some were rejected or failed (they are listed), 2 for wrong usage.
+    scored part go into localized.csv and never into the figures of accuracy. With --stress the scored cases are
+    assessed again under every transform (stress.csv); interrupted, the same command with --force goes on.
+
+    Exit status 0 when every scored radiograph was assessed, 1 when some were rejected or failed (they are listed), 2
+    for wrong usage.
     """
     import boneage
     from boneage.datasets import dropped_table, has_phantoms, read_dataset
     from boneage.evaluation import Evaluation, Provenance, read_predictions, write_evaluation, write_predictions
 
+    if stress_count is not None and not stress:
+        raise UsageError("--stress-count says how many cases --stress takes. Give --stress as well.")
     with removed_if_empty(out):
         # Everything that can be wrong with the call is found before the long work.
         prepare_folder(out, force=force)
@@ -128,7 +131,27 @@ def evaluate(
         if dataset.dropped:
             written.append(out / DROPPED_FILE)
             write_atomically(out / DROPPED_FILE, dropped_table(dataset.dropped))
-        evaluation = Evaluation.of(accuracy_rows, provenance, localized=localized, truths=truths, against=other)
+        stress_rows = None
+        if stress:
+            from boneage.cli import stress as suite
+            from boneage.evaluation import read_stress, write_stress
+            from boneage.formats import read_radiograph
+
+            found = suite.run_stress(
+                suite.draw(scored, stress_count),
+                {row.id: row for row in accuracy_rows},
+                assessor,
+                read_radiograph,
+                out / suite.PARTIAL_FILE,
+                workers=workers,
+            )
+            written.append(out / suite.STRESS_FILE)
+            write_stress(out / suite.STRESS_FILE, found)
+            # The figures are the table's own, with its rounding: whoever has it makes the same ones.
+            stress_rows = read_stress(out / suite.STRESS_FILE)
+        evaluation = Evaluation.of(
+            accuracy_rows, provenance, localized=localized, truths=truths, against=other, stress=stress_rows
+        )
         try:
             written += write_evaluation(evaluation, out)
         except OutputError as error:
@@ -212,27 +235,8 @@ def predict(
     Raises:
         ModelError: the model itself does not work.
     """
-    waiting: deque[Future[Radiograph]] = deque()
-    with ThreadPoolExecutor(workers) as readers:
-        ahead = iter(cases)
-        try:
-            for case in cases:
-                while len(waiting) < workers * _READ_AHEAD and (coming := next(ahead, None)) is not None:
-                    waiting.append(readers.submit(read, coming.image))
-                yield case, _outcome(waiting.popleft(), case.sex, assessor)
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _outcome(reading: Future[Radiograph], sex: Sex | None, assessor: Assessing) -> Assessment | Exception:
-    try:
-        return assessor.assess(reading.result(), sex)
-    except ModelError:
-        raise
-    except Exception as error:
-        # Any decoder of any file format may raise anything; the case is listed as failed with these words.
-        return error
+    for case, reading in read_ahead(cases, read, workers=workers):
+        yield case, outcome(reading.result, case.sex, assessor)
 
 
 def _collect(
@@ -251,34 +255,20 @@ def _collect(
     rows: list[Prediction] = []
     panels: list[Panel] = []
     answered: Assessment | None = None
-    for case, outcome in _with_progress(predict(cases, assessor, read_radiograph, workers=workers), len(cases)):
+    for case, found in with_progress(predict(cases, assessor, read_radiograph, workers=workers), len(cases)):
         file = case.image.relative_to(root) if case.image.is_relative_to(root) else case.image
         row = Prediction.of(
-            outcome, file=str(file), id=case.id, split=case.split, sex=case.sex, age_months=case.age_months
+            found, file=str(file), id=case.id, split=case.split, sex=case.sex, age_months=case.age_months
         )
         rows.append(row)
-        if isinstance(outcome, Assessment):
-            answered = answered or outcome
+        if isinstance(found, Assessment):
+            answered = answered or found
             if case.id in shown:
                 age = (
                     "" if row.error_months is None else f"  {row.age_months:.0f} months, off by {row.error_months:+.1f}"
                 )
-                panels.append(Panel.of(outcome, f"{case.id}  {case.sex or 'unknown'}{age}", truths.get(case.id)))
+                panels.append(Panel.of(found, f"{case.id}  {case.sex or 'unknown'}{age}", truths.get(case.id)))
     return rows, panels, answered
-
-
-def _with_progress(items: Iterator[_Outcome], total: int) -> Iterator[_Outcome]:
-    """A bar on a terminal, a plain line every tenth of the way otherwise; both on standard error."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import track
-
-        yield from track(items, "Assessing", total=total, console=Console(stderr=True))
-        return
-    for done, item in enumerate(items, start=1):
-        yield item
-        if done == total or done * 10 // total > (done - 1) * 10 // total:
-            typer.echo(f"assessed {done} of {total}", err=True)
 
 
 def _truths(boxes: Path | None) -> Mapping[str, Mapping[str, Corners]]:
@@ -305,4 +295,10 @@ def summary(evaluation: Evaluation, out: Path) -> str:
                     f"{truth}, {group}: mIoU {entry.found.miou.value:.3f}, mean box {entry.floor.miou.value:.3f}, "
                     f"n = {entry.n}"
                 )
+    if evaluation.stress is not None:
+        over = [name for name, family in evaluation.stress.families.items() if family.verdict.kept is False]
+        lines.append(
+            f"under stress, {evaluation.stress.cases} cases: "
+            + (f"over a bar under {', '.join(over)}" if over else "every bar kept")
+        )
     return "\n".join([*lines, f"written to {out}", evaluation.provenance.notice])

@@ -101,6 +101,7 @@ class Metrics:
     overall: Accuracy
     by_sex: dict[str, Accuracy]
     by_age_band: dict[str, Accuracy]
+    by_sex_and_age_band: dict[str, dict[str, Accuracy]]
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -108,6 +109,10 @@ class Metrics:
             "overall": self.overall.as_dict(),
             "by_sex": {name: group.as_dict() for name, group in self.by_sex.items()},
             "by_age_band_years": {name: group.as_dict() for name, group in self.by_age_band.items()},
+            "by_sex_and_age_band_years": {
+                sex: {band: group.as_dict() for band, group in bands.items()}
+                for sex, bands in self.by_sex_and_age_band.items()
+            },
         }
 
 
@@ -144,20 +149,25 @@ def accuracy(predictions: Iterable[Prediction], *, resamples: int = RESAMPLES, s
 
 
 def evaluate_predictions(predictions: Sequence[Prediction], *, resamples: int = RESAMPLES, seed: int = 0) -> Metrics:
-    """Figures overall, by sex, and by two-year band of the label; groups without a case have n = 0."""
+    """Figures overall, by sex, by two-year band of the label, and by both; groups without a case have n = 0."""
     rows = scored_only(predictions)
 
     def over(group: Iterable[Prediction]) -> Accuracy:
         return accuracy(group, resamples=resamples, seed=seed)
 
+    def by_band(group: Sequence[Prediction]) -> dict[str, Accuracy]:
+        return {
+            band: over(row for row in group if row.age_months is not None and age_band(row.age_months) == band)
+            for band in BANDS
+        }
+
+    of_sex = {str(sex): [row for row in rows if row.sex is sex] for sex in (Sex.FEMALE, Sex.MALE)}
     return Metrics(
         counts=Counts.of(predictions),
         overall=over(rows),
-        by_sex={str(sex): over(row for row in rows if row.sex is sex) for sex in (Sex.FEMALE, Sex.MALE)},
-        by_age_band={
-            band: over(row for row in rows if row.age_months is not None and age_band(row.age_months) == band)
-            for band in BANDS
-        },
+        by_sex={sex: over(group) for sex, group in of_sex.items()},
+        by_age_band=by_band(rows),
+        by_sex_and_age_band={sex: by_band(group) for sex, group in of_sex.items()},
     )
 
 

@@ -1,8 +1,10 @@
-"""How the page and the plots call the truths and groups of the localization."""
+"""How the page and the plots call truths and groups of the localization, and families of transforms."""
 
 from __future__ import annotations
 
 from typing import Final
+
+from boneage.regions import Region
 
 TRUTH_NAMES: Final = {
     "hand_mask": "Hand (tight, with forearm)",
@@ -12,3 +14,23 @@ TRUTH_NAMES: Final = {
     "region_2": "Region 2 (all MCP joints)",
 }
 GROUP_NAMES: Final = {"all": "all boxed cases", "outside_train": "outside training"}
+REGION_NAMES: Final = {
+    Region.HAND: "Hand",
+    Region.REGION_1: "Region 1 (carpal bones)",
+    Region.REGION_2: "Region 2 (metacarpal bones)",
+}
+FAMILY_NAMES: Final = {
+    "rotation": "Rotation",
+    "flip": "Mirror image",
+    "inversion": "Inversion",
+    "brightness": "Brightness",
+    "contrast": "Contrast",
+    "gamma": "Gamma",
+    "marker": "Burnt-in marker",
+    "resolution": "Lower resolution",
+    "noise": "Noise",
+    "jpeg": "JPEG",
+    "border": "Border",
+    "translation": "Translation",
+    "mask": "Mask",
+}

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from boneage.evaluation.bootstrap import Figure
-from boneage.evaluation.metrics import Accuracy, Comparison
+from boneage.evaluation.markup import cell, months, number, percent, plain, shown, table
+from boneage.evaluation.metrics import BANDS, Accuracy, Comparison
 from boneage.evaluation.names import GROUP_NAMES, TRUTH_NAMES
 from boneage.evaluation.predictions import Prediction
+from boneage.evaluation.stress_page import stress_section
 
 if TYPE_CHECKING:
     from boneage.evaluation.report import Evaluation
 
-_MISSING: Final = '<span class="none">&ndash;</span>'
 _CAPTIONS: Final = {
     "scatter": (
         "Predicted against label",
@@ -34,6 +34,12 @@ _CAPTIONS: Final = {
     "localization": (
         "Regions found, against the mean box",
         "Readers' boxes against the boxes taken from attention maps, and against always answering the mean box.",
+    ),
+    "stress": (
+        "How far the answer moves",
+        "Boxes hold the middle half of the cases, the line in them is the median, whiskers reach to the 5th and 95th "
+        "percentile. The median should lie left of the first dashed line, the right whisker left of the second. "
+        "Orange: over a bar; the mean absolute error counts as well. The scale widens towards zero.",
     ),
 }
 
@@ -70,6 +76,9 @@ tr.all td { font-weight: 600; background: var(--wash); } tr.all td small { font-
   border-radius: 0; clip-path: polygon(50% 0, 100% 100%, 0 100%); }
 figure { margin: 22px 0; } figure img { display: block; max-width: 100%; height: auto; }
 figure h3 { margin: 0 0 6px; font-size: 16px; }
+.kept { color: #1a6e3c; } .over { color: #b3261e; font-weight: 600; } .over::before { content: "\\2717\\00a0"; }
+.kept::before { content: "\\2713\\00a0"; } .kept small, .over small { font-weight: 400; }
+tr.head td { font-weight: 600; background: var(--wash); padding-top: 9px; } .levels td.text { min-width: 128px; }
 .better { font-weight: 600; } .better::before { content: "▲ "; } .worse::before { content: "▼ "; }
 @media print { body { font-size: 11pt; } main { padding: 0; max-width: none; } .card, .notice, tr.all td
   { print-color-adjust: exact; -webkit-print-color-adjust: exact; } figure, tr, .card { break-inside: avoid; }
@@ -82,7 +91,8 @@ def page(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> str:
 
     Args:
         evaluation: the figures.
-        pictures: PNG bytes by name ("scatter", "bland_altman", "error_by_age", "localization"); they go inside.
+        pictures: PNG bytes by name ("scatter", "bland_altman", "error_by_age", "localization", "stress"); they go
+            inside.
     """
     facts = evaluation.provenance
     title = f"Bone age: {facts.model} on {facts.data}"
@@ -104,7 +114,9 @@ def page(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> str:
             },
         ),
         *(_picture(name, pictures[name]) for name in ("error_by_age", "bland_altman") if name in pictures),
+        _by_sex_and_age(evaluation.metrics.by_sex_and_age_band),
         _localization(evaluation, pictures),
+        _stress(evaluation, pictures),
         _comparison(evaluation.comparison),
         _worst(evaluation.worst),
         _not_assessed(evaluation),
@@ -143,19 +155,19 @@ def _headline(overall: Accuracy) -> str:
     if not overall.n:
         return '<p class="notice">No case has both a label and a prediction: there are no figures of accuracy.</p>'
     cards = [
-        ("Mean absolute error", _months(overall.mae), "months"),
-        ("Root mean square", _months(overall.rmse), "months"),
-        ("Bias", _months(overall.bias, signed=True), "months"),
-        ("Within 12 months", _percent(overall.within_12), ""),
-        ("Label in 90 % interval", _percent(overall.coverage_90), ""),
+        ("Mean absolute error", months(overall.mae), "months"),
+        ("Root mean square", months(overall.rmse), "months"),
+        ("Bias", months(overall.bias, signed=True), "months"),
+        ("Within 12 months", percent(overall.within_12), ""),
+        ("Label in 90 % interval", percent(overall.coverage_90), ""),
     ]
-    shown = "".join(
+    drawn = "".join(
         f'<div class="card"><span>{name}</span><b>{value} <small style="font-size:15px;font-weight:400">{unit}</small>'
         f"</b><span>{interval or 'too few cases for an interval'}</span></div>"
         for name, (value, interval), unit in cards
     )
     return (
-        f'<div class="cards">{shown}</div><p class="note">Below each figure: its 95 % bootstrap interval, '
+        f'<div class="cards">{drawn}</div><p class="note">Below each figure: its 95 % bootstrap interval, '
         f"n = {overall.n}. Bias = mean of predicted &minus; label: above zero the model reads older.</p>"
     )
 
@@ -167,16 +179,43 @@ def _accuracy_table(first: str, groups: Mapping[str, Accuracy]) -> str:
     )
     rows = []
     for name, group in groups.items():
-        shown = f'<span class="sex {name}">{name}</span>' if name in ("female", "male") else escape(name)
+        said = _sex(name) if name in ("female", "male") else escape(name)
         cells = [
-            _months(group.mae),
-            _months(group.rmse),
-            _months(group.bias, signed=True),
-            *(_percent(share) for share in (group.within_6, group.within_12, group.within_24, group.coverage_90)),
-            _months(group.width_90),
+            months(group.mae),
+            months(group.rmse),
+            months(group.bias, signed=True),
+            *(percent(share) for share in (group.within_6, group.within_12, group.within_24, group.coverage_90)),
+            months(group.width_90),
         ]
-        rows.append((f' class="{"all" if name == "All" else "group"}"', [shown, str(group.n), *map(_cell, cells)]))
-    return _table([escape(first), *heads], rows, text=(0,))
+        rows.append((f' class="{"all" if name == "All" else "group"}"', [said, str(group.n), *map(cell, cells)]))
+    return table([escape(first), *heads], rows, text=(0,))
+
+
+def _by_sex_and_age(groups: Mapping[str, Mapping[str, Accuracy]]) -> str:
+    """Girls and boys of one band one under the other, bands without a case left out."""
+    rows = []
+    for band in BANDS:
+        found = [(sex, bands[band]) for sex, bands in groups.items() if bands[band].n]
+        for place, (sex, group) in enumerate(found):
+            cells = [months(group.mae), months(group.bias, signed=True), percent(group.coverage_90)]
+            name = "" if place else band.replace("-", "\N{EN DASH}")
+            rows.append(("", [name, _sex(sex), str(group.n), *map(cell, cells), cell(months(group.width_90))]))
+    heads = (
+        "Label (years)",
+        "Sex",
+        "n",
+        "MAE<br>months",
+        "Bias<br>months",
+        "In 90 %<br>interval",
+        "Its width<br>months",
+    )
+    return f"<h2>By sex and age</h2>{table(heads, rows, text=(0, 1))}" if rows else ""
+
+
+def _stress(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> str:
+    if evaluation.stress is None:
+        return ""
+    return stress_section(evaluation.stress, _picture("stress", pictures["stress"]) if "stress" in pictures else "")
 
 
 def _localization(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> str:
@@ -191,18 +230,18 @@ def _localization(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> str:
         for group, entry in groups.items():
             if not entry.n:
                 continue
-            number = f"{entry.n}<small>{entry.without_box} missed</small>" if entry.without_box else str(entry.n)
+            count = f"{entry.n}<small>{entry.without_box} missed</small>" if entry.without_box else str(entry.n)
             found, floor, gain = entry.found, entry.floor, entry.gain
             verdict = ""
             if gain.lower is not None and gain.upper is not None:
                 verdict = "better" if gain.lower > 0 else "worse" if gain.upper < 0 else ""
-            shown = [
-                *(_plain(found.miou), _percent(found.ap50), _plain(found.centre_distance), _percent(found.covered)),
-                *(_plain(floor.miou), _percent(floor.ap50)),
+            cells = [
+                *(plain(found.miou), percent(found.ap50), plain(found.centre_distance), percent(found.covered)),
+                *(plain(floor.miou), percent(floor.ap50)),
             ]
-            gained = f'<span class="{verdict}">{_cell(_plain(gain, signed=True))}</span>'
+            gained = f'<span class="{verdict}">{cell(plain(gain, signed=True))}</span>'
             name = f"{escape(TRUTH_NAMES.get(truth, truth))}<small>{escape(GROUP_NAMES.get(group, group))}</small>"
-            rows.append(("", [name, number, *map(_cell, shown), gained]))
+            rows.append(("", [name, count, *map(cell, cells), gained]))
     note = (
         "Readers' boxes serve to measure, nothing else. mIoU: mean intersection over union. AP50: "
         "share of cases above 0.5. Centres are compared in widths of the hand: the reader's box where it is a hand "
@@ -211,7 +250,7 @@ def _localization(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> str:
     )
     picture = _picture("localization", pictures["localization"]) if "localization" in pictures else ""
     return (
-        f'<h2>Where it looked</h2><div class="dense">{_table(heads, rows, text=(0,))}</div>'
+        f'<h2>Where it looked</h2><div class="dense">{table(heads, rows, text=(0,))}</div>'
         f'<p class="note">{note}</p>{picture}'
     )
 
@@ -220,13 +259,13 @@ def _comparison(comparison: Comparison | None) -> str:
     if comparison is None:
         return ""
     cells = [
-        _cell(_shown(comparison.mae_first, 1.0, 2, "", False)),
-        _cell(_shown(comparison.mae_second, 1.0, 2, "", False)),
-        _cell(_shown(comparison.difference, 1.0, 2, "", True)),
+        cell(shown(comparison.mae_first, 1.0, 2, "", False)),
+        cell(shown(comparison.mae_second, 1.0, 2, "", False)),
+        cell(shown(comparison.difference, 1.0, 2, "", True)),
     ]
     return (
         "<h2>Against the other predictions</h2>"
-        + _table(
+        + table(
             ["Common cases", "MAE here<br>months", "MAE of the other<br>months", "Difference, paired<br>months"],
             [("", [str(comparison.difference.n), *cells])],
             text=(),
@@ -245,28 +284,28 @@ def _worst(worst: Sequence[Prediction]) -> str:
             [
                 escape(row.id),
                 escape(row.file),
-                f'<span class="sex {row.sex}">{row.sex}</span>' if row.sex else "unknown",
+                _sex(row.sex) if row.sex else "unknown",
                 f"{row.age_months:.1f}",
                 f"{row.predicted_months:.1f}",
-                _number(row.error_months or 0.0, 1, signed=True),
+                number(row.error_months or 0.0, 1, signed=True),
             ],
         )
         for row in worst
     ]
     heads = ["Case", "File", "Sex", "Label<br>months", "Predicted<br>months", "Error<br>months"]
-    return f"<h2>Largest errors</h2>{_table(heads, rows, text=(0, 1, 2))}"
+    return f"<h2>Largest errors</h2>{table(heads, rows, text=(0, 1, 2))}"
 
 
 def _not_assessed(evaluation: Evaluation) -> str:
     rows = [("", [escape(row.id), escape(row.file), row.status, escape(row.reason)]) for row in evaluation.not_assessed]
     text = "<h2>Not assessed</h2>"
     if rows:
-        text += _table(["Case", "File", "Status", "Why"], rows, text=(0, 1, 2, 3))
+        text += table(["Case", "File", "Status", "Why"], rows, text=(0, 1, 2, 3))
     else:
         text += "<p>Every radiograph of the scored part was assessed.</p>"
     dropped = evaluation.provenance.dropped
     if dropped:
-        said = "; ".join(f"{escape(reason)}: {number}" for reason, number in dropped.items())
+        said = "; ".join(f"{escape(reason)}: {count}" for reason, count in dropped.items())
         text += f'<p class="note">Left out of the whole data set before assessing: {said}.</p>'
     return text
 
@@ -282,6 +321,10 @@ def _method(evaluation: Evaluation) -> str:
     )
 
 
+def _sex(name: str) -> str:
+    return f'<span class="sex {name}">{name}</span>'
+
+
 def _picture(name: str, picture: bytes) -> str:
     title, caption = _CAPTIONS[name]
     data = base64.b64encode(picture).decode("ascii")
@@ -290,48 +333,3 @@ def _picture(name: str, picture: bytes) -> str:
         f'<figure><h3>{title}</h3><img width="{width}" alt="{title}" src="data:image/png;base64,{data}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
-
-
-def _table(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], *, text: Sequence[int]) -> str:
-    """Rows are (attributes of the row, cells as HTML); columns in `text` are words, the others numbers."""
-
-    def cells(tag: str, values: Sequence[str]) -> str:
-        return "".join(
-            f'<{tag} class="text">{value}</{tag}>' if place in text else f"<{tag}>{value}</{tag}>"
-            for place, value in enumerate(values)
-        )
-
-    body = "".join(f"<tr{attributes}>{cells('td', values)}</tr>" for attributes, values in rows)
-    return f'<div class="wide"><table><thead><tr>{cells("th", heads)}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _cell(shown: tuple[str, str]) -> str:
-    value, interval = shown
-    return f"{value}<small>{interval}</small>" if interval else value
-
-
-def _months(figure: Figure, *, signed: bool = False) -> tuple[str, str]:
-    return _shown(figure, 1.0, 1, "", signed)
-
-
-def _percent(figure: Figure) -> tuple[str, str]:
-    return _shown(figure, 100.0, 0, " %", False)
-
-
-def _plain(figure: Figure, *, signed: bool = False) -> tuple[str, str]:
-    return _shown(figure, 1.0, 3, "", signed)
-
-
-def _shown(figure: Figure, factor: float, digits: int, unit: str, signed: bool) -> tuple[str, str]:
-    if figure.value is None:
-        return _MISSING, ""
-    value = _number(figure.value * factor, digits, signed) + unit
-    if figure.lower is None or figure.upper is None:
-        return value, ""
-    ends = [_number(end * factor, digits, signed) for end in (figure.lower, figure.upper)]
-    return value, f"{ends[0]} to {ends[1]}"
-
-
-def _number(value: float, digits: int, signed: bool = False) -> str:
-    # Adding 0.0 turns a rounded "-0.0" into "0.0".
-    return f"{round(value, digits) + 0.0:{'+' if signed else ''}.{digits}f}".replace("-", "&minus;")

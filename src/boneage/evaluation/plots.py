@@ -13,8 +13,10 @@ from boneage.ages import LAST_MONTH, Sex
 from boneage.evaluation.bootstrap import Values
 from boneage.evaluation.localization import Localization
 from boneage.evaluation.metrics import BANDS, Metrics, age_band, scored_only
-from boneage.evaluation.names import GROUP_NAMES, TRUTH_NAMES
+from boneage.evaluation.names import FAMILY_NAMES, GROUP_NAMES, TRUTH_NAMES
 from boneage.evaluation.predictions import Prediction
+from boneage.evaluation.stress import MEDIAN_BAR, PERCENTILE_95_BAR, Stress
+from boneage.evaluation.transforms import MASKED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -184,6 +186,61 @@ def localization_gain(localization: Mapping[str, Mapping[str, Localization]]) ->
         axes.grid(axis="y", visible=False)
         if lines:
             axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, fontsize=8.5, handletextpad=0.3)
+    return drawing
+
+
+def stress_changes(stress: Stress) -> Drawing:
+    """Absolute change of the answer under each transform, against the bars of the median and the 95th percentile."""
+    levels = [entry for entry in stress.under.values() if entry.n]
+    drawing, (axes,) = _canvas(7.4, 1.2 + 0.235 * max(1, len(levels)))
+    with _styled():
+        # A square root shows small changes and large ones in one picture.
+        axes.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+        drawn = axes.boxplot(
+            [np.abs(entry.changes) for entry in levels],
+            positions=range(len(levels)),
+            orientation="horizontal",
+            widths=0.62,
+            whis=(5, 95),
+            patch_artist=True,
+            showfliers=False,
+            medianprops={"color": _INK, "linewidth": 1.6},
+            whiskerprops={"color": _FAINT},
+            capprops={"color": _FAINT},
+        )
+        for entry, patch in zip(levels, drawn["boxes"], strict=True):
+            # The mask asks what the answer rests on; no bar is set for it.
+            over = entry.verdict.kept is False and entry.transform.name != MASKED
+            patch.set(
+                facecolor="#f3c9a5" if over else "#d3dbe8", edgecolor="#D55E00" if over else _ACCENT, linewidth=0.9
+            )
+        bars: tuple[tuple[float, str, Literal["left", "right"], int], ...] = (
+            (MEDIAN_BAR, "bar of the median:", "right", 4),
+            (PERCENTILE_95_BAR, "bar of the 95th percentile:", "left", -4),
+        )
+        for bar, name, side, offset in bars:
+            axes.axvline(bar, color=_INK, linewidth=1.0, linestyle="--", zorder=1)
+            axes.annotate(
+                f"{name} {bar:g} months",
+                *((bar, 1.0), (offset, 4)),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                ha=side,
+                fontsize=8.5,
+            )
+        names = [f"{FAMILY_NAMES.get(e.transform.family, e.transform.family)}, {e.transform.label}" for e in levels]
+        axes.set_yticks(range(len(levels)), names, fontsize=8.5)
+        axes.set_ylim(len(levels) - 0.4, -0.6)
+        largest = max((float(np.quantile(np.abs(entry.changes), 0.95)) for entry in levels), default=0.0)
+        axes.set_xlim(0, max(12.0, 1.05 * largest))
+        axes.set_xticks(
+            [tick for tick in (0, 1, 2, 4, 8, 12, 24, 48, 72, 96, 120, 168, 216) if tick <= axes.get_xlim()[1]]
+        )
+        axes.set_xlabel("Absolute change of the answer (months)")
+        axes.grid(axis="y", visible=False)
+        for place in range(1, len(levels)):
+            if levels[place].transform.family != levels[place - 1].transform.family:
+                axes.axhline(place - 0.5, color=_GRID, linewidth=0.8, zorder=0)
     return drawing
 
 

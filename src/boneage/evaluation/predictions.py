@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, Self, cast, get_args
@@ -107,19 +107,23 @@ def write_predictions(path: str | Path, predictions: Iterable[Prediction]) -> No
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for row in predictions:
-        corners: list[str] = []
-        for region in Region:
-            box = row.regions.get(region)
-            corners += [""] * 4 if box is None else [f"{value:.2f}" for value in box.as_list()]
-        months = (row.predicted_months, row.lower_90_months, row.upper_90_months)
-        writer.writerow(
-            [row.file, row.id, row.split, row.sex or "unknown", _number(row.age_months), row.status, row.reason]
-            + [_number(value) for value in months]
-            + ["" if side is None else str(side) for side in (row.width, row.height)]
-            + corners
-        )
+    writer.writerows(map(cells_of, predictions))
     write_atomically(path, text.getvalue())
+
+
+def cells_of(row: Prediction) -> list[str]:
+    """One row of the table, in the order of `COLUMNS`. Months to 0.001, pixels to 0.01; what is missing is empty."""
+    corners: list[str] = []
+    for region in Region:
+        box = row.regions.get(region)
+        corners += [""] * 4 if box is None else [f"{value:.2f}" for value in box.as_list()]
+    months = (row.predicted_months, row.lower_90_months, row.upper_90_months)
+    return [
+        *(row.file, row.id, row.split, row.sex or "unknown", number_cell(row.age_months), row.status, row.reason),
+        *(number_cell(value) for value in months),
+        *("" if side is None else str(side) for side in (row.width, row.height)),
+        *corners,
+    ]
 
 
 def read_predictions(path: str | Path) -> list[Prediction]:
@@ -131,23 +135,11 @@ def read_predictions(path: str | Path) -> list[Prediction]:
         UsageError: no such file.
         DatasetError: the file cannot be read, a column is missing, an id comes twice, or a field is no number.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-            names = list(rows[0]) if rows else _header(stream)
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: there is no such predictions table. Check the path.") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: could not be read ({error}). Give a predictions table (CSV, UTF-8).") from error
-    missing = [name for name in _NEEDED if name not in names]
-    if missing:
-        raise DatasetError(
-            f"{path}: no column {', '.join(missing)}. A predictions table has at least {', '.join(_NEEDED)}."
-        )
+    rows = read_rows(path, _NEEDED)
     predictions: list[Prediction] = []
     seen: set[str] = set()
     for line, row in enumerate(rows, start=2):
-        prediction = _prediction(row, f"{path}, line {line}")
+        prediction = parse_prediction(row, f"{path}, line {line}")
         if prediction.id in seen:
             raise DatasetError(f"{path}, line {line}: the id {prediction.id} comes twice. Keep one row a case.")
         seen.add(prediction.id)
@@ -155,12 +147,44 @@ def read_predictions(path: str | Path) -> list[Prediction]:
     return predictions
 
 
+def read_rows(path: str | Path, needed: Sequence[str]) -> list[dict[str, str | None]]:
+    """The rows of a CSV that has at least the columns `needed`.
+
+    Raises:
+        UsageError: no such file.
+        DatasetError: the file cannot be read, or a column is missing.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            rows: list[dict[str, str | None]] = list(csv.DictReader(stream))
+            names = list(rows[0]) if rows else _header(stream)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: there is no such predictions table. Check the path.") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path}: could not be read ({error}). Give a predictions table (CSV, UTF-8).") from error
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise DatasetError(
+            f"{path}: no column {', '.join(missing)}. A predictions table has at least {', '.join(needed)}."
+        )
+    return rows
+
+
 def _header(stream: io.TextIOWrapper) -> list[str]:
     stream.seek(0)
     return next(csv.reader(stream), [])
 
 
-def _prediction(row: Mapping[str, str | None], where: str) -> Prediction:
+def parse_prediction(row: Mapping[str, str | None], where: str) -> Prediction:
+    """One row of the table; empty and non-finite numbers are missing values.
+
+    Args:
+        where: file and line, for messages.
+
+    Raises:
+        DatasetError: no id, an unknown status or sex, a field that is no number, or a box without area.
+    """
+
     def text(name: str) -> str:
         return (row.get(name) or "").strip()
 
@@ -202,7 +226,8 @@ def _prediction(row: Mapping[str, str | None], where: str) -> Prediction:
     )
 
 
-def _number(value: float | None) -> str:
+def number_cell(value: float | None) -> str:
+    """A number to 0.001 without trailing zeros; empty where there is none."""
     if value is None or not math.isfinite(value):
         return ""
     return f"{value:.3f}".rstrip("0").rstrip(".")

@@ -15,6 +15,8 @@ from boneage.evaluation.localization import Localization, Truths, evaluate_local
 from boneage.evaluation.metrics import Comparison, Metrics, compare, evaluate_predictions, scored_only
 from boneage.evaluation.page import page
 from boneage.evaluation.predictions import Prediction
+from boneage.evaluation.stress import Stress, evaluate_stress
+from boneage.evaluation.stress_rows import StressRow
 from boneage.files import write_atomically
 
 METRICS_FILE: Final = "metrics.json"
@@ -56,6 +58,7 @@ class Evaluation:
         not_assessed: rejected and failed cases.
         localization: {truth: {"all" | "outside_train": figures}}; empty without boxes.
         comparison: against another predictions table, where one was given.
+        stress: how answers move when the film is changed, where that was measured.
         resamples, seed: of every bootstrap interval.
     """
 
@@ -66,6 +69,7 @@ class Evaluation:
     not_assessed: Sequence[Prediction]
     localization: Mapping[str, Mapping[str, Localization]]
     comparison: Comparison | None
+    stress: Stress | None
     resamples: int
     seed: int
 
@@ -78,6 +82,7 @@ class Evaluation:
         localized: Sequence[Prediction] = (),
         truths: Truths | None = None,
         against: Sequence[Prediction] | None = None,
+        stress: Sequence[StressRow] | None = None,
         resamples: int = RESAMPLES,
         seed: int = 0,
     ) -> Evaluation:
@@ -89,6 +94,7 @@ class Evaluation:
             localized: boxed cases beyond `predictions`; they enter the localization and nothing else.
             truths: readers' boxes (`evaluate_localization`).
             against: another model's predictions of the same data, for a paired comparison.
+            stress: rows of the stress table.
 
         Raises:
             UsageError: as `compare` and `evaluate_localization`.
@@ -104,6 +110,7 @@ class Evaluation:
             if truths
             else {},
             comparison=None if against is None else compare(predictions, against, resamples=resamples, seed=seed),
+            stress=None if stress is None else evaluate_stress(stress, resamples=resamples, seed=seed),
             resamples=resamples,
             seed=seed,
         )
@@ -136,6 +143,7 @@ class Evaluation:
                 for truth, groups in self.localization.items()
             },
             "comparison": None if self.comparison is None else self.comparison.as_dict(),
+            "stress": None if self.stress is None else self.stress.as_dict(),
         }
 
 
@@ -159,6 +167,8 @@ def write_evaluation(evaluation: Evaluation, folder: str | Path) -> list[Path]:
         pictures["error_by_age"] = plots.png(plots.error_by_age(evaluation.predictions, evaluation.metrics))
     if any(entry.n for groups in evaluation.localization.values() for entry in groups.values()):
         pictures["localization"] = plots.png(plots.localization_gain(evaluation.localization))
+    if evaluation.stress is not None and any(entry.n for entry in evaluation.stress.under.values()):
+        pictures["stress"] = plots.png(plots.stress_changes(evaluation.stress))
     contents: dict[str, str | bytes] = {
         **{f"{name}.png": picture for name, picture in pictures.items()},
         PAGE_FILE: page(evaluation, pictures),

@@ -1,0 +1,273 @@
+"""What happens to films on their way to a reader: turned, mirrored, inverted, marked, compressed, cropped, ...
+
+Every function takes a picture and gives a new one: float32 [height, width] in [0, 1], bones bright. The stress suite
+(`TRANSFORMS`) names them with their strengths. What is random is drawn from the case's id, so that a case always meets
+the same angle and the same noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from boneage.radiograph import Radiograph
+from boneage.regions import Box
+
+Picture = npt.NDArray[np.float32]
+Apply = Callable[[Picture, Box, np.random.Generator], Picture]
+"""From a picture, the box of its hand in pixels, and a source of chance to the changed picture."""
+
+HAND_MARGIN: Final = 0.2
+"""The hand's box is widened by this fraction of its size before all outside it is masked."""
+MASKED: Final = "outside_masked"
+_PLATE, _LETTER = 0.6, 1.0
+
+
+@dataclass(frozen=True)
+class Transform:
+    """One transform at one strength.
+
+    Attributes:
+        name: as tables and metrics.json call it.
+        family: transforms that differ in strength alone.
+        label: for people, within the family.
+        apply: what it does.
+    """
+
+    name: str
+    family: str
+    label: str
+    apply: Apply
+
+
+def stressed(radiograph: Radiograph, transform: Transform, hand: Box, case_id: str) -> Radiograph:
+    """The radiograph as it would be read from an 8-bit file that was saved after the transform.
+
+    Args:
+        hand: box of its hand, in pixels of the radiograph.
+        case_id: the same id and transform always give the same pixels.
+
+    Raises:
+        UnsuitableRadiograph: what is left is too small, or of one gray value.
+    """
+    seed = int.from_bytes(hashlib.sha256(f"{case_id} {transform.name}".encode()).digest()[:8], "little")
+    picture = transform.apply(radiograph.pixels, hand, np.random.default_rng(seed))
+    return Radiograph.from_values(
+        _in_8_bits(picture),
+        file=radiograph.file,
+        sex=radiograph.sex,
+        laterality=radiograph.laterality,
+        source=radiograph.source,
+        warnings=radiograph.warnings,
+        phantom=radiograph.phantom,
+    )
+
+
+def rotated(picture: Picture, degrees: float) -> Picture:
+    """Turned counter-clockwise as seen; the film grows so that no corner is lost, and is black around it.
+
+    Quarter turns move pixels and change none.
+    """
+    quarters, rest = divmod(degrees, 90)
+    if rest == 0:
+        return np.ascontiguousarray(np.rot90(picture, int(quarters)))
+    turned = Image.fromarray(picture).rotate(degrees, Image.Resampling.BILINEAR, expand=True, fillcolor=0)
+    return np.asarray(turned, dtype=np.float32)
+
+
+def flipped(picture: Picture) -> Picture:
+    """Left and right change places."""
+    return np.ascontiguousarray(picture[:, ::-1])
+
+
+def brightened(picture: Picture, by: float) -> Picture:
+    """Every gray value moved by a share of the whole scale; what leaves the scale is cut off."""
+    return _clipped(picture + np.float32(by))
+
+
+def contrasted(picture: Picture, factor: float) -> Picture:
+    """Gray values moved away from middle gray (factor over 1) or towards it, and cut off at black and white."""
+    return _clipped((picture - np.float32(0.5)) * np.float32(factor) + np.float32(0.5))
+
+
+def gamma_corrected(picture: Picture, exponent: float) -> Picture:
+    """Gray values to a power: under 1 the film becomes brighter, over 1 darker; black and white stay."""
+    return np.power(picture, np.float32(exponent), dtype=np.float32)
+
+
+def inverted(picture: Picture) -> Picture:
+    """Bones dark, as a film whose photometric interpretation was lost."""
+    return np.float32(1.0) - picture
+
+
+def with_letter(picture: Picture, hand: Box, rng: np.random.Generator) -> Picture:
+    """A bright side letter on its plate, a seventh of the shorter side high, in a corner (`free_corner`)."""
+    side = max(6, round(min(picture.shape) / 7))
+    plate = Image.new("F", (side, side), _PLATE)
+    font = ImageFont.load_default(size=max(6, round(side * 0.9)))
+    ImageDraw.Draw(plate).text((side / 2, side / 2), "R", fill=_LETTER, font=font, anchor="mm")
+    return _laid_on(picture, np.asarray(plate, dtype=np.float32), hand, rng)
+
+
+def with_label(picture: Picture, hand: Box, rng: np.random.Generator) -> Picture:
+    """A white label, a quarter as wide as the shorter side and half as high, with a black disc, in a corner."""
+    width = max(8, round(min(picture.shape) / 4))
+    height = max(4, width // 2)
+    label = Image.new("F", (width, height), _LETTER)
+    ImageDraw.Draw(label).ellipse((height * 0.2, height * 0.2, height * 0.8, height * 0.8), fill=0.0)
+    return _laid_on(picture, np.asarray(label, dtype=np.float32), hand, rng)
+
+
+def resampled(picture: Picture, factor: int) -> Picture:
+    """Shrunk to a `factor`-th of each side, antialiased, and enlarged again to the same size."""
+    height, width = picture.shape
+    small = Image.fromarray(picture).resize(
+        (max(1, round(width / factor)), max(1, round(height / factor))), Image.Resampling.BILINEAR
+    )
+    return _clipped(np.asarray(small.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32))
+
+
+def noisy(picture: Picture, sd: float, rng: np.random.Generator) -> Picture:
+    """Gaussian noise on each pixel; `sd` is a share of the whole gray scale."""
+    return _clipped(picture + np.float32(sd) * rng.standard_normal(picture.shape, dtype=np.float32))
+
+
+def jpeg(picture: Picture, quality: int) -> Picture:
+    """Saved as a JPEG of that quality (1 to 95) and read again."""
+    stream = io.BytesIO()
+    Image.fromarray(_in_8_bits(picture)).save(stream, format="JPEG", quality=quality)
+    with Image.open(stream) as image:
+        return np.asarray(image, dtype=np.float32) / np.float32(255)
+
+
+def bordered(picture: Picture, share: float) -> Picture:
+    """A black border at each side, as wide as a share of that side's length."""
+    height, width = (round(side * share) for side in picture.shape)
+    return np.pad(picture, ((height, height), (width, width)))
+
+
+def cropped(picture: Picture, share: float) -> Picture:
+    """Each side cut back by a share of the film's length across it."""
+    rows, columns = picture.shape
+    y, x = round(rows * share), round(columns * share)
+    return np.ascontiguousarray(picture[y : rows - y, x : columns - x])
+
+
+def shifted(picture: Picture, hand: Box, share: float, axis: int) -> Picture:
+    """Moved by a share of the film's length to the side where the hand has more room; black moves in.
+
+    Args:
+        axis: 0 moves up or down, 1 to the left or right.
+    """
+    length = picture.shape[axis]
+    before, after = (hand.y0, length - hand.y1) if axis == 0 else (hand.x0, length - hand.x1)
+    step = round(length * share)
+    moved = np.zeros_like(picture)
+    source, target = (slice(0, length - step), slice(step, length))
+    if before > after:
+        source, target = target, source
+    if axis == 0:
+        moved[target] = picture[source]
+    else:
+        moved[:, target] = picture[:, source]
+    return moved
+
+
+def masked_outside(picture: Picture, hand: Box, margin: float = HAND_MARGIN) -> Picture:
+    """Everything outside the hand's box, widened by `margin` of its size, is set to the median of what was there.
+
+    Markers, labels, collimation and most of the forearm go. Where nothing lies outside, the picture stays as it is.
+    """
+    height, width = picture.shape
+    kept = hand.grown(margin).within(float(width), float(height)) or Box(0.0, 0.0, float(width), float(height))
+    outside = np.ones(picture.shape, dtype=bool)
+    outside[int(kept.y0) : int(np.ceil(kept.y1)), int(kept.x0) : int(np.ceil(kept.x1))] = False
+    masked = picture.copy()
+    if outside.any():
+        masked[outside] = np.median(picture[outside])
+    return masked
+
+
+def free_corner(film: tuple[int, int], block: tuple[int, int], hand: Box, rng: np.random.Generator) -> tuple[int, int]:
+    """(row, column) of a block's upper left pixel in the corner where it covers least of the hand's box.
+
+    Of equal corners chance takes one.
+
+    Args:
+        film, block: (height, width) in pixels. The block keeps a fiftieth of the film's shorter side off the edges.
+    """
+    gap = round(min(film) / 50)
+    corners = [(row, column) for row in (gap, film[0] - block[0] - gap) for column in (gap, film[1] - block[1] - gap)]
+
+    def covered(corner: tuple[int, int]) -> float:
+        row, column = corner
+        height = min(hand.y1, row + block[0]) - max(hand.y0, row)
+        width = min(hand.x1, column + block[1]) - max(hand.x0, column)
+        return max(0.0, height) * max(0.0, width)
+
+    least = min(map(covered, corners))
+    best = [corner for corner in corners if covered(corner) == least]
+    return best[int(rng.integers(len(best)))]
+
+
+def _laid_on(picture: Picture, block: Picture, hand: Box, rng: np.random.Generator) -> Picture:
+    height, width = picture.shape
+    row, column = free_corner((height, width), (block.shape[0], block.shape[1]), hand, rng)
+    marked = picture.copy()
+    marked[row : row + block.shape[0], column : column + block.shape[1]] = block
+    return marked
+
+
+def _clipped(values: Picture) -> Picture:
+    return np.asarray(np.clip(values, 0.0, 1.0), dtype=np.float32)
+
+
+def _in_8_bits(picture: Picture) -> npt.NDArray[np.uint8]:
+    return np.asarray(np.rint(np.clip(picture, 0.0, 1.0) * 255.0), dtype=np.uint8)
+
+
+def _suite() -> Sequence[Transform]:
+    def of(family: str, name: str, label: str, apply: Apply) -> Transform:
+        return Transform(name, family, label, apply)
+
+    def turn(degrees: int) -> Transform:
+        sign = "\N{MINUS SIGN}" if degrees < 0 else "" if degrees == 180 else "+"
+        label = f"{sign}{abs(degrees)}\N{DEGREE SIGN}"
+        return of("rotation", f"rotate_{degrees}", label, lambda picture, hand, rng: rotated(picture, degrees))
+
+    return (
+        *(turn(degrees) for degrees in (15, -15, 30, -30, 45, -45, 90, -90, 180)),
+        of("rotation", "rotate_any", "any angle", lambda p, hand, rng: rotated(p, float(rng.uniform(-180, 180)))),
+        of("flip", "flip", "left to right", lambda p, hand, rng: flipped(p)),
+        of("inversion", "invert", "bones dark", lambda p, hand, rng: inverted(p)),
+        of("brightness", "brighter", "+20 % of the scale", lambda p, hand, rng: brightened(p, 0.2)),
+        of("brightness", "darker", "\N{MINUS SIGN}20 % of the scale", lambda p, hand, rng: brightened(p, -0.2)),
+        of("contrast", "contrast_0.6", "\N{MULTIPLICATION SIGN} 0.6", lambda p, hand, rng: contrasted(p, 0.6)),
+        of("contrast", "contrast_1.6", "\N{MULTIPLICATION SIGN} 1.6", lambda p, hand, rng: contrasted(p, 1.6)),
+        of("gamma", "gamma_0.6", "0.6 (brighter)", lambda p, hand, rng: gamma_corrected(p, 0.6)),
+        of("gamma", "gamma_1.6", "1.6 (darker)", lambda p, hand, rng: gamma_corrected(p, 1.6)),
+        of("marker", "marker_letter", "letter on a plate", with_letter),
+        of("marker", "marker_label", "white label", with_label),
+        of("resolution", "resolution_1/2", "1/2 and back", lambda p, hand, rng: resampled(p, 2)),
+        of("resolution", "resolution_1/3", "1/3 and back", lambda p, hand, rng: resampled(p, 3)),
+        of("noise", "noise_0.02", "SD 2 % of the scale", lambda p, hand, rng: noisy(p, 0.02, rng)),
+        of("noise", "noise_0.05", "SD 5 % of the scale", lambda p, hand, rng: noisy(p, 0.05, rng)),
+        of("jpeg", "jpeg_30", "quality 30", lambda p, hand, rng: jpeg(p, 30)),
+        of("jpeg", "jpeg_10", "quality 10", lambda p, hand, rng: jpeg(p, 10)),
+        of("border", "border_wider", "+15 % each side", lambda p, hand, rng: bordered(p, 0.15)),
+        of("border", "border_narrower", "\N{MINUS SIGN}5 % each side", lambda p, hand, rng: cropped(p, 0.05)),
+        of("translation", "shift_x", "10 % sideways", lambda p, hand, rng: shifted(p, hand, 0.1, 1)),
+        of("translation", "shift_y", "10 % up or down", lambda p, hand, rng: shifted(p, hand, 0.1, 0)),
+        of("mask", MASKED, "outside the hand", lambda p, hand, rng: masked_outside(p, hand)),
+    )
+
+
+TRANSFORMS: Final = tuple(_suite())
+"""The stress suite, in the order of its tables. The last one masks all that is not the hand."""
