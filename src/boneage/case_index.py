@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,8 @@ from boneage.model import Model
 from boneage.model_settings import NETWORK_OF_AGES
 
 FORMAT: Final = 1
+SAME_FILM: Final = 0.01
+"""Distance below which two films are one: other films of RSNA lie at least four times as far apart."""
 _ARRAYS: Final = {"mean": "f4", "axes": "f4", "places": "f2", "ages": "f4", "males": "b1", "ids": "U"}
 """Array -> type in the file."""
 _MAKE_AGAIN: Final = "Make it again with `boneage models index` or `boneage train --index`"
@@ -78,6 +80,7 @@ class CaseIndex:
             lines.append(
                 f"mean absolute error on select (n = {seen['cases']}): the {self.closest_cases} closest cases "
                 f"{seen['closest_mae_months']['value']:.2f} months, the model {seen['model_mae_months']['value']:.2f}"
+                + ("" if seen["error_correlation"] is None else f"; errors correlate, {seen['error_correlation']:.2f}")
             )
         return "\n".join(lines)
 
@@ -124,10 +127,9 @@ class CaseIndex:
             ClosestCase(self.ids[members[at]], float(age), float(distance))
             for at, age, distance in zip(found, ages, distances, strict=True)
         )
-        age = closest_age_months(ages, distances)
-        return Closest(
-            cases, age, str(self.data.get("name", "")), self.usual_difference_months, self._remark(age, months)
-        )
+        age = float(np.median(ages))
+        remarks = tuple(self._remarks(cases[0], age, months))
+        return Closest(cases, age, str(self.data.get("name", "")), self.usual_difference_months, remarks)
 
     def place(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Features float32 [..., C] -> where the film lies among the cases, float32 [..., d]."""
@@ -138,33 +140,34 @@ class CaseIndex:
         members = {sex: np.flatnonzero(self.males == (sex is Sex.MALE)) for sex in Sex}
         return {sex: (rows, KDTree(self.places[rows])) for sex, rows in members.items()}
 
-    def _remark(self, age: float, months: float) -> str:
-        usual = self.usual_difference_months
-        if usual is None or abs(age - months) <= usual:
-            return ""
-        return (
-            f"The closest cases speak for {age:.0f} months, the model for {months:.0f}: further apart than on 95 % of "
-            f"cases ({usual:.0f} months). Look at the film before you trust either."
-        )
-
-
-def closest_age_months(ages: npt.NDArray[np.float64], distances: npt.NDArray[np.float64]) -> float:
-    """What the closest cases say: the mean of their ages, each weighed with 1 / distance.
-
-    Args:
-        ages: float64 [k], months.
-        distances: float64 [k]; films at distance 0 (the same film) alone decide where there are any.
-    """
-    same = distances <= 0
-    weights = same.astype(np.float64) if same.any() else 1.0 / distances
-    return float((ages * weights).sum() / weights.sum())
+    def _remarks(self, nearest: ClosestCase, age: float, months: float) -> Iterator[str]:
+        if self.data.get("phantom"):
+            yield "Phantoms, not radiographs alone, are among the cases that the closest ones are taken from."
+        if nearest.distance < SAME_FILM:
+            yield (
+                f"The training case {nearest.id} is this very film or a copy of it: the model has learnt from it, and "
+                "neither its bone age nor that of the closest cases is an opinion from outside."
+            )
+        elif self.usual_difference_months is not None and abs(age - months) > self.usual_difference_months:
+            yield (
+                f"The closest cases speak for {age:.0f} months, the model for {months:.0f}: further apart than on 95 % "
+                f"of the cases that this was measured on ({self.usual_difference_months:.0f} months). Look at the film "
+                "before you trust either."
+            )
 
 
 def closest_remarks(answers: Mapping[Sex, SexAnswer]) -> tuple[str, ...]:
-    """What a reader should know about the closest cases of a film, a sentence each; where both sexes are answered
-    for, with the sex."""
-    told = [(sex, answer.closest.remark) for sex, answer in answers.items() if answer.closest and answer.closest.remark]
-    return tuple(f"If {sex.value}: {remark}" if len(answers) > 1 else remark for sex, remark in told)
+    """What a reader should know about the closest cases of a film, a sentence each, said once; what is not true of
+    both sexes that were answered for, with the sex."""
+    told = {sex: answer.closest.remarks if answer.closest else () for sex, answer in answers.items()}
+    of_all = set.intersection(*map(set, told.values())) if told else set()
+    return tuple(
+        dict.fromkeys(
+            remark if remark in of_all else f"If {sex.value}: {remark}"
+            for sex, remarks in told.items()
+            for remark in remarks
+        )
+    )
 
 
 def with_features(model: Model, tensor: str) -> Model:

@@ -27,15 +27,16 @@ class Closest:
 
     Attributes:
         cases: the closest first; never empty.
-        age_months: what they say about its age, a mean that counts the closer ones more, in [1, 240].
+        age_months: the median of their ages, in [1, 240]. No opinion from outside: the same network chose the cases.
         data: the data set that they are of.
         usual_difference_months: `age_months` and the model's bone age lie no further apart on 95 % of the cases that
             it was measured on; None where these were too few.
-        remark: one sentence where they lie further apart than that; empty otherwise.
+        remarks: what a reader should know, a sentence each: they lie further apart than that, the film itself is among
+            the cases, the cases are phantoms.
     """
 
     cases: tuple[ClosestCase, ...]
     age_months: float
     data: str
     usual_difference_months: float | None = None
-    remark: str = ""
+    remarks: tuple[str, ...] = ()

@@ -47,6 +47,10 @@ td { border-bottom: 1px solid var(--line); padding: 7px 12px 7px 0; vertical-ali
 td img { display: block; max-width: 56px; max-height: 64px; border-radius: 3px; }
 tr { break-inside: avoid; }
 .pill { font-size: 12px; padding: 1px 8px; border-radius: 9px; background: #fdeeed; color: #8c1d18; }
+.opinions { display: flex; flex-wrap: wrap; gap: 8px 40px; margin: 0 0 8px; }
+.closest { display: grid; grid-template-columns: repeat(auto-fit, minmax(225px, 1fr)); gap: 10px 30px;
+  margin: 6px 0 12px; }
+.closest td { padding: 4px 12px 4px 0; }
 .number { white-space: nowrap; font-variant-numeric: tabular-nums; }
 footer { color: var(--soft); font-size: 12.5px; border-top: 1px solid var(--line); margin-top: 8px; padding-top: 12px; }
 @media (max-width: 760px) { .two { grid-template-columns: 1fr; } }

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from boneage.training.workshop import Workshop
 
 INDEX_FILE: Final = "index.npz"
-CLOSEST_CASES: Final = 10
+CLOSEST_CASES: Final = 20
+"""Cases whose ages are taken together; docs/decisions.md says how the number was chosen."""
 AXES: Final = 64
 """Principal axes that are kept, at most."""
 FEWEST_TO_COMPARE: Final = 20
@@ -225,10 +226,18 @@ def _measured(index: CaseIndex, select: Described) -> CaseIndex:
             "model_mae_months": figure(np.abs(of_model - labelled)).as_dict(),
             "closest_mae_months": figure(np.abs(ages - labelled)).as_dict(),
             "difference_months": figure(apart).as_dict(),
+            "error_correlation": _correlation(ages - labelled, of_model - labelled),
         }
     }
     usual = round(float(np.quantile(apart, USUAL)), 2) if told.sum() >= FEWEST_TO_COMPARE else None
     return dataclasses.replace(index, usual_difference_months=usual, figures=figures)
+
+
+def _correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float | None:
+    """Pearson's, where both vary."""
+    if len(one) < 2 or not one.std() or not other.std():
+        return None
+    return round(float(np.corrcoef(one, other)[0, 1]), 4)
 
 
 def index_of_training(shop: Workshop, regions: RegionsTable, folder: Path) -> Path:
