@@ -214,7 +214,7 @@ def read_index(file: str | Path) -> CaseIndex:
     """
     path = Path(file)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             header = json.loads(stored["header"].tobytes())
             checksum = header.pop("sha256")
             # The version comes first: another version may well hold other arrays.

@@ -35,6 +35,8 @@ CLOSEST_CASES: Final = 20
 """Cases whose ages are taken together; docs/decisions.md says how the number was chosen."""
 AXES: Final = 64
 """Principal axes that are kept, at most."""
+_NOTHING: Final = 1e-10
+"""Of the largest variance."""
 FEWEST_TO_COMPARE: Final = 20
 """Cases of *select* from which on it is said how far the two opinions usually lie apart."""
 USUAL: Final = 0.95
@@ -201,10 +203,12 @@ def principal_axes(features: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.fl
     by_channel = channels <= cases
     square = centred.T @ centred if by_channel else centred @ centred.T
     values, vectors = eigh(square, subset_by_index=[len(square) - count, len(square) - 1])
-    axes = vectors.T if by_channel else vectors.T @ centred
+    # Axes along which nothing varies would come out of rounding alone.
+    kept = values >= max(float(values[-1]), 0.0) * _NOTHING
+    axes = vectors.T[kept] if by_channel else vectors.T[kept] @ centred
     norms = np.linalg.norm(axes, axis=1, keepdims=True)
     axes = axes / np.where(norms > 0, norms, 1.0)
-    apart = np.sqrt(2.0 * max(float(values.clip(0).sum()), 0.0) / cases)
+    apart = np.sqrt(2.0 * float(values[kept].clip(0).sum()) / cases)
     return mean.astype(np.float32), (axes[::-1] / (apart or 1.0)).astype(np.float32)
 
 
