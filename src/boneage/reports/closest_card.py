@@ -48,11 +48,11 @@ def closest_card(record: Mapping[str, Any], assessment: Assessment) -> str:
 def _opinions(said: Mapping[str, Any], closest: Closest) -> str:
     age, months = said["closest_age_months"], said["bone_age_months"]
     usual = closest.usual_difference_months
-    known = "" if usual is None else f"; on 95 % of cases at most {usual:.1f}"
+    known = "" if usual is None else f"(on 95 % of cases at most {usual:.1f})"
     opinions = (
         (f"Median of the {len(closest.cases)} closest", years_and_months(age), f"{age:.1f} months"),
         ("Bone age by the model", years_and_months(months), f"{months:.1f} months"),
-        ("Apart", f"{abs(age - months):.1f} months", known.removeprefix("; ")),
+        ("Apart", f"{abs(age - months):.1f} months", known),
     )
     return (
         '<div class="opinions">'
@@ -85,12 +85,12 @@ def _strip(said: Mapping[str, Any], sex: Sex) -> str:
     colour, model, median = SEX_COLOURS[sex], x(months), x(float(said["closest_age_months"]))
     ticks = "".join(
         f'<line x1="{x(month):.1f}" x2="{x(month):.1f}" y1="{base}" y2="{base + 5}" stroke="#aab4bd"/>'
-        f'<text x="{x(month):.1f}" y="{base + 18}" text-anchor="middle">{month // 12}</text>'
+        f'<text x="{x(month):.1f}" y="{base + 23}" text-anchor="middle">{month // 12}</text>'
         for month in range(math.ceil(first / 12) * 12, math.floor(last) + 1, 12)
     )
     label = min(max(model, 60.0), width - 60.0)
     return (
-        f'<svg viewBox="0 0 {width:.0f} {base + 38:.0f}" width="100%" style="max-width: 760px" role="img" '
+        f'<svg viewBox="0 0 {width:.0f} {base + 44:.0f}" width="100%" style="max-width: 760px" role="img" '
         'aria-label="ages of the closest cases">'
         f'<g fill="{colour}" fill-opacity="0.55">{dots}</g>'
         f'<line x1="{model:.1f}" x2="{model:.1f}" y1="14" y2="{base}" stroke="#1d2733" stroke-width="1.6"/>'
@@ -98,7 +98,7 @@ def _strip(said: Mapping[str, Any], sex: Sex) -> str:
         f'<polygon points="{median:.1f},{base + 1} {median - 6:.1f},{base + 10} {median + 6:.1f},{base + 10}" '
         f'fill="{colour}"><title>median of the closest cases</title></polygon>'
         f'<line x1="{left}" x2="{right}" y1="{base}" y2="{base}" stroke="#aab4bd"/>{ticks}'
-        f'<text x="{(left + right) / 2}" y="{base + 34}" text-anchor="middle">bone age in years; '
+        f'<text x="{(left + right) / 2}" y="{base + 40}" text-anchor="middle">bone age in years; '
         "triangle: median of the cases</text></svg>"
     )
 
@@ -115,10 +115,9 @@ def _tables(cases: Sequence[Mapping[str, Any]]) -> str:
     for start in range(0, len(cases), _ROWS):
         rows = "".join(
             f"<tr><td>{escape(short_file_name(str(case['id']), 24))}</td>"
-            f'<td class="number">{years_and_months(case["bone_age_months"])} '
-            f'<span class="quiet">({case["bone_age_months"]:.0f})</span></td>'
+            f'<td class="number">{years_and_months(case["bone_age_months"])}</td>'
             f'<td class="number">{case["distance"]:.2f}</td></tr>'
             for case in cases[start : start + _ROWS]
         )
-        parts += f"<table><tr><th>Case</th><th>Bone age (months)</th><th>Distance</th></tr>{rows}</table>"
+        parts += f"<table><tr><th>Case</th><th>Bone age</th><th>Distance</th></tr>{rows}</table>"
     return f'<div class="closest">{parts}</div>'
