@@ -99,6 +99,35 @@ def regressor_bytes(views: int, *, scalar: bool = False, sex_input: bool = True)
     return _model_bytes(nodes, inputs, [output], constants)
 
 
+def layered_regressor_bytes(views: int) -> bytes:
+    """The answers of `regressor_bytes` from an answer layer as exports have it: the mean brightness of each view,
+    joined with the sex, times weights. -(m - c)^2 / 200 is linear in the centre c but for what all months share.
+    """
+    from onnx import TensorProto, helper
+
+    months = np.arange(1, 241, dtype=np.float32)[:, None]
+    of_parts = np.array([200 / 255 / views] * views + [6.0], np.float32)
+    constants = {
+        "where": np.array([2, 3], np.int64),
+        "network.answer.weight": months * of_parts / 100,
+        "network.answer.bias": ((60 * months - months**2) / 200)[:, 0],
+    }
+    nodes = [
+        helper.make_node("Cast", ["views"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["real", "where"], ["brightness"], keepdims=0),
+        helper.make_node("Identity", ["sex"], ["of_sex"]),
+        helper.make_node("Concat", ["brightness", "of_sex"], ["joined"], axis=1),
+        helper.make_node("Gemm", ["joined", "network.answer.weight", "network.answer.bias"], ["scores"], transB=1),
+        helper.make_node("Softmax", ["scores"], ["distribution"], axis=1),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("views", TensorProto.UINT8, ["n", views, VIEW_SIZE, VIEW_SIZE]),
+        helper.make_tensor_value_info("sex", TensorProto.FLOAT, ["n", 1]),
+    ]
+    output = helper.make_tensor_value_info("distribution", TensorProto.FLOAT, ["n", 240])
+    return _model_bytes(nodes, inputs, [output], constants)
+
+
 def _model_bytes(nodes: list[Any], inputs: list[Any], outputs: list[Any], constants: dict[str, Any]) -> bytes:
     # Here, not above: onnx comes with the extra [train], and most tests do without.
     import onnx
@@ -164,6 +193,14 @@ def standin_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a whole stand-in model; read it, never write into it."""
     settings, networks = _standin_parts()
     return write_model(tmp_path_factory.mktemp("models") / "standin", settings, networks)
+
+
+@pytest.fixture(scope="session")
+def layered_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stand-in model whose age network has an answer layer, so that its cases can be indexed; only read it."""
+    settings, networks = _standin_parts()
+    networks["regressor"] = layered_regressor_bytes(3)
+    return write_model(tmp_path_factory.mktemp("models") / "layered", {**settings, "name": "layered"}, networks)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from boneage.ages import Sex
+from boneage.closest import Closest
 from boneage.radiograph import Radiograph
 from boneage.regions import Box, Region
 from boneage.views import View
@@ -28,11 +29,13 @@ class SexAnswer:
         bone_age_months: expectation of the distribution, in [1, 240].
         interval_90_months: (lower, upper).
         distribution: float32 [240] over `boneage.ages.MONTHS`, summing to 1.
+        closest: the closest training cases of that sex; None without an index of them, or where it has none.
     """
 
     bone_age_months: float
     interval_90_months: tuple[float, float]
     distribution: npt.NDArray[np.float32]
+    closest: Closest | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,3 +95,7 @@ class Assessment:
     @property
     def distribution(self) -> npt.NDArray[np.float32] | None:
         return None if self.answer is None else self.answer.distribution
+
+    @property
+    def closest(self) -> Closest | None:
+        return None if self.answer is None else self.answer.closest

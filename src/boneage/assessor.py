@@ -14,6 +14,7 @@ import numpy.typing as npt
 from boneage.ages import FIRST_MONTH, LAST_MONTH, MONTHS, Sex, central_interval_months, expectation_months, parse_sex
 from boneage.assessment import NOTICE, Assessment, SexAnswer
 from boneage.cascade import Cascade, cut_views
+from boneage.case_index import CaseIndex, closest_remarks, read_index
 from boneage.errors import ModelError
 from boneage.gate import Gate, Turn, WayBack
 from boneage.model import SETTINGS_FILE, Model, find_model, load_model
@@ -37,10 +38,22 @@ class Assessor:
         cascade: phase I; made from the model where none is given.
         refuse: refuse what the model's gate takes for unreadable; if not (and for phantoms), it is assessed with a
             warning.
+        index: the model's training cases; with it every answer names the closest of them.
+
+    Raises:
+        ModelError: the index belongs to another model.
     """
 
-    def __init__(self, model: Model, cascade: Cascade | None = None, *, refuse: bool = True) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: Model,
+        cascade: Cascade | None = None,
+        *,
+        refuse: bool = True,
+        index: CaseIndex | None = None,
+    ) -> None:
+        self.model = model if index is None else index.for_model(model)
+        self.index = index
         self.cascade = cascade or Cascade(model.localizers, model.film_short_side, model.layout)
         gate = model.settings.gate
         self.gate = Gate(model.networks[gate.network], gate) if gate else None
@@ -91,6 +104,7 @@ class Assessor:
                 *warnings,
                 *remarks,
                 *found.warnings,
+                *closest_remarks(answers),
             ),
             self.notice,
             back.turn.turned_degrees,
@@ -116,16 +130,22 @@ class Assessor:
         upright, back = turn.upright(radiograph)
         return upright, back, (*remarks, *turn.words)
 
-    def answer(self, views: ViewArrays, sex: Sex) -> SexAnswer:
-        """Bone age, interval and distribution for one sex, from views uint8 [size, size] each."""
+    def outputs(self, views: ViewArrays, sex: Sex) -> dict[str, npt.NDArray[np.float32]]:
+        """All that the age network says of views uint8 [size, size] each: outputs float32 [n, ...] by name, n = 2 where
+        the model looks at the mirror image as well."""
         settings = self.model.settings
         stack = np.stack([views[view] for view in self.model.views])
         batch = np.stack([stack, stack[..., ::-1]]) if settings.average_mirror else stack[None]
         feeds: dict[str, npt.NDArray[np.generic]] = {"views": np.ascontiguousarray(batch)}
         if settings.sex_input:
             feeds["sex"] = np.full((len(batch), 1), sex.sign, dtype=np.float32)
-        regressor = self.model.regressor
-        said = regressor.output(regressor.run(feeds), "months" if settings.scalar else "distribution")
+        return self.model.regressor.run(feeds)
+
+    def answer(self, views: ViewArrays, sex: Sex) -> SexAnswer:
+        """Bone age, interval and distribution for one sex, from views uint8 [size, size] each."""
+        settings, regressor = self.model.settings, self.model.regressor
+        outputs = self.outputs(views, sex)
+        said = regressor.output(outputs, "months" if settings.scalar else "distribution")
         output: npt.NDArray[np.float64] = said.astype(np.float64)
         if not np.isfinite(output).all():
             raise ModelError(
@@ -146,7 +166,11 @@ class Assessor:
             distribution = correction.corrected(distribution, sex)
             months = float(expectation_months(distribution))
             interval = correction.interval_months(distribution, sex)
-        return SexAnswer(months, interval, distribution.astype(np.float32))
+        closest = None
+        if self.index is not None:
+            features = regressor.output(outputs, self.index.tensor).mean(axis=0)
+            closest = self.index.closest(features, sex, months)
+        return SexAnswer(months, interval, distribution.astype(np.float32), closest)
 
 
 def _mean_distribution(output: npt.NDArray[np.float64], path: Path) -> npt.NDArray[np.float64]:
@@ -181,15 +205,21 @@ def _cached(folder: Path, _changed_ns: int) -> Assessor:
     return Assessor(load_model(folder))
 
 
-def load(model: str | Path | None = None) -> Assessor:
+def load(model: str | Path | None = None, index: str | Path | None = None) -> Assessor:
     """An assessor for a shipped model (by name), for a model folder, or for the default model.
 
-    The model is kept: asking for it again costs nothing until its `model.json` changes.
+    The model is kept: asking for it again costs nothing until its `model.json` changes. With an index it is read anew.
+
+    Args:
+        model: a shipped name or a model folder; None for the default.
+        index: the file of an index of the model's training cases; each answer then names the closest of them.
 
     Raises:
-        ModelError: the model is missing, damaged, or of another version.
+        ModelError: the model or the index is missing, damaged, or of another version, or they do not belong together.
     """
     folder = find_model(model)
+    if index is not None:
+        return Assessor(load_model(folder), index=read_index(index))
     return _cached(folder.resolve(), (folder / SETTINGS_FILE).stat().st_mtime_ns)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from boneage.errors import ModelError
+from boneage.inner_outputs import with_outputs
 from boneage.model_settings import LocalizerSettings
 from boneage.regions import Components, Region
 
@@ -36,6 +37,7 @@ class Network:
         input_size: side of the square views that it takes, pixels.
         sha256: of the file; empty where the network is no part of a model folder yet.
         threads: threads for one run; None for all available cores.
+        also_gives: names of tensors inside the network, float32 [n, C], that are outputs as well.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Network:
     input_size: int
     sha256: str = ""
     threads: int | None = None
+    also_gives: tuple[str, ...] = ()
 
     @cached_property
     def session(self) -> Any:
@@ -53,7 +56,8 @@ class Network:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+            source = with_outputs(self.path.read_bytes(), self.also_gives) if self.also_gives else str(self.path)
+            return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             # ONNX Runtime's own exceptions share no public base class.
             raise ModelError(f"{self.path}: ONNX Runtime cannot open this network ({error}). {_RESTORE}.") from error

@@ -23,11 +23,11 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "evaluate": ("boneage.cli.evaluate", "evaluate", "Measure a model on a data set: predictions, metrics, report."),
     "regions": ("boneage.cli.regions", "regions", "Boxes and crops of many radiographs."),
     "phantom": ("boneage.cli.phantom", "phantom", "Write synthetic radiographs with known truth."),
-    "models": ("boneage.cli.models", "app", "List, verify and describe models."),
+    "models": ("boneage.cli.models", "app", "List, verify, describe and index models."),
 }
 """Command -> module, attribute (a function or a Typer application), and one line of help."""
 
-_TRAINING_LIBRARIES: Final = frozenset({"torch", "timm", "lightning", "torchvision"})
+_TRAINING_LIBRARIES: Final = frozenset({"torch", "timm", "lightning", "torchvision", "onnx"})
 
 
 class _Commands(TyperGroup):

@@ -61,6 +61,10 @@ def assess(
     model: Annotated[
         str | None, typer.Option(metavar="NAME|DIR", help="A shipped model (`boneage models list`) or a model folder.")
     ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Index of the model's training cases: also name the closest of them."),
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="How the results are printed.")] = Format.TABLE,
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a report for people into this folder.")
@@ -84,7 +88,7 @@ def assess(
     requests, remarks = gather(files or [], sex, table)
     for remark in remarks:
         typer.echo(remark, err=True)
-    assessor = load(model)
+    assessor = load(model, index)
     with ExitStack() as stack:
         pages = _Pages(None if report is None else partial(Report, report, heatmaps, figures), stack)
         say = stack.enter_context(progress(len(requests)))

@@ -1,15 +1,18 @@
-"""`boneage models`: list, verify and describe models."""
+"""`boneage models`: list, verify, describe and index models."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
+from boneage.cli.columns import Column, Data, Images, Table, named_columns
 from boneage.cli.output import write_out
-from boneage.errors import ModelError
+from boneage.errors import ModelError, UsageError
 from boneage.model import (
     MODELS_FOLDER,
     OTHER_FILES,
@@ -21,7 +24,7 @@ from boneage.model import (
     shipped_models,
 )
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="List, verify and describe models.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="List, verify, describe and index models.")
 
 _Asked = Annotated[str | None, typer.Argument(metavar="NAME|DIR", help="Shipped model or folder; else the default.")]
 
@@ -115,6 +118,42 @@ def info(
         lines["warning"] = "trained on phantoms: its ages say nothing about children"
     width = max(map(len, lines))
     write_out("".join(f"{key.ljust(width)}  {value}\n" for key, value in lines.items()))
+
+
+@app.command("index")
+def index_cases(
+    data: Data,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The index to write, e.g. rsna.npz.")],
+    model: _Asked = None,
+    table: Table = None,
+    images: Images = None,
+    column: Column = None,
+    terms: Annotated[str, typer.Option(help="The data set's terms of use, kept in the index.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
+) -> None:
+    """Make an index of the training cases of a finished model, for `boneage assess --index FILE`.
+
+    It holds ids, ages, sexes and features of the data set's train cases, no picture; what it says is measured on the
+    select cases. Needs boneage[train].
+    """
+    from boneage.case_index import write_index
+    from boneage.datasets import read_dataset
+    from boneage.formats import read_radiograph
+    from boneage.training.indexing import index_of_dataset
+
+    if out.is_dir() or (out.exists() and not force):
+        raise UsageError(f"{out}: is there already. Name another file with --out, or replace a file with --force.")
+    loaded = load_model(model)
+    dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
+    if not quiet:
+        typer.echo(dataset.report(), err=True)
+    made, used = index_of_dataset(loaded, dataset, read_radiograph, terms=terms, progress=not quiet)
+    if len(used.dropped) > len(dataset.dropped):
+        typer.echo(used.report(), err=True)
+    write_index(replace(made, file=out))
+    typer.echo(made.summary(), err=True)
+    write_out(f"{out}\n")
 
 
 def _line(model: Model) -> str:

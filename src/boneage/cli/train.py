@@ -28,6 +28,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where it stopped; complete stages are not run again.")
     ] = False,
+    index: Annotated[
+        bool, typer.Option("--index", help="Also make an index of the training cases, OUT/index.npz (ids and ages).")
+    ] = False,
     assign: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, e.g. regressor.schedule.epochs=4."),
@@ -47,6 +50,7 @@ def train(
     # Here, not above: torch takes seconds to import, and --help should not.
     from boneage.datasets import read_dataset
     from boneage.training.hardware import Machine
+    from boneage.training.indexing import INDEX_FILE
     from boneage.training.recipes import find_recipe, replaced
     from boneage.training.stages import check, check_out, train
 
@@ -70,7 +74,7 @@ def train(
         if not quiet:
             typer.echo(dataset.report(), err=True)
         try:
-            folder = train(settings, dataset, out, machine, resume=resume, films=films, terms=terms)
+            folder = train(settings, dataset, out, machine, resume=resume, films=films, terms=terms, index=index)
         except OSError as error:
             place = error.filename or out
             raise OutputError(
@@ -78,5 +82,9 @@ def train(
                 "rights, and go on with --resume."
             ) from error
     typer.echo(f"The model is in {folder}. Measure it: boneage evaluate --model {folder} --data {data}", err=True)
+    if index:
+        typer.echo(
+            f"The index of its training cases: boneage assess --model {folder} --index {out / INDEX_FILE}", err=True
+        )
     typer.echo(NOTICE, err=True)
     sys.stdout.write(f"{folder}\n")

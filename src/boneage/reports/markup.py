@@ -32,7 +32,7 @@ h2 { font-size: 15px; margin: 0 0 10px; }
 .age { font-size: 38px; font-weight: 650; letter-spacing: -.5px; line-height: 1.15; }
 .sexes .age { font-size: 30px; } .sexes .age small { display: block; }
 .age small { font-size: 16px; font-weight: 400; color: var(--soft); letter-spacing: 0; }
-.sexes { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; }
+.sexes { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; } .sexes > div { min-width: 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 3px 18px; margin: 12px 0 0; font-size: 14px; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .strip { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 14px; }
@@ -47,6 +47,11 @@ td { border-bottom: 1px solid var(--line); padding: 7px 12px 7px 0; vertical-ali
 td img { display: block; max-width: 56px; max-height: 64px; border-radius: 3px; }
 tr { break-inside: avoid; }
 .pill { font-size: 12px; padding: 1px 8px; border-radius: 9px; background: #fdeeed; color: #8c1d18; }
+.opinions { display: flex; flex-wrap: wrap; gap: 8px 40px; margin: 0 0 8px; }
+.closest { display: grid; align-items: start; grid-template-columns: repeat(auto-fit, minmax(205px, 1fr));
+  gap: 10px 30px; margin: 6px 0 12px; }
+.closest table { font-size: 13px; } .closest td { padding: 3px 10px 3px 0; }
+.closest td:first-child { width: 35%; min-width: 5em; } .closest th { white-space: nowrap; }
 .number { white-space: nowrap; font-variant-numeric: tabular-nums; }
 footer { color: var(--soft); font-size: 12.5px; border-top: 1px solid var(--line); margin-top: 8px; padding-top: 12px; }
 @media (max-width: 760px) { .two { grid-template-columns: 1fr; } }

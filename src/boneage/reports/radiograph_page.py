@@ -8,6 +8,7 @@ from typing import Any
 
 from boneage.assessment import Assessment
 from boneage.reports.chart import distribution_svg
+from boneage.reports.closest_card import closest_card
 from boneage.reports.markup import data_url, notice_box, page_of, picture
 from boneage.reports.pictures import COLOURS, TITLES, VIEW_TITLES, attention_picture, encoded, film_picture
 from boneage.reports.record import short_file_name, years_and_months
@@ -33,7 +34,7 @@ def radiograph_page(
 <div class="card"><h2>Age distribution</h2>{distribution_svg(assessment, chronological_age_months)}
 <div class="quiet">{_key(chronological_age_months)}</div></div>
 </div></div>
-{_attention(assessment, heatmaps or {})}{_views(assessment)}"""
+{closest_card(record, assessment)}{_attention(assessment, heatmaps or {})}{_views(assessment)}"""
     return page_of(f"Bone age: {short_file_name(name)}", body, assessment.notice)
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from boneage.ages import Sex
 from boneage.assessment import NOTICE, Assessment, SexAnswer
+from boneage.closest import Closest
 from boneage.errors import RadiographError, UnsuitableRadiograph
 
 
@@ -22,13 +23,14 @@ def record(assessment: Assessment, file: str | None = None) -> dict[str, Any]:
         assessment: the answer.
         file: the path as it was given; None for the one that the radiograph knows.
     """
-    single = assessment.answer
+    answers = {sex: _answer(answer) for sex, answer in assessment.answers.items()}
+    nulls = dict.fromkeys(key for answer in answers.values() for key in answer)
     entry: dict[str, Any] = {
         "file": assessment.radiograph.file if file is None else file,
         "status": "assessed",
         "reason": None,
         "sex": assessment.sex.value if assessment.sex else "unknown",
-        **(_answer(single) if single else dict.fromkeys(("bone_age_months", "interval_90_months", "distribution"))),
+        **(answers[assessment.sex] if assessment.sex else nulls),
         "regions": {
             region.value: [round(float(edge), 1) for edge in box.as_list()]
             for region, box in assessment.regions.items()
@@ -39,8 +41,8 @@ def record(assessment: Assessment, file: str | None = None) -> dict[str, Any]:
         "warnings": list(assessment.warnings),
         "notice": assessment.notice,
     }
-    if single is None:
-        entry["by_sex"] = {sex.value: _answer(answer) for sex, answer in assessment.answers.items()}
+    if assessment.sex is None:
+        entry["by_sex"] = {sex.value: answer for sex, answer in answers.items()}
     return entry
 
 
@@ -87,6 +89,21 @@ def _answer(answer: SexAnswer) -> dict[str, Any]:
         "bone_age_months": round(answer.bone_age_months, 2),
         "interval_90_months": [round(end, 2) for end in answer.interval_90_months],
         "distribution": _rounded(answer.distribution),
+        **({} if answer.closest is None else _closest(answer.closest)),
+    }
+
+
+def _closest(closest: Closest) -> dict[str, Any]:
+    return {
+        "closest": [
+            {
+                "id": case.id,
+                "bone_age_months": round(case.bone_age_months, 2),
+                "distance": round(case.distance, 3),
+            }
+            for case in closest.cases
+        ],
+        "closest_age_months": round(closest.age_months, 2),
     }
 
 

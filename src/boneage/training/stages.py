@@ -9,6 +9,7 @@ from boneage.errors import OutputError, UsageError
 from boneage.regions import Region
 from boneage.training.gate_stage import trained_gate
 from boneage.training.hardware import Machine, keep_freed_memory
+from boneage.training.indexing import index_of_training
 from boneage.training.material import Material, decoded
 from boneage.training.phase_1 import (
     Chain,
@@ -38,6 +39,7 @@ def train(
     resume: bool = False,
     films: Path | None = None,
     terms: str = "",
+    index: bool = False,
 ) -> Path:
     """Train a model on a data set.
 
@@ -49,6 +51,7 @@ def train(
         resume: go on in a folder that is not empty. Complete stages are not run again unless their settings changed.
         films: folder of the decoded films; several trainings may share one. `out/films` if left out.
         terms: of the data set, for the model's provenance.
+        index: also make an index of the training cases, `out/index.npz`; see `boneage.case_index`.
 
     Returns:
         The model folder.
@@ -65,10 +68,10 @@ def train(
     material = decoded(
         recipe, dataset, films or out / "films", out / "dropped.csv", terms=terms, progress=machine.progress
     )
-    return train_on(recipe, material, out, machine)
+    return train_on(recipe, material, out, machine, index=index)
 
 
-def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine) -> Path:
+def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine, *, index: bool = False) -> Path:
     """The whole training on decoded films, from where `out` stands; see `train`."""
     check(recipe)
     if not machine.uses_gpu:
@@ -91,7 +94,10 @@ def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine) ->
     regions = regions_of_all(shop, chain)
     gate = trained_gate(shop, recipe.gate, regions, chain.key) if recipe.gate else None
     regressor = train_regressor(shop, regions, chain)
-    return calibrated_model(shop, regions, regressor, chain, gate)
+    model = calibrated_model(shop, regions, regressor, chain, gate)
+    if index:
+        index_of_training(shop, regions, model)
+    return model
 
 
 def check(recipe: Recipe) -> None:
