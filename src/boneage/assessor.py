@@ -121,12 +121,16 @@ class Assessor:
         remarks: tuple[str, ...] = ()
         if self.gate is not None:
             look = self.gate.look(self.cascade.film(radiograph))
+            turn = self.gate.turn(look)
             refusal = self.gate.refusal(look, radiograph.file)
+            if refusal is not None and turn:
+                # A hand upside down is odder than one that stands: the second look is at the film as it is assessed.
+                again = self.gate.look(self.cascade.film(turn.upright(radiograph)[0]))
+                refusal = self.gate.refusal(again, radiograph.file)
             if refusal is not None:
                 if self.refuse and not radiograph.phantom:
                     raise refusal
                 remarks = (f"Do not rely on this answer: {refusal.reason}.",)
-            turn = self.gate.turn(look)
         upright, back = turn.upright(radiograph)
         return upright, back, (*remarks, *turn.words)
 
@@ -205,7 +209,7 @@ def _cached(folder: Path, _changed_ns: int) -> Assessor:
     return Assessor(load_model(folder))
 
 
-def load(model: str | Path | None = None, index: str | Path | None = None) -> Assessor:
+def load(model: str | Path | None = None, index: str | Path | None = None, *, refuse: bool = True) -> Assessor:
     """An assessor for a shipped model (by name), for a model folder, or for the default model.
 
     The model is kept: asking for it again costs nothing until its `model.json` changes. With an index it is read anew.
@@ -213,13 +217,14 @@ def load(model: str | Path | None = None, index: str | Path | None = None) -> As
     Args:
         model: a shipped name or a model folder; None for the default.
         index: the file of an index of the model's training cases; each answer then names the closest of them.
+        refuse: see `Assessor`.
 
     Raises:
         ModelError: the model or the index is missing, damaged, or of another version, or they do not belong together.
     """
     folder = find_model(model)
-    if index is not None:
-        return Assessor(load_model(folder), index=read_index(index))
+    if index is not None or not refuse:
+        return Assessor(load_model(folder), refuse=refuse, index=None if index is None else read_index(index))
     return _cached(folder.resolve(), (folder / SETTINGS_FILE).stat().st_mtime_ns)
 
 

@@ -144,8 +144,8 @@ class Turn:
         if not self.degrees:
             turned = np.ascontiguousarray(np.rot90(pixels, -self.quarters))
             return replace(radiograph, pixels=turned), WayBack(self, shape, (turned.shape[1], turned.shape[0]), (0, 0))
-        image = Image.fromarray(pixels).rotate(-self.degrees, Image.Resampling.BILINEAR, expand=True, fillcolor=0.0)
-        turned = np.asarray(image, dtype=np.float32)
+        image = Image.fromarray(pixels).rotate(-self.degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=0.0)
+        turned = np.clip(np.asarray(image, dtype=np.float32), 0.0, 1.0, dtype=np.float32)
         rows, columns = (np.flatnonzero((turned > _EMPTY).any(axis=axis)) for axis in (1, 0))
         top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
         trimmed = np.ascontiguousarray(turned[top:bottom, left:right])

@@ -75,6 +75,9 @@ def assess(
     figures: Annotated[
         bool, typer.Option("--figures", help="Also write one picture a radiograph with everything into the report.")
     ] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Assess what would be refused (no hand, two hands, ...), with a warning.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Files that are read at the same time.")] = None,
 ) -> None:
     """Bone age of radiographs (PNG, JPEG, TIFF, WebP, DICOM).
@@ -88,7 +91,7 @@ def assess(
     requests, remarks = gather(files or [], sex, table)
     for remark in remarks:
         typer.echo(remark, err=True)
-    assessor = load(model, index)
+    assessor = load(model, index, refuse=not anyway)
     with ExitStack() as stack:
         pages = _Pages(None if report is None else partial(Report, report, heatmaps, figures), stack)
         say = stack.enter_context(progress(len(requests)))

@@ -38,6 +38,8 @@ def record(assessment: Assessment, file: str | None = None) -> dict[str, Any]:
         "model": assessment.model,
         "model_sha256": assessment.model_sha256,
         "seconds": round(assessment.seconds, 3),
+        "turned_degrees": round(assessment.turned_degrees, 1),
+        "inverted": assessment.inverted,
         "warnings": list(assessment.warnings),
         "notice": assessment.notice,
     }
@@ -69,6 +71,8 @@ def failed_record(
         "model": model,
         "model_sha256": model_sha256,
         "seconds": round(seconds, 3),
+        "turned_degrees": 0.0,
+        "inverted": False,
         "warnings": [],
         "notice": notice,
     }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import torch
 
 from boneage.gate import HAND, KINDS, Gate, Look
+from boneage.model import load_model
 from boneage.model_settings import GateSettings as Thresholds
 from boneage.network import Network
 from boneage.training.export import export_student
@@ -50,6 +52,16 @@ def trained_gate(shop: Workshop, settings: GateSettings, regions: RegionsTable, 
         stage.finish(least_hand=least, most_oddness=most, turned_or_inverted_on_select=float(np.mean(turned)))
     facts: dict[str, Any] = dict(stage.facts)
     return network, Thresholds(NAME, facts["least_hand"], facts["most_oddness"], settings.tilt_degrees)
+
+
+def gate_taken_over(folder: str, settings: GateSettings | None) -> tuple[Network, Thresholds] | None:
+    """The gate of a finished model, turning films as `settings` say, or None where it has none."""
+    model = load_model(folder)
+    gate = model.settings.gate
+    if gate is None:
+        return None
+    tilt = gate.tilt_degrees if settings is None else settings.tilt_degrees
+    return model.networks[gate.network], dataclasses.replace(gate, tilt_degrees=tilt)
 
 
 def thresholds(looks: list[Look], refused: float) -> tuple[float, float]:

@@ -296,7 +296,8 @@ def index_of_dataset(
 
     def views_of(case: Case) -> Views | None:
         try:
-            film = cascade.film(read(case.image))
+            upright, *_ = describer.assessor.admitted(read(case.image))
+            film = cascade.film(upright)
         except (RadiographError, OSError) as error:
             unreadable.append(Dropped(case.id, str(case.image), "unreadable file", str(error)))
             return None

@@ -87,7 +87,8 @@ def calibrated_model(
 ) -> Path:
     """Calibrate on *select* with the assessor that will answer later, and write the model folder."""
     target = shop.out / MODEL_FOLDER
-    stage = shop.stage("calibration", sha256_of(regressor), chain.key, shop.recipe, shop.material.terms)
+    guarded = [sha256_of(gate[0].path), gate[1]] if gate else []
+    stage = shop.stage("calibration", sha256_of(regressor), chain.key, shop.recipe, shop.material.terms, *guarded)
     if stage.complete and (target / "model.json").is_file():
         return target
     stage.begin()

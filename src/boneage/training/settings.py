@@ -248,7 +248,7 @@ class GateSettings:
     size: int = 128
     backbone: Backbone = field(default_factory=lambda: Backbone("mobilenetv2_100", stages=6))
     refused: float = 0.004
-    tilt_degrees: float = 20.0
+    tilt_degrees: float = 12.0
     schedule: Schedule = field(default_factory=lambda: Schedule(epochs=4, batch=32, validate_every=4))
 
 
@@ -262,7 +262,9 @@ class Recipe:
         pretrained: where the networks start, for every backbone that does not say it itself.
         regressor_seed: another seed for phase II alone, so that two regressors share their regions; None: `seed`.
         regions: which regions are found at all; () for a network that only sees whole films.
-        localizers: folder of a model whose localizers are taken over; phase I is not trained then.
+        localizers: folder of a model whose localizers are taken over, and its gate where it has one; phase I is not
+            trained then.
+        distil_again: with `student`, the localizers that were taken over teach a new student.
         regressor_start: name or folder of a model whose age network, of the same shape, is where the regressor starts
             (longer training, or fine-tuning on one's own films); None: `pretrained`.
         phase_1_cases: learn phase I from so many training films only (drawn by `seed`), None for all of them.
@@ -285,6 +287,7 @@ class Recipe:
     region_2: LocalizerSettings = field(default_factory=lambda: LocalizerSettings(looks_at="E", pooling="gmp"))
     tau: TauSettings = field(default_factory=TauSettings)
     localizers: str | None = None
+    distil_again: bool = False
     regressor_start: str | None = None
     phase_1_cases: int | None = None
     student: bool = False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from boneage.errors import OutputError, UsageError
 from boneage.regions import Region
-from boneage.training.gate_stage import trained_gate
+from boneage.training.gate_stage import gate_taken_over, trained_gate
 from boneage.training.hardware import Machine, keep_freed_memory
 from boneage.training.indexing import index_of_training
 from boneage.training.material import Material, decoded
@@ -87,12 +87,14 @@ def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine, *,
         maps = attention_maps(shop, region, network, chain)
         tau = choose_tau(shop, region, network, maps, chain)
         chain = lengthened(shop, chain, region, network, maps, tau)
-    if recipe.student and not recipe.localizers:
+    if recipe.student and (recipe.distil_again or not recipe.localizers):
         chain = distilled(shop, chain)
     shop = Workshop(recipe, material, out, machine)
     chain = chain.for_films(shop)
     regions = regions_of_all(shop, chain)
-    gate = trained_gate(shop, recipe.gate, regions, chain.key) if recipe.gate else None
+    gate = gate_taken_over(recipe.localizers, recipe.gate) if recipe.localizers else None
+    if gate is None and recipe.gate:
+        gate = trained_gate(shop, recipe.gate, regions, chain.key)
     regressor = train_regressor(shop, regions, chain)
     model = calibrated_model(shop, regions, regressor, chain, gate)
     if index:

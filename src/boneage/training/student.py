@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from boneage.cascade import Localization
 from boneage.regions import Region
-from boneage.training.jitter import draw_jitter, relit
+from boneage.training.jitter import degraded, draw_jitter, relit
 from boneage.training.learner import Learner
 from boneage.training.networks import Features
 from boneage.training.settings import StudentSettings
@@ -58,6 +58,8 @@ class StudentData(ViewsData):
         self, film: FilmArray, found: Localization, size: int, rng: np.random.Generator | None
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         box = whole(film)
+        if rng is not None and self.jitter is not None and rng.random() < self.jitter.degrade:
+            film = degraded(film, rng)
         look = draw_jitter(rng, self.jitter) if rng is not None and self.jitter is not None else None
         view = cut(film, box, size, squash=self.squash, jitter=look)
         if rng is not None and self.jitter is not None:

@@ -15,6 +15,7 @@ student learns the boxes of all training films, which evens out the misses of si
 
 from boneage.training.settings import (
     Backbone,
+    GateSettings,
     JitterRange,
     LocalizerSettings,
     Recipe,
@@ -71,9 +72,10 @@ RECIPE = Recipe(
     student_network=StudentSettings(
         size=224,
         backbone=Backbone("mobilenetv2_100", stages=5),
-        jitter=JitterRange(degrees=30.0, zoom=0.25, shift=0.1),
+        jitter=JitterRange(degrees=30.0, zoom=0.25, shift=0.1, degrade=0.5),
         schedule=Schedule(epochs=2, batch=16, learning_rate=2e-3, average=0.99, validate_every=2),
     ),
+    gate=GateSettings(),
     regressor=RegressorSettings(
         views=("H", "R1", "R2"),
         size=144,
