@@ -74,6 +74,38 @@ def localization_table(localization: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def constant_sentence(metrics: dict[str, Any]) -> str:
+    """How an interval of constant width would do."""
+    constant = metrics.get("constant_width_interval")
+    if not constant:
+        return ""
+    return (
+        f"An interval of +-{constant['half_width_months']:.1f} months for every case, calibrated on the same cases, covers "
+        f"{figure(constant['coverage'], percent=True)} % and is {2 * constant['half_width_months']:.1f} months wide."
+    )
+
+
+def stress_table(stress: dict[str, Any] | None) -> str:
+    """Markdown: how answers move under each transform."""
+    if not stress:
+        return ""
+    lines = [
+        "## Under stress",
+        f"`boneage evaluate --stress`, {stress['cases']} cases of *report*. Change of the answer in months.",
+        "",
+        "| transform | n | refused | MAE before | MAE after | rise, % | median change | 95th percentile | over one SD, % |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in stress["transforms"].items():
+        values = {key: entry["value"] if isinstance(entry, dict) else entry for key, entry in row.items()}
+        lines.append(
+            f"| {name} | {values['n']} | {values['rejected']} | {values['mae_before']:.2f} | {values['mae_after']:.2f} | "
+            f"{values['mae_rise_percent']:.1f} | {values['median_change']:.1f} | {values['percentile_95_change']:.1f} | "
+            f"{100 * values['over_one_sd']:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
@@ -101,6 +133,8 @@ def main() -> None:
         cases=document["training_data"]["cases"],
         accuracy=accuracy_table(accuracy),
         localization=localization_table(localization),
+        constant=constant_sentence(metrics),
+        stress=stress_table(metrics.get("stress")),
         sha256=trained.sha256,
     )
     networks = {name: network.path for name, network in trained.networks.items()}

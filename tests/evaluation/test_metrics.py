@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from boneage.ages import Sex
 from boneage.errors import UsageError
 from boneage.evaluation import Prediction, compare, evaluate_predictions
-from boneage.evaluation.metrics import BANDS, age_band
+from boneage.evaluation.metrics import BANDS, age_band, constant_width
 
 
 def row(
@@ -164,3 +164,13 @@ def test_comparison_refuses_other_labels_and_other_cases() -> None:
         compare(SIX, [row("1", 101, 103)])
     with pytest.raises(UsageError, match="no scored case in common"):
         compare(SIX, [row("99", 100, 100)])
+
+
+def test_an_interval_of_constant_width_by_hand() -> None:
+    made = constant_width(SIX, 12.0)
+    assert made.coverage.value == pytest.approx(4 / 6)
+    assert made.by_sex["female"].value == pytest.approx(2 / 3)
+    assert made.by_age_band["8-10"].value == 1.0
+    assert made.by_age_band["16-18"].value == 0.0
+    written = made.as_dict()
+    assert written["half_width_months"] == 12.0

@@ -150,7 +150,13 @@ def evaluate(
             # The figures are the table's own, with its rounding: whoever has it makes the same ones.
             stress_rows = read_stress(out / suite.STRESS_FILE)
         evaluation = Evaluation.of(
-            accuracy_rows, provenance, localized=localized, truths=truths, against=other, stress=stress_rows
+            accuracy_rows,
+            provenance,
+            localized=localized,
+            truths=truths,
+            against=other,
+            stress=stress_rows,
+            constant_months=assessor.model.calibration.constant_months,
         )
         try:
             written += write_evaluation(evaluation, out)

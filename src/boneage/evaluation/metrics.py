@@ -116,6 +116,51 @@ class Metrics:
         }
 
 
+@dataclass(frozen=True)
+class ConstantWidth:
+    """An interval of the same width for every case, calibrated on the same cases, to compare with.
+
+    Attributes:
+        months: half its width.
+        coverage: share of cases that it covers.
+        by_sex, by_age_band: the same of groups.
+    """
+
+    months: float
+    coverage: Figure
+    by_sex: dict[str, Figure]
+    by_age_band: dict[str, Figure]
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "half_width_months": self.months,
+            "coverage": self.coverage.as_dict(),
+            "by_sex": {name: group.as_dict() for name, group in self.by_sex.items()},
+            "by_age_band_years": {name: group.as_dict() for name, group in self.by_age_band.items()},
+        }
+
+
+def constant_width(
+    predictions: Iterable[Prediction], months: float, *, resamples: int = RESAMPLES, seed: int = 0
+) -> ConstantWidth:
+    """What predicted age +- `months` covers, overall, by sex and by two-year band of the label."""
+    rows = scored_only(predictions)
+
+    def over(group: Iterable[Prediction]) -> Figure:
+        inside = [abs(row.error_months or 0.0) <= months for row in group]
+        return figure(np.array(inside, dtype=bool), mean, resamples=resamples, seed=seed)
+
+    return ConstantWidth(
+        months,
+        over(rows),
+        {str(sex): over(row for row in rows if row.sex is sex) for sex in (Sex.FEMALE, Sex.MALE)},
+        {
+            band: over(row for row in rows if row.age_months is not None and age_band(row.age_months) == band)
+            for band in BANDS
+        },
+    )
+
+
 def scored_only(predictions: Iterable[Prediction]) -> list[Prediction]:
     """The rows that have both a label and a prediction."""
     return [row for row in predictions if row.error_months is not None]

@@ -113,6 +113,7 @@ def page(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> str:
                 **{band.replace("-", "\N{EN DASH}"): group for band, group in evaluation.metrics.by_age_band.items()},
             },
         ),
+        _constant(evaluation),
         *(_picture(name, pictures[name]) for name in ("error_by_age", "bland_altman") if name in pictures),
         _by_sex_and_age(evaluation.metrics.by_sex_and_age_band),
         _localization(evaluation, pictures),
@@ -169,6 +170,20 @@ def _headline(overall: Accuracy) -> str:
     return (
         f'<div class="cards">{drawn}</div><p class="note">Below each figure: its 95 % bootstrap interval, '
         f"n = {overall.n}. Bias = mean of predicted &minus; label: above zero the model reads older.</p>"
+    )
+
+
+def _constant(evaluation: Evaluation) -> str:
+    """The intervals beside one of constant width; nothing where the model was not calibrated with one."""
+    constant, overall = evaluation.constant, evaluation.metrics.overall
+    if constant is None or overall.width_90.value is None:
+        return ""
+    own, own_interval = percent(overall.coverage_90)
+    share, interval = percent(constant.coverage)
+    return (
+        f'<p class="note">The 90 % intervals cover {own} ({own_interval}) of the labels; their median width is '
+        f"{overall.width_90.value:.1f} months. An interval of &plusmn;{constant.months:.1f} months for every case, "
+        f"calibrated on the same cases, covers {share} ({interval}) and is {2 * constant.months:.1f} months wide.</p>"
     )
 
 

@@ -12,7 +12,15 @@ from boneage.assessment import NOTICE
 from boneage.evaluation import plots
 from boneage.evaluation.bootstrap import LEVEL, RESAMPLES
 from boneage.evaluation.localization import Localization, Truths, evaluate_localization
-from boneage.evaluation.metrics import Comparison, Metrics, compare, evaluate_predictions, scored_only
+from boneage.evaluation.metrics import (
+    Comparison,
+    ConstantWidth,
+    Metrics,
+    compare,
+    constant_width,
+    evaluate_predictions,
+    scored_only,
+)
 from boneage.evaluation.page import page
 from boneage.evaluation.predictions import Prediction
 from boneage.evaluation.stress import Stress, evaluate_stress
@@ -59,6 +67,7 @@ class Evaluation:
         localization: {truth: {"all" | "outside_train": figures}}; empty without boxes.
         comparison: against another predictions table, where one was given.
         stress: how answers move when the film is changed, where that was measured.
+        constant: an interval of constant width, where the model was calibrated with one beside its own.
         resamples, seed: of every bootstrap interval.
     """
 
@@ -70,6 +79,7 @@ class Evaluation:
     localization: Mapping[str, Mapping[str, Localization]]
     comparison: Comparison | None
     stress: Stress | None
+    constant: ConstantWidth | None
     resamples: int
     seed: int
 
@@ -83,6 +93,7 @@ class Evaluation:
         truths: Truths | None = None,
         against: Sequence[Prediction] | None = None,
         stress: Sequence[StressRow] | None = None,
+        constant_months: float | None = None,
         resamples: int = RESAMPLES,
         seed: int = 0,
     ) -> Evaluation:
@@ -95,6 +106,7 @@ class Evaluation:
             truths: readers' boxes (`evaluate_localization`).
             against: another model's predictions of the same data, for a paired comparison.
             stress: rows of the stress table.
+            constant_months: half the width of the constant interval to compare with.
 
         Raises:
             UsageError: as `compare` and `evaluate_localization`.
@@ -111,6 +123,9 @@ class Evaluation:
             else {},
             comparison=None if against is None else compare(predictions, against, resamples=resamples, seed=seed),
             stress=None if stress is None else evaluate_stress(stress, resamples=resamples, seed=seed),
+            constant=None
+            if constant_months is None
+            else constant_width(predictions, constant_months, resamples=resamples, seed=seed),
             resamples=resamples,
             seed=seed,
         )
@@ -123,6 +138,7 @@ class Evaluation:
             **{name: value for name, value in asdict(self.provenance).items() if name != "notice"},
             "bootstrap": {"resamples": self.resamples, "seed": self.seed, "level": LEVEL, "method": "percentile"},
             "accuracy": self.metrics.as_dict(),
+            "constant_width_interval": None if self.constant is None else self.constant.as_dict(),
             "worst_cases": [
                 {
                     "id": row.id,
