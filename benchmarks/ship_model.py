@@ -79,9 +79,10 @@ def constant_sentence(metrics: dict[str, Any]) -> str:
     constant = metrics.get("constant_width_interval")
     if not constant:
         return ""
+    months = constant["half_width_months"]
     return (
-        f"An interval of +-{constant['half_width_months']:.1f} months for every case, calibrated on the same cases, covers "
-        f"{figure(constant['coverage'], percent=True)} % and is {2 * constant['half_width_months']:.1f} months wide."
+        f"An interval of +-{months:.1f} months for every case, calibrated on the same cases, covers "
+        f"{figure(constant['coverage'], percent=True)} % and is {2 * months:.1f} months wide."
     )
 
 
@@ -89,20 +90,30 @@ def stress_table(stress: dict[str, Any] | None) -> str:
     """Markdown: how answers move under each transform."""
     if not stress:
         return ""
+    head = (
+        "transform",
+        "n",
+        "refused",
+        "MAE before",
+        "after",
+        "rise, %",
+        "median change",
+        "95th percentile",
+        "> 1 SD, %",
+    )
     lines = [
         "## Under stress",
-        f"`boneage evaluate --stress`, {stress['cases']} cases of *report*. Change of the answer in months.",
+        f"`boneage evaluate --stress`, {stress['cases']} cases of *report*; changes of the answer in months.",
         "",
-        "| transform | n | refused | MAE before | MAE after | rise, % | median change | 95th percentile | over one SD, % |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| " + " | ".join(head) + " |",
+        "|---" * len(head) + "|",
     ]
     for name, row in stress["transforms"].items():
-        values = {key: entry["value"] if isinstance(entry, dict) else entry for key, entry in row.items()}
-        lines.append(
-            f"| {name} | {values['n']} | {values['rejected']} | {values['mae_before']:.2f} | {values['mae_after']:.2f} | "
-            f"{values['mae_rise_percent']:.1f} | {values['median_change']:.1f} | {values['percentile_95_change']:.1f} | "
-            f"{100 * values['over_one_sd']:.0f} |"
-        )
+        value = {key: entry.get("value") if isinstance(entry, dict) else entry for key, entry in row.items()}
+        cells = [name, str(value["n"]), str(value["rejected"])]
+        cells += [f"{value[key]:.2f}" for key in ("mae_before", "mae_after")]
+        cells += [f"{value[key]:.1f}" for key in ("mae_rise_percent", "median_change", "percentile_95_change")]
+        lines.append("| " + " | ".join([*cells, f"{100 * value['over_one_sd']:.0f}"]) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -130,6 +141,7 @@ def main() -> None:
     card = Template(TEMPLATE.read_text()).substitute(
         name=options.name,
         hardware=options.hardware,
+        size=document["networks"]["regressor"]["input_size"],
         cases=document["training_data"]["cases"],
         accuracy=accuracy_table(accuracy),
         localization=localization_table(localization),

@@ -78,12 +78,18 @@ RECIPE = Recipe(
     gate=GateSettings(),
     regressor=RegressorSettings(
         views=("H", "R1", "R2"),
-        size=144,
+        size=176,
         fusion="shared",
         sex=(32,),
-        jitter=JitterRange(degrees=20.0, zoom=0.2, shift=0.06),
+        label_sd=10.0,
+        jitter=JitterRange(degrees=20.0, zoom=0.2, shift=0.06, degrade=0.5),
         schedule=Schedule(
-            epochs=10, batch=16, learning_rate=1e-3, average=0.998, size_schedule=((0, 112), (7, 144)), validate_every=5
+            epochs=24,
+            batch=16,
+            learning_rate=1e-3,
+            average=0.998,
+            size_schedule=((0, 112), (8, 144), (16, 176)),
+            validate_every=4,
         ),
     ),
 )
