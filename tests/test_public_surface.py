@@ -28,7 +28,7 @@ def test_the_names_are_those_of_their_modules() -> None:
 
 def test_signatures() -> None:
     assert list(inspect.signature(boneage.assess).parameters) == ["path", "sex", "model"]
-    assert list(inspect.signature(boneage.load).parameters) == ["model", "index"]
+    assert list(inspect.signature(boneage.load).parameters) == ["model", "index", "refuse"]
 
 
 def test_every_public_name_is_documented() -> None:

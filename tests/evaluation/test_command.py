@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,7 +29,9 @@ REPORT = [case for case in IDS if split_of(case) == "report"]
 
 
 class Always:
-    """Answers 100 months and the middle of the film."""
+    """Answers 100 months and the middle of the film; it was calibrated beside an interval of +-15 months."""
+
+    model = SimpleNamespace(calibration=SimpleNamespace(constant_months=15.0))
 
     def assess(self, radiograph: Radiograph, sex: Sex | None) -> Assessment:
         w, h = radiograph.width, radiograph.height
@@ -79,6 +82,8 @@ def test_report_split_only(data: Path, tmp_path: Path) -> None:
     assert rows[0].file == f"boneage-training-dataset/{REPORT[0]}.png"
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["accuracy"]["overall"]["n"] == len(REPORT)
+    assert metrics["constant_width_interval"]["half_width_months"] == 15.0
+    assert "is 30.0 months wide" in (out / "report.html").read_text()
     assert metrics["model"] == "always"
     assert "Research use only" in result.output
     assert {path.name for path in out.iterdir()} <= set(OWN_FILES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ EACH = 1 + len(TRANSFORMS)
 
 class Bright:
     """Answers the film's mean brightness times 240 months; the user loses patience after `patience` films."""
+
+    model = SimpleNamespace(calibration=SimpleNamespace(constant_months=None))
 
     def __init__(self, patience: int | None = None) -> None:
         self.seen = 0

@@ -17,7 +17,7 @@ from boneage.reports.record import short_file_name, years_and_months
 
 CONTRACT = [
     "file", "status", "reason", "sex", "bone_age_months", "interval_90_months", "distribution", "regions", "model",
-    "model_sha256", "seconds", "warnings", "notice",
+    "model_sha256", "seconds", "turned_degrees", "inverted", "warnings", "notice",
 ]  # fmt: skip
 
 
