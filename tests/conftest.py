@@ -99,6 +99,31 @@ def regressor_bytes(views: int, *, scalar: bool = False, sex_input: bool = True)
     return _model_bytes(nodes, inputs, [output], constants)
 
 
+def gate_bytes(kind: int, degrees: float = 0.0) -> bytes:
+    """A gate that takes every view for the same kind and the same turn (the second of a batch for the opposite)."""
+    from onnx import TensorProto, helper
+
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    said = {
+        "kinds": np.eye(5, dtype=np.float32)[[kind, kind]],
+        "pose": np.array([[cos, sin], [cos, -sin]], np.float32),
+        "inverted": np.zeros(2, np.float32),
+        "oddness": np.ones(2, np.float32),
+    }
+    nodes = [helper.make_node("Identity", [f"{name}_said"], [name]) for name in said]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, values.shape) for name, values in said.items()]
+    view = helper.make_tensor_value_info("view", TensorProto.UINT8, ["n", 1, VIEW_SIZE, VIEW_SIZE])
+    return _model_bytes(nodes, [view], outputs, {f"{name}_said": values for name, values in said.items()})
+
+
+def with_gate(parts: Parts, kind: int, degrees: float = 0.0) -> Parts:
+    """The parts of a model with such a gate in front."""
+    settings, networks = parts
+    gate = {"network": "gate", "least_hand": 0.5, "most_oddness": 2.0, "tilt_degrees": 12.0}
+    listed = {**settings["networks"], "gate": {"input_size": VIEW_SIZE}}
+    return {**settings, "networks": listed, "gate": gate}, {**networks, "gate": gate_bytes(kind, degrees)}
+
+
 def layered_regressor_bytes(views: int) -> bytes:
     """The answers of `regressor_bytes` from an answer layer as exports have it: the mean brightness of each view,
     joined with the sex, times weights. -(m - c)^2 / 200 is linear in the centre c but for what all months share.
@@ -243,3 +268,13 @@ def hand_file(tmp_path: Path) -> Path:
     path = tmp_path / "hand.png"
     Image.fromarray(_hand()).save(path)
     return path
+
+
+@pytest.fixture
+def gated_model(tmp_path: Path, standin_parts: Parts) -> Callable[..., Path]:
+    """Makes a model folder whose gate takes every film for one of `boneage.gate.KINDS`, turned by so many degrees."""
+
+    def make(kind: int, degrees: float = 0.0) -> Path:
+        return write_model(tmp_path / f"gated-{kind}-{degrees:.0f}", *with_gate(standin_parts, kind, degrees))
+
+    return make

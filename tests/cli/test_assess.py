@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +219,32 @@ def test_help_imports_no_library_of_numbers() -> None:
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True, timeout=120)
     for command in (b"assess", b"train", b"evaluate", b"models"):
         assert command in done.stdout
+
+
+def test_what_the_gate_refuses_is_rejected_with_a_reason_unless_asked_otherwise(
+    gated_model: Callable[..., Path], folder: Path
+) -> None:
+    guarded = Run(gated_model(2))
+    status, records = guarded.json(folder, "--sex", "male")
+    assert status == 1
+    assert {record["status"] for record in records} == {"rejected"}
+    assert all("two hands" in record["reason"] for record in records)
+    status, records = guarded.json(folder, "--sex", "male", "--anyway")
+    assert status == 0
+    assert all("Do not rely on this answer" in record["warnings"][0] for record in records)
+
+
+def test_a_film_that_lies_is_assessed_as_if_it_stood(
+    gated_model: Callable[..., Path], tmp_path: Path, hand_pixels: Any
+) -> None:
+    upright, lying = tmp_path / "upright.png", tmp_path / "lying.png"
+    film = Image.fromarray(hand_pixels())
+    film.save(upright)
+    film.transpose(Image.Transpose.ROTATE_90).save(lying)
+    (plain,) = Run(gated_model(0)).json(upright, "--sex", "male")[1]
+    (turned,) = Run(gated_model(0, 90.0)).json(lying, "--sex", "male")[1]
+    assert turned["bone_age_months"] == pytest.approx(plain["bone_age_months"], abs=0.02)
+    assert (plain["turned_degrees"], turned["turned_degrees"]) == (0.0, 90.0)
+    assert any("turned by 90 degrees clockwise" in warning for warning in turned["warnings"])
+    x0, y0, x1, y1 = plain["regions"]["hand"]
+    assert turned["regions"]["hand"] == pytest.approx([y0, film.width - x1, y1, film.width - x0], abs=0.2)
