@@ -145,9 +145,9 @@ def test_boxes_come_back_exactly_after_quarter_turns(quarters: int, height: int,
 
 @pytest.mark.parametrize("degrees", [33.0, -70.0, 150.0])
 def test_boxes_come_back_around_the_place_after_any_turn(degrees: float) -> None:
-    given_ = np.asarray(
-        Image.fromarray(upright(300, 200, (100, 40, 150, 60))).rotate(degrees, Image.Resampling.BILINEAR, expand=True)
-    )
+    y, x = np.mgrid[:300, :200] + 0.5
+    ellipse = np.float32(((x - 125) / 25) ** 2 + ((y - 50) / 10) ** 2 <= 1)
+    given_ = np.asarray(Image.fromarray(ellipse).rotate(degrees, Image.Resampling.BILINEAR, expand=True))
     turned, back = Turn(0, degrees).upright(Radiograph(given_))
     rows, columns = np.nonzero(turned.pixels > 0.5)
     assert (np.ptp(columns) + 1, np.ptp(rows) + 1) == (pytest.approx(50, abs=2), pytest.approx(20, abs=2))

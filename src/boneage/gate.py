@@ -177,9 +177,16 @@ class WayBack:
         return np.asarray(from_centre @ np.array([[cos, -sin], [sin, cos]]) + np.array(self.given) / 2)
 
     def box(self, box: Box) -> Box:
-        """The box around a box, within the radiograph; exact after quarter turns."""
-        corners = self.points([(box.x0, box.y0), (box.x1, box.y0), (box.x1, box.y1), (box.x0, box.y1)])
-        around = Box(*(float(value) for value in (*corners.min(axis=0), *corners.max(axis=0))))
+        """The box around the ellipse in a box, within the radiograph; exact after quarter turns.
+
+        What a box holds seldom reaches its corners: the box around those would be far too large.
+        """
+        angle = math.radians(90.0 * self.turn.quarters + self.turn.degrees)
+        cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
+        ((x, y),) = self.points([box.center]).tolist()
+        half_width = math.hypot(box.width * cos, box.height * sin) / 2
+        half_height = math.hypot(box.width * sin, box.height * cos) / 2
+        around = Box(x - half_width, y - half_height, x + half_width, y + half_height)
         return around.within(*self.given) or around
 
     def attention(self, attention: Attention) -> Attention:

@@ -214,18 +214,14 @@ def stress_changes(stress: Stress) -> Drawing:
             patch.set(
                 facecolor="#f3c9a5" if over else "#d3dbe8", edgecolor="#D55E00" if over else _ACCENT, linewidth=0.9
             )
-        bars: tuple[tuple[float, str, Literal["left", "right"], int], ...] = (
-            (MEDIAN_BAR, "bar of the median:", "right", 4),
-            (PERCENTILE_95_BAR, "bar of the 95th percentile:", "left", -4),
-        )
-        for bar, name, side, offset in bars:
+        for bar, name in ((MEDIAN_BAR, "median at most"), (PERCENTILE_95_BAR, "95 % at most")):
             axes.axvline(bar, color=_INK, linewidth=1.0, linestyle="--", zorder=1)
             axes.annotate(
                 f"{name} {bar:g} months",
-                *((bar, 1.0), (offset, 4)),
+                *((bar, 1.0), (0, 4)),
                 xycoords=("data", "axes fraction"),
                 textcoords="offset points",
-                ha=side,
+                ha="center",
                 fontsize=8.5,
             )
         names = [f"{FAMILY_NAMES.get(e.transform.family, e.transform.family)}, {e.transform.label}" for e in levels]

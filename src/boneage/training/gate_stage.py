@@ -29,7 +29,8 @@ def trained_gate(shop: Workshop, settings: GateSettings, regions: RegionsTable, 
         regions: of every film; films are cut off at region 1.
         key: of what the regions depend on.
     """
-    stage = shop.stage(NAME, settings, key)
+    # Which films are turned does not change how the gate learns.
+    stage = shop.stage(NAME, dataclasses.replace(settings, tilt_degrees=0.0), key)
     network = Network(NAME, stage.folder / NETWORK_FILE, settings.size)
     if not stage.complete:
         stage.begin()
@@ -48,8 +49,7 @@ def trained_gate(shop: Workshop, settings: GateSettings, regions: RegionsTable, 
         open_gate = Gate(network, Thresholds(NAME, 0.0, 1e9, settings.tilt_degrees))
         looks = [open_gate.look(shop.material.films.film(case.id)) for case in shop.material.select]
         least, most = thresholds(looks, settings.refused)
-        turned = [bool(open_gate.turn(look)) for look in looks]
-        stage.finish(least_hand=least, most_oddness=most, turned_or_inverted_on_select=float(np.mean(turned)))
+        stage.finish(least_hand=least, most_oddness=most)
     facts: dict[str, Any] = dict(stage.facts)
     return network, Thresholds(NAME, facts["least_hand"], facts["most_oddness"], settings.tilt_degrees)
 
