@@ -13,14 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from boneage.ages import Sex
+from boneage.ages import Sex, expectation_months
 from boneage.assessor import Assessor
 from boneage.errors import UsageError
 from boneage.model import load_model
 from boneage.radiograph import Radiograph
 from boneage.regions import Region
 from boneage.training.hardware import Machine
-from boneage.training.losses import expectation
 from boneage.training.networks import AgeRegressor, dropped_to_half
 from boneage.training.regions_table import read_regions
 from boneage.training.stages import train_on
@@ -73,6 +72,7 @@ def test_an_assessment_gives_what_torch_gives(toy: ModuleType, trained: Path) ->
     sources = [ViewSource(View(name)) for name in recipe.regressor.views]
     data = ViewsData(material.films, (*material.train, *material.select), sources, FromTable(regions), 32)
     assessor = Assessor(load_model(trained / "model"))
+    correction = assessor.model.calibration.correction
     for index, case in enumerate(data.cases):
         film = material.films.film(case.id)
         answer = assessor.assess(Radiograph(film.astype(np.float32) / 255), case.sex)
@@ -80,7 +80,9 @@ def test_an_assessment_gives_what_torch_gives(toy: ModuleType, trained: Path) ->
         sign = torch.tensor([[case.sex.sign]])
         with torch.no_grad():
             months = [torch.softmax(network(v, sign), 1) for v in (views, views.flip(3))]
-        expected = float(expectation(torch.stack(months).mean(0).log()))
+        distribution = torch.stack(months).mean(0)[0].double().numpy()
+        assert correction is not None
+        expected = float(expectation_months(correction.corrected(distribution / distribution.sum(), case.sex)))
         assert answer.bone_age_months == pytest.approx(expected, abs=0.01)
         for region, box in regions[case.id].boxes.items():
             np.testing.assert_allclose(answer.regions[region].as_list(), box.as_list(), atol=1e-6)
