@@ -105,8 +105,14 @@ def test_the_data_set_is_read_with_labels_and_boxes(tmp_path: Path) -> None:
     labels = {row["id"]: float(row["boneage"]) for row in rows(tmp_path / "boneage-training-dataset.csv")}
     assert {case.id: case.age_months for case in dataset.cases} == labels
     truth = read_boxes(tmp_path / "annotations" / "boxes.csv")
-    for name in ("hand_mask", "region_1", "region_2", "wrist"):
+    for name in ("hand", "hand_mask", "region_1", "region_2", "wrist"):
         assert set(truth[name]) == set(labels)
+    for case, (x0, y0, x1, y1) in truth["hand"].items():
+        # Readers leave the forearm out, and a little air around the fingers.
+        with_forearm, wrist = truth["hand_mask"][case], truth["region_1"][case]
+        assert y0 <= with_forearm[1], case
+        assert wrist[3] - 0.02 < y1 <= with_forearm[3], case
+        assert x0 < wrist[0] < wrist[2] < x1, case
     tight = read_boxes(tmp_path / "annotations" / "regions.csv")
     for name in ("region_1", "region_2"):
         for case, (x0, y0, x1, y1) in tight[name].items():
