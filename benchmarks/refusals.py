@@ -69,7 +69,7 @@ def from_films(assessor: Assessor, films: list[Radiograph]) -> dict[str, list[Ra
             kinds["carpus cut off"].append(made(pixels[:end]))
         burnt = np.clip(pixels * 20, 0, 1) if rng.random() < 0.5 else pixels * 0.1 + rng.normal(0, 0.4, pixels.shape)
         kinds["exposure"].append(made(burnt))
-        if height - box.y1 >= 64:
+        if height - box.y1 >= 64 and np.ptp(pixels[int(box.y1) :]) > 0:
             kinds["no hand in frame"].append(made(pixels[int(box.y1) :]))
     return kinds
 
@@ -83,12 +83,16 @@ def main() -> None:
     parser.add_argument("folders", nargs="*", metavar="KIND=DIR")
     asked = parser.parse_args()
     assessor = boneage.load(asked.model)
+    if assessor.gate is None:
+        parser.error("this model has no gate.")
     cases = read_dataset(asked.data).of(asked.split).cases
     films = [read_radiograph(case.image) for case in cases]
     table: dict[str, Iterable[Radiograph | Path]] = {f"hands ({asked.split})": films}
     table |= from_films(assessor, films[: asked.made_of])
     for entry in asked.folders:
         kind, _, folder = entry.partition("=")
+        if not folder:
+            parser.error(f"{entry}: write KIND=DIR.")
         table[kind] = sorted(path for path in Path(folder).iterdir() if path.is_file())
     print("| pictures | n | refused (95 %) | reasons |\n|---|---|---|---|")
     for kind, pictures in table.items():

@@ -218,3 +218,34 @@ def test_what_is_odd_only_because_it_lies_is_not_refused(assessor: Assessor, fil
 
     assessor.gate = Gate(OddWhenLying(), THRESHOLDS)  # type: ignore[arg-type]
     assert assessor.assess(Radiograph(film), "male").turned_degrees == 180.0
+
+
+@pytest.mark.parametrize("output", ["kinds", "pose", "inverted", "oddness"])
+def test_values_that_are_no_numbers_are_the_model_s_fault_not_the_film_s(output: str) -> None:
+    class Broken(Said):
+        def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            said = super().run(feeds)
+            return said | {output: np.full_like(said[output], np.nan)}
+
+    with pytest.raises(ModelError, match="no gate"):
+        Gate(Broken(), THRESHOLDS).look(FILM)  # type: ignore[arg-type]
+
+
+def test_the_tilt_that_is_left_is_the_settings_own() -> None:
+    lenient = Gate(Said(), GateSettings("gate", 0.5, 2.0, tilt_degrees=60.0))  # type: ignore[arg-type]
+    strict = Gate(Said(), GateSettings("gate", 0.5, 2.0, tilt_degrees=4.0))  # type: ignore[arg-type]
+    seen = (1.0, 0.0, 0.0, 0.0, 0.0)
+    assert lenient.turn(Look(55.0, 0.0, seen, 1.0)) == Turn()
+    assert strict.turn(Look(7.0, 0.0, seen, 1.0)) == Turn(0, 7.0)
+
+
+def test_an_almost_black_film_is_not_trimmed_away() -> None:
+    dark, _ = Turn(0, 30.0).upright(Radiograph(np.zeros((100, 80), np.float32)))
+    assert min(dark.pixels.shape) >= 80
+    spot = np.zeros((200, 200), np.float32)
+    spot[90:95, 90:95] = 1.0
+    marked, back = Turn(0, 30.0).upright(Radiograph(spot))
+    assert min(marked.pixels.shape) >= 200
+    off = back.box(Box(0.0, 0.0, 4.0, 4.0))
+    assert 0 <= off.x0 < off.x1 <= 200
+    assert 0 <= off.y0 < off.y1 <= 200

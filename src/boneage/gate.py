@@ -14,7 +14,7 @@ from boneage.assessment import Attention
 from boneage.errors import ModelError, UnsuitableRadiograph
 from boneage.model_settings import GateSettings
 from boneage.network import Network
-from boneage.radiograph import Radiograph
+from boneage.radiograph import SMALLEST_SIDE, Radiograph
 from boneage.regions import Box
 from boneage.views import FilmArray, cut, whole
 
@@ -39,6 +39,8 @@ _REASONS: Final = {
 }
 _SNAP_DEGREES: Final = 12.0
 """A turn this near to a multiple of 90 degrees is undone by whole quarters: nothing is resampled."""
+_FINE: Final = 512
+"""Side of a map while it is turned."""
 _EMPTY: Final = 0.02
 """Gray value up to which rows and columns at the edge of a turned film are taken for the ground that turning adds."""
 
@@ -79,7 +81,9 @@ class Gate:
         kinds, pose, inverted, oddness = (
             self.network.output(said, name).astype(np.float64) for name in ("kinds", "pose", "inverted", "oddness")
         )
-        if kinds.shape != (2, len(KINDS)) or pose.shape != (2, 2) or not np.isfinite(kinds.sum() + pose.sum()):
+        shapes = (kinds.shape, pose.shape, inverted.shape, oddness.shape)
+        finite = all(np.isfinite(values).all() for values in (kinds, pose, inverted, oddness))
+        if shapes != ((2, len(KINDS)), (2, 2), (2,), (2,)) or not finite:
             raise ModelError(f"{self.network.path}: this network is no gate. Export it again with this version.")
         turn = math.degrees(math.atan2(pose[0, 1] - pose[1, 1], pose[0, 0] + pose[1, 0]))
         return Look(turn, float(inverted.mean()), tuple(kinds.mean(axis=0).tolist()), float(oddness.mean()))
@@ -98,7 +102,9 @@ class Gate:
         quarters = round(look.degrees / 90.0)
         rest = look.degrees - 90.0 * quarters
         inverted = look.inverted > 0.5
-        if abs(rest) <= _SNAP_DEGREES or (quarters == 0 and abs(rest) <= self.settings.tilt_degrees):
+        if abs(look.degrees) <= self.settings.tilt_degrees:
+            return Turn(0, 0.0, inverted)
+        if quarters and abs(rest) <= _SNAP_DEGREES:
             return Turn(quarters % 4, 0.0, inverted)
         return Turn(0, look.degrees, inverted)
 
@@ -147,7 +153,9 @@ class Turn:
         image = Image.fromarray(pixels).rotate(-self.degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=0.0)
         turned = np.clip(np.asarray(image, dtype=np.float32), 0.0, 1.0, dtype=np.float32)
         rows, columns = (np.flatnonzero((turned > _EMPTY).any(axis=axis)) for axis in (1, 0))
-        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        top, bottom, left, right = 0, turned.shape[0], 0, turned.shape[1]
+        if min(np.ptp(rows) if rows.size else 0, np.ptp(columns) if columns.size else 0) >= SMALLEST_SIDE:
+            top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
         trimmed = np.ascontiguousarray(turned[top:bottom, left:right])
         back = WayBack(self, shape, (image.width, image.height), (int(left), int(top)))
         return replace(radiograph, pixels=trimmed), back
@@ -187,7 +195,12 @@ class WayBack:
         half_width = math.hypot(box.width * cos, box.height * sin) / 2
         half_height = math.hypot(box.width * sin, box.height * cos) / 2
         around = Box(x - half_width, y - half_height, x + half_width, y + half_height)
-        return around.within(*self.given) or around
+        inside = around.within(*self.given)
+        if inside is not None:
+            return inside
+        # Found on the ground that turning added: the nearest pixel of the radiograph.
+        left, top = min(max(x, 0.0), self.given[0] - 1.0), min(max(y, 0.0), self.given[1] - 1.0)
+        return Box(left, top, left + 1.0, top + 1.0)
 
     def attention(self, attention: Attention) -> Attention:
         """The same map, turned back over the square around its place."""
@@ -196,9 +209,10 @@ class WayBack:
         around = Box(*(float(value) for value in (*corners.min(axis=0), *corners.max(axis=0))))
         if not self.turn.degrees:
             return Attention(np.ascontiguousarray(np.rot90(attention.map, self.turn.quarters)), around)
-        image = Image.fromarray(attention.map.astype(np.float32))
-        turned = image.rotate(self.turn.degrees, Image.Resampling.BILINEAR, expand=True, fillcolor=0.0)
         cells = attention.map.shape[0]
+        # Turned large: Pillow rounds the turned picture's size up to whole cells.
+        image = Image.fromarray(attention.map.astype(np.float32)).resize((_FINE, _FINE), Image.Resampling.BILINEAR)
+        turned = image.rotate(self.turn.degrees, Image.Resampling.BILINEAR, expand=True, fillcolor=0.0)
         return Attention(np.asarray(turned.resize((cells, cells), Image.Resampling.BILINEAR)).clip(0.0, 1.0), around)
 
 

@@ -238,7 +238,7 @@ def _networks(top: _Fields) -> dict[str, NetworkSettings]:
 
 def _calibration(entry: _Fields) -> Calibration:
     correction = None
-    if "at_months" in entry.values:
+    if {"at_months", "shift_months", "width"} & entry.values.keys():
         at = entry.numbers("at_months", FIRST_MONTH, LAST_MONTH)
         if (np.diff(at) <= 0).any():
             entry.complain("should rise", "at_months")

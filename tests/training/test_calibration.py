@@ -86,3 +86,9 @@ def test_moving_a_distribution() -> None:
 def test_the_spread_of_a_scalar_network() -> None:
     assert spread_months([3.0, -4.0]) == pytest.approx(np.sqrt(12.5))
     assert spread_months([0.0]) == 1.0
+
+
+def test_a_single_case_changes_nothing_and_breaks_nothing() -> None:
+    made = calibrated(gaussians(np.array([100.0]), 6), np.array([90.0]), [Sex.MALE], 0.9)
+    assert abs(made.correction.shift(100.0, Sex.MALE)) < 1.0
+    assert made.corrected_months[0] == pytest.approx(10.0, abs=0.01)

@@ -12,6 +12,7 @@ import torch
 
 from boneage.assessor import Assessor
 from boneage.cascade import Localization
+from boneage.errors import UsageError
 from boneage.gate import KINDS, Look
 from boneage.model import load_model
 from boneage.radiograph import Radiograph
@@ -194,8 +195,6 @@ def test_what_a_model_has_is_taken_over_and_trained_on(guarded: Path, toy: Modul
 
 
 def test_a_start_of_another_shape_is_refused(guarded: Path, toy: ModuleType, tmp_path: Path) -> None:
-    from boneage.errors import UsageError
-
     recipe = toy.toy_recipe()
     other = dataclasses.replace(
         recipe,
@@ -205,3 +204,27 @@ def test_a_start_of_another_shape_is_refused(guarded: Path, toy: ModuleType, tmp
     )
     with pytest.raises(UsageError, match="regressor_start: the age network of 'toy'"):
         train_on(other, toy.toy_material(), tmp_path / "other", MACHINE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"regions": ("hand",)}, "region_1 is not found"),
+        ({"gate": dataclasses.replace(SMALL, refused=2.0)}, "gate.refused"),
+        ({"coverage": 1.0}, "coverage is a share"),
+    ],
+)
+def test_what_cannot_work_is_said_before_the_training(
+    changes: dict[str, object], words: str, toy: ModuleType, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(toy.toy_recipe(), gate=SMALL)
+    if "regions" in changes:
+        changes = {**changes, "regressor": dataclasses.replace(recipe.regressor, views=("H",))}
+    with pytest.raises(UsageError, match=words):
+        train_on(dataclasses.replace(recipe, **changes), toy.toy_material(), tmp_path / "never", MACHINE)  # type: ignore[arg-type]
+
+
+def test_a_model_s_gate_is_left_behind_where_none_is_asked_for(guarded: Path, toy: ModuleType, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(toy.toy_recipe(), localizers=str(guarded / "model"), gate=None)
+    train_on(recipe, toy.toy_material(), tmp_path / "open", MACHINE)
+    assert load_model(tmp_path / "open" / "model").settings.gate is None

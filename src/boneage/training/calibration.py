@@ -130,7 +130,9 @@ def _weights(at: float, sign: float, months: Values, signs: Values) -> Values:
 
 
 def _drawn_mean(errors: Values, weights: Values) -> float:
-    """The weighted mean, drawn towards 0 as far as few cases speak."""
+    """The weighted mean, drawn towards 0 as far as few cases speak; 0 where none does."""
+    if not len(errors):
+        return 0.0
     total = float(weights.sum())
     effective = total**2 / float((weights**2).sum())
     return float(weights @ errors / total * effective / (effective + _PRIOR_CASES))
@@ -138,6 +140,8 @@ def _drawn_mean(errors: Values, weights: Values) -> float:
 
 def _quantile(scores: Values, weights: Values, level: float) -> float:
     """The weighted quantile, with the weight of the next case put beyond the largest score (conformal prediction)."""
+    if not len(scores):
+        return 1.0
     order = np.argsort(scores)
     reached = np.cumsum(weights[order]) / (float(weights.sum()) + 1.0)
     at = int(np.searchsorted(reached, level))

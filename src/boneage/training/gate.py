@@ -29,6 +29,8 @@ HAND, FOREIGN, TWO, CUT_OFF, EXPOSURE = range(len(KINDS))
 _SHARES: Final = (0.55, 0.18, 0.08, 0.1, 0.09)
 _SIDE: Final = 224
 """Long side of a film while it is changed: a little finer than what the gate sees."""
+_LEAST_HANDS: Final = 50
+"""Examples, at least, from which the network learns what hands look like."""
 _UPRIGHT_SHARE: Final = 0.4
 """Most films arrive upright."""
 
@@ -55,7 +57,7 @@ class GateNetwork(nn.Module):
         centre = features.mean(dim=0)
         values, vectors = torch.linalg.eigh(torch.cov(features.T))
         # Directions in which hands hardly vary would make everything odd.
-        scale = values.clamp(min=float(values.max()) * 1e-3).rsqrt()
+        scale = values.clamp(min=max(float(values.max()) * 1e-3, 1e-12)).rsqrt()
         self.centre.copy_(centre)  # type: ignore[operator]
         self.whitening.copy_(vectors * scale)  # type: ignore[operator]
 
@@ -260,7 +262,9 @@ class GateLearner(Learner):
 
 def learn_hands(network: GateNetwork, data: GateData, count: int = 4000) -> None:
     """Fit the network's `oddness` to the readable hands among the first `count` training examples."""
-    loader = DataLoader(data, batch_size=64, sampler=range(min(count, len(data))))
+    passes = max(1, -(-_LEAST_HANDS // len(data)))
+    keys = [Key(epoch, case, data.size) for epoch in range(passes) for case in range(min(count, len(data)))]
+    loader = DataLoader(data, batch_size=64, sampler=keys)
     features = []
     with torch.inference_mode():
         for batch in loader:

@@ -54,14 +54,13 @@ def trained_gate(shop: Workshop, settings: GateSettings, regions: RegionsTable, 
     return network, Thresholds(NAME, facts["least_hand"], facts["most_oddness"], settings.tilt_degrees)
 
 
-def gate_taken_over(folder: str, settings: GateSettings | None) -> tuple[Network, Thresholds] | None:
+def gate_taken_over(folder: str, settings: GateSettings) -> tuple[Network, Thresholds] | None:
     """The gate of a finished model, turning films as `settings` say, or None where it has none."""
     model = load_model(folder)
     gate = model.settings.gate
     if gate is None:
         return None
-    tilt = gate.tilt_degrees if settings is None else settings.tilt_degrees
-    return model.networks[gate.network], dataclasses.replace(gate, tilt_degrees=tilt)
+    return model.networks[gate.network], dataclasses.replace(gate, tilt_degrees=settings.tilt_degrees)
 
 
 def thresholds(looks: list[Look], refused: float) -> tuple[float, float]:

@@ -269,7 +269,8 @@ class Recipe:
             (longer training, or fine-tuning on one's own films); None: `pretrained`.
         phase_1_cases: learn phase I from so many training films only (drawn by `seed`), None for all of them.
         student: replace the three localizers by one network trained on their boxes.
-        gate: the gate in front of the assessment; None: every film is assessed as it is.
+        gate: the gate in front of the assessment (where one is taken over with `localizers`, only its `tilt_degrees`
+            counts); None: every film is assessed as it is.
         coverage: share of *select* that the reported interval covers after calibration.
         fp16_weights: store large weights of the exported networks in half precision.
     """

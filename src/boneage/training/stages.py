@@ -92,7 +92,7 @@ def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine, *,
     shop = Workshop(recipe, material, out, machine)
     chain = chain.for_films(shop)
     regions = regions_of_all(shop, chain)
-    gate = gate_taken_over(recipe.localizers, recipe.gate) if recipe.localizers else None
+    gate = gate_taken_over(recipe.localizers, recipe.gate) if recipe.localizers and recipe.gate else None
     if gate is None and recipe.gate:
         gate = trained_gate(shop, recipe.gate, regions, chain.key)
     regressor = train_regressor(shop, regions, chain)
@@ -122,6 +122,12 @@ def check(recipe: Recipe) -> None:
     for view in recipe.regressor.views:
         if not needed_regions(view) <= known:
             raise UsageError(f"regressor.views holds {view}, but regions={','.join(recipe.regions) or 'none'}.")
+    if recipe.gate and Region.REGION_1 not in known:
+        raise UsageError("gate: films are cut off at region 1 to train it, but region_1 is not found. Set gate=none.")
+    if recipe.gate and not 0.0 <= recipe.gate.refused < 1.0:
+        raise UsageError(f"gate.refused is a share from 0 to under 1, not {recipe.gate.refused:g}.")
+    if not 0.0 < recipe.coverage < 1.0:
+        raise UsageError(f"coverage is a share between 0 and 1, not {recipe.coverage:g}.")
     if recipe.student and len(known) < len(Region):
         raise UsageError("student=true needs all three regions.")
 
