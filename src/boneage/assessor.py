@@ -117,22 +117,19 @@ class Assessor:
         Raises:
             UnsuitableRadiograph: the gate refuses it.
         """
-        turn = Turn()
-        remarks: tuple[str, ...] = ()
-        if self.gate is not None:
-            look = self.gate.look(self.cascade.film(radiograph))
-            turn = self.gate.turn(look)
-            refusal = self.gate.refusal(look, radiograph.file)
-            if refusal is not None and turn:
-                # A hand upside down is odder than one that stands: the second look is at the film as it is assessed.
-                again = self.gate.look(self.cascade.film(turn.upright(radiograph)[0]))
-                refusal = self.gate.refusal(again, radiograph.file)
-            if refusal is not None:
-                if self.refuse and not radiograph.phantom:
-                    raise refusal
-                remarks = (f"Do not rely on this answer: {refusal.reason}.",)
+        if self.gate is None:
+            return *Turn().upright(radiograph), ()
+        look = self.gate.look(self.cascade.film(radiograph))
+        turn = self.gate.turn(look)
         upright, back = turn.upright(radiograph)
-        return upright, back, (*remarks, *turn.words)
+        refusal = self.gate.refusal(look, radiograph.file)
+        if refusal is not None and turn:
+            # A hand upside down is odder than one that stands: the second look is at the film as it is assessed.
+            refusal = self.gate.refusal(self.gate.look(self.cascade.film(upright)), radiograph.file)
+        if refusal is not None and self.refuse and not radiograph.phantom:
+            raise refusal
+        doubts = () if refusal is None else (f"Do not rely on this answer: {refusal.reason}.",)
+        return upright, back, (*doubts, *turn.words)
 
     def outputs(self, views: ViewArrays, sex: Sex) -> dict[str, npt.NDArray[np.float32]]:
         """All that the age network says of views uint8 [size, size] each: outputs float32 [n, ...] by name, n = 2 where

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import KDTree
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
 from boneage.assessment import SexAnswer
@@ -137,6 +136,9 @@ class CaseIndex:
 
     @cached_property
     def _trees(self) -> dict[Sex, tuple[npt.NDArray[np.intp], Any]]:
+        # Here, not above: assessing without an index does without it.
+        from scipy.spatial import KDTree
+
         members = {sex: np.flatnonzero(self.males == (sex is Sex.MALE)) for sex in Sex}
         return {sex: (rows, KDTree(self.places[rows])) for sex, rows in members.items()}
 

@@ -51,7 +51,7 @@ _ANSWERS_DEPEND_ON: Final = (
     *("months", "film_short_side", "layout", "networks", "localizers", "views", "average_mirror", "sex_input"),
     *("scalar", "scalar_sd_months", "calibration"),
 )
-_AND_IF_THERE: Final = ("gate", "parts")
+_AND_IF_THERE: Final = ("gate",)
 _RESTORE: Final = "Copy the model folder again, or install the package again"
 
 
