@@ -49,15 +49,15 @@ def degraded(film: FilmArray, rng: np.random.Generator) -> FilmArray:
     """A film as a worse machine, another export or a narrower window would have given it; uint8, same shape.
 
     Each of these comes with a chance of its own: contrast (factor exp(+-0.5)) and brightness (+-0.25 of the scale), cut
-    off at black and white; fewer pixels (0.35 to 0.9 of each side); noise (up to 0.1 of the scale); JPEG (quality 8 to
-    60). The result is stretched again, as a radiograph is when it is read.
+    off at black and white; fewer pixels (0.3 to 0.9 of each side); noise (up to 0.1 of the scale); JPEG (quality 5 to
+    50). The result is stretched again, as a radiograph is when it is read.
     """
     picture = film
     if rng.random() < 0.5:
         gray = (film.astype(np.float32) - 127.5) * math.exp(rng.uniform(-0.5, 0.5)) + 127.5
         picture = _as_bytes(gray + 255.0 * rng.uniform(-0.25, 0.25))
-    if rng.random() < 0.3:
-        share = rng.uniform(0.35, 0.9)
+    if rng.random() < 0.4:
+        share = rng.uniform(0.3, 0.9)
         height, width = film.shape
         small = Image.fromarray(picture).resize(
             (max(8, round(width * share)), max(8, round(height * share))), Image.Resampling.BILINEAR
@@ -66,9 +66,9 @@ def degraded(film: FilmArray, rng: np.random.Generator) -> FilmArray:
     if rng.random() < 0.35:
         sd = 255.0 * rng.uniform(0.0, 0.1)
         picture = _as_bytes(picture + np.float32(sd) * rng.standard_normal(film.shape, dtype=np.float32))
-    if rng.random() < 0.3:
+    if rng.random() < 0.4:
         stream = io.BytesIO()
-        Image.fromarray(picture).save(stream, "JPEG", quality=int(rng.integers(8, 61)))
+        Image.fromarray(picture).save(stream, "JPEG", quality=int(rng.integers(5, 51)))
         picture = np.asarray(Image.open(stream), dtype=np.uint8)
     low, high = np.percentile(picture, WINDOW_PERCENTILES)
     return _as_bytes((picture.astype(np.float32) - low) * (255.0 / max(high - low, 1.0)))
