@@ -34,11 +34,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": NOUNS
     | MODEL
     | {"assessor", "cascade", "case_index", "datasets", "evaluation", "gate", "model_writing"},
+    "experiments": NOUNS | MODEL | {"cascade", "datasets", "evaluation", "training"},
     "serving": NOUNS | MODEL | {"assessor", "clinical", "formats", "reports"},
     "cli": NOUNS
     | MODEL
     | {"assessor", "cascade", "case_index", "clinical"}
-    | {"datasets", "evaluation", "formats", "phantom", "reports", "serving", "training"},
+    | {"datasets", "evaluation", "experiments", "formats", "phantom", "reports", "serving", "training"},
     "__main__": {"cli"},
     "": NOUNS | {"assessor"},  # boneage/__init__.py
 }

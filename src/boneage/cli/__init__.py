@@ -21,6 +21,7 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "assess": ("boneage.cli.assess", "assess", "Bone age of radiographs."),
     "train": ("boneage.cli.train", "train", "Train both phases from ages alone and write a model folder."),
     "evaluate": ("boneage.cli.evaluate", "evaluate", "Measure a model on a data set: predictions, metrics, report."),
+    "reproduce": ("boneage.cli.reproduce", "reproduce", "Run the paper's experiments, and those beyond it."),
     "regions": ("boneage.cli.regions", "regions", "Boxes and crops of many radiographs."),
     "phantom": ("boneage.cli.phantom", "phantom", "Write synthetic radiographs with known truth."),
     "models": ("boneage.cli.models", "app", "List, verify, describe and index models."),

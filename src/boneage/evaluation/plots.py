@@ -60,7 +60,7 @@ def scatter(predictions: Sequence[Prediction]) -> Drawing:
     """Predicted bone age against the label, with the identity line; axes in months with years marked."""
     rows = scored_only(predictions)
     drawing, (axes,) = _canvas(6.0, 5.8)
-    with _styled():
+    with styled():
         axes.plot([0, LAST_MONTH], [0, LAST_MONTH], color=_INK, linewidth=1.0, zorder=3, label="identity")
         for sex, x, y in _by_sex(rows):
             _points(axes, sex, x, x + y, len(rows))
@@ -76,7 +76,7 @@ def bland_altman(predictions: Sequence[Prediction]) -> Drawing:
     """Difference (predicted - label) against the mean of the two, with bias and limits of agreement."""
     rows = scored_only(predictions)
     drawing, (axes,) = _canvas(7.4, 4.6)
-    with _styled():
+    with styled():
         axes.axhline(0, color=_FAINT, linewidth=0.8)
         differences = []
         for sex, x, y in _by_sex(rows):
@@ -113,7 +113,7 @@ def error_by_age(predictions: Sequence[Prediction], metrics: Metrics) -> Drawing
     Below: mean absolute error of each band with its 95 % interval."""
     rows = scored_only(predictions)
     drawing, (above, below) = _canvas(7.4, 6.0, panels=2)
-    with _styled():
+    with styled():
         errors = [np.array([r.error_months for r in rows if age_band(r.age_months or 0.0) == band]) for band in BANDS]
         places = [place for place, group in enumerate(errors) if group.size]
         above.axhline(0, color=_FAINT, linewidth=0.8)
@@ -167,7 +167,7 @@ def localization_gain(localization: Mapping[str, Mapping[str, Localization]]) ->
         if entry.n
     ]
     drawing, (axes,) = _canvas(7.4, 1.3 + 0.55 * max(1, len(lines)))
-    with _styled():
+    with styled():
         for place, (_, entry) in enumerate(lines):
             for figure, colour, marker, shift, name in (
                 (entry.floor.miou, _FAINT, "s", 0.14, "always the mean box"),
@@ -193,7 +193,7 @@ def stress_changes(stress: Stress) -> Drawing:
     """Absolute change of the answer under each transform, against the bars of the median and the 95th percentile."""
     levels = [entry for entry in stress.under.values() if entry.n]
     drawing, (axes,) = _canvas(7.4, 1.2 + 0.235 * max(1, len(levels)))
-    with _styled():
+    with styled():
         # A square root shows small changes and large ones in one picture.
         axes.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
         drawn = axes.boxplot(
@@ -244,14 +244,15 @@ def _canvas(width: float, height: float, *, panels: int = 1) -> tuple[Drawing, l
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
 
-    with _styled():
+    with styled():
         drawing = Drawing(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(drawing)
         axes = drawing.subplots(panels, 1, squeeze=False)[:, 0]
     return drawing, list(axes)
 
 
-def _styled() -> AbstractContextManager[None]:
+def styled() -> AbstractContextManager[None]:
+    """The look that all plots of this package have, for the length of a block."""
     import matplotlib
 
     return matplotlib.rc_context(_STYLE)

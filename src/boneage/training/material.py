@@ -19,7 +19,7 @@ from boneage.training.views_data import Films, Labelled
 from boneage.views import FilmArray
 
 if TYPE_CHECKING:
-    from boneage.datasets import Dataset, FilmCache
+    from boneage.datasets import Dataset, FilmCache, Split
 
 
 @dataclass(frozen=True)
@@ -99,19 +99,21 @@ def decoded(
         if len(used.dropped) > len(dataset.dropped):
             print(f"To train on, {used.report()}\n  all that was dropped: {report}", file=sys.stderr, flush=True)
 
-    def labelled(split: str) -> tuple[Labelled, ...]:
-        return tuple(
-            Labelled(case.id, case.age_months, case.sex)
-            for case in used.cases
-            if case.split == split and case.age_months is not None and case.sex is not None
-        )
-
     return Material(
         SparingFilms(cache),
-        labelled("train"),
-        labelled("select"),
+        labelled(used, "train"),
+        labelled(used, "select"),
         dataset.name,
         terms,
         has_phantoms(used),
         cache.digest,
+    )
+
+
+def labelled(dataset: Dataset, split: Split) -> tuple[Labelled, ...]:
+    """The cases of a split that have an age and a sex."""
+    return tuple(
+        Labelled(case.id, case.age_months, case.sex)
+        for case in dataset.cases
+        if case.split == split and case.age_months is not None and case.sex is not None
     )

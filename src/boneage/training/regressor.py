@@ -27,9 +27,13 @@ class RegressorLearner(Learner):
         )
 
     def error(self, network: nn.Module, batch: Example) -> Tensor:
+        return (self.months(network, batch) - batch.age_months).abs()
+
+    def months(self, network: nn.Module, batch: Example) -> Tensor:
+        """The bone ages of a batch, float32 [n]; with `average_mirror` the mean with those of the mirror images."""
         answer: Tensor = network(batch.views, batch.sex)
         months = answer.float() if self.settings.scalar else expectation(answer)
         if self.settings.average_mirror:
             mirrored = network(batch.views.flip(3), batch.sex)
             months = (months + (mirrored.float() if self.settings.scalar else expectation(mirrored))) / 2
-        return (months - batch.age_months).abs()
+        return months

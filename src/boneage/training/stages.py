@@ -23,6 +23,7 @@ from boneage.training.phase_1 import (
     with_prior,
 )
 from boneage.training.phase_2 import calibrated_model, train_regressor
+from boneage.training.regions_table import RegionsTable
 from boneage.training.settings import Recipe, needed_regions
 from boneage.training.workshop import Workshop
 
@@ -73,6 +74,19 @@ def train(
 
 def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine, *, index: bool = False) -> Path:
     """The whole training on decoded films, from where `out` stands; see `train`."""
+    shop, chain, regions = localized(recipe, material, out, machine)
+    gate = gate_taken_over(recipe.localizers, recipe.gate) if recipe.localizers and recipe.gate else None
+    if gate is None and recipe.gate:
+        gate = trained_gate(shop, recipe.gate, regions, chain.key)
+    regressor = train_regressor(shop, regions, chain)
+    model = calibrated_model(shop, regions, regressor, chain, gate)
+    if index:
+        index_of_training(shop, regions, model)
+    return model
+
+
+def localized(recipe: Recipe, material: Material, out: Path, machine: Machine) -> tuple[Workshop, Chain, RegionsTable]:
+    """Phase I alone: the workshop of all films, the localizers, and the regions of every film of the material."""
     check(recipe)
     if not machine.uses_gpu:
         keep_freed_memory()
@@ -91,15 +105,7 @@ def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine, *,
         chain = distilled(shop, chain)
     shop = Workshop(recipe, material, out, machine)
     chain = chain.for_films(shop)
-    regions = regions_of_all(shop, chain)
-    gate = gate_taken_over(recipe.localizers, recipe.gate) if recipe.localizers and recipe.gate else None
-    if gate is None and recipe.gate:
-        gate = trained_gate(shop, recipe.gate, regions, chain.key)
-    regressor = train_regressor(shop, regions, chain)
-    model = calibrated_model(shop, regions, regressor, chain, gate)
-    if index:
-        index_of_training(shop, regions, model)
-    return model
+    return shop, chain, regions_of_all(shop, chain)
 
 
 def check(recipe: Recipe) -> None:

@@ -9,12 +9,13 @@ import types
 import typing
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any, Literal, TypeVar, Union
 
 from boneage.errors import UsageError
 from boneage.training.settings import Recipe
 
 NAMES = ("paper", "compact", "tiny")
+Settings = TypeVar("Settings")
 
 
 def find_recipe(name_or_file: str) -> Recipe:
@@ -39,8 +40,8 @@ def find_recipe(name_or_file: str) -> Recipe:
     return recipe
 
 
-def replaced(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
-    """A recipe with some fields replaced.
+def replaced(recipe: Settings, assignments: Iterable[str]) -> Settings:
+    """A recipe, or any other group of settings, with some fields replaced.
 
     Args:
         assignments: `key=value` with dotted keys, as for `--set`: `regressor.schedule.epochs=12`,

@@ -1,0 +1,119 @@
+"""`boneage reproduce`: the paper's tables and figures, and those beyond it, on any data set."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from boneage.assessment import NOTICE
+from boneage.cli.columns import Column, Images, Table, named_columns
+from boneage.errors import OutputError, UsageError
+from boneage.files import removed_if_empty
+
+
+def reproduce(
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(help="table1 to table5, figure1, figure3 to figure5, ...; all; none lists them."),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set, or of any CSV and its pictures.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for tables, pictures and the trained cells.")] = None,
+    scale: Annotated[str, typer.Option(help="paper, compact or tiny: networks, sizes, epochs.")] = "compact",
+    table: Table = None,
+    images: Images = None,
+    column: Column = None,
+    boxes: Annotated[
+        Path | None, typer.Option(help="CSV of readers' boxes, to measure localization (id,reader,label,x0,...).")
+    ] = None,
+    localizers: Annotated[
+        str | None, typer.Option(help="Take the regions of this model instead of training phase I.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Folder of ImageNet weights (<timm name>.*.safetensors or .pth), or 'timm' to fetch them."),
+    ] = None,
+    films: Annotated[
+        Path | None, typer.Option(help="Folder for the decoded films; trainings may share it. Else OUT/films.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all randomness.")] = 0,
+    assign: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting of the scale, e.g. age.schedule.epochs=4."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that cut views ahead of the training.")] = 0,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto (32 bits on a CPU, mixed on a GPU), 32-true, 16-mixed or bf16-mixed.")
+    ] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
+) -> None:
+    """Run the paper's experiments, each cell trained from ages alone.
+
+    Every cell is kept in OUT: the same command goes on where it was stopped, and experiments share equal cells.
+    """
+    # Here, not above: torch takes seconds to import, and --help should not.
+    from boneage.datasets import read_boxes, read_dataset
+    from boneage.experiments import EXPERIMENTS, Bench, find_scale
+    from boneage.experiments import reproduce as run
+    from boneage.training.hardware import Machine
+    from boneage.training.recipes import replaced
+
+    if not experiments:
+        width = max(map(len, EXPERIMENTS))
+        for name, what in EXPERIMENTS.items():
+            typer.echo(f"{name:{width}}  {what}")
+        return
+    if unknown := [name for name in experiments if name not in EXPERIMENTS and name != "all"]:
+        raise UsageError(f"'{unknown[0]}' is no experiment. Take all, or some of {', '.join(EXPERIMENTS)}.")
+    if data is None or out is None:
+        raise UsageError("Name the data set (--data DIR) and a folder for the results (--out DIR).")
+    if accelerator not in ("auto", "cpu", "gpu"):
+        raise UsageError(f"--accelerator {accelerator}: take auto, cpu or gpu.")
+    if weights not in (None, "timm") and not Path(str(weights)).is_dir():
+        raise UsageError(f"--weights {weights}: there is no such folder.")
+    settings = replaced(find_scale(scale), assign or [])
+    truths = read_boxes(boxes) if boxes is not None else None
+    machine = Machine(
+        workers=workers,
+        accelerator=accelerator,  # type: ignore[arg-type]
+        precision=precision,
+        progress=not quiet,
+    )
+    with removed_if_empty(out):
+        dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
+        if not quiet:
+            typer.echo(dataset.report(), err=True)
+        bench = Bench(
+            dataset,
+            settings,
+            out,
+            machine,
+            films=films,
+            localizers=localizers,
+            weights=weights,
+            boxes=truths,
+            seed=seed,
+        )
+        try:
+            made = run(bench, experiments, _command(sys.argv[1:], experiments))
+        except OSError as error:
+            place = error.filename or out
+            raise OutputError(
+                f"{place}: could not be read or written ({error.strerror or error}). Free some space or check your "
+                "rights, and give the command again: it goes on where it stopped."
+            ) from error
+    typer.echo(NOTICE, err=True)
+    for file in made:
+        sys.stdout.write(f"{file}\n")
+
+
+def _command(arguments: list[str], experiments: list[str]) -> str:
+    """The command with folders by their last name, and `{name}` for the experiments."""
+    words = [Path(word).name if "/" in word and "=" not in word else word for word in arguments]
+    if not words or words[0] != "reproduce":
+        return ""
+    rest = [word for word in words[1:] if word not in experiments]
+    return " ".join(["boneage reproduce {name}", *rest])

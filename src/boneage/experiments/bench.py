@@ -1,0 +1,323 @@
+"""Where experiments are run: one data set, one scale, one folder; every cell is trained once and kept."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from boneage.assessment import NOTICE
+from boneage.datasets import FilmCache, has_phantoms, with_dropped
+from boneage.errors import DatasetError, TrainingError
+from boneage.experiments.scales import Scale
+from boneage.files import write_atomically
+from boneage.model import available_cores
+from boneage.regions import Region
+from boneage.training.hardware import Machine
+from boneage.training.material import Material, SparingFilms, labelled
+from boneage.training.phase_1 import Chain
+from boneage.training.regions_table import Finder, RegionsTable, read_regions, write_regions
+from boneage.training.settings import RegressorSettings, needed_regions
+from boneage.training.stage import key_of
+from boneage.training.stages import localized
+from boneage.training.trials import AgeTrial, distributions_of, months_of, parameters_of, trained
+from boneage.training.views_data import FromTable, Labelled, NoRegions, RegionsOf
+from boneage.training.workshop import Workshop
+
+if TYPE_CHECKING:
+    from boneage.datasets import Dataset
+
+ANSWERS: Final = "answers.csv"
+Truths = Mapping[str, Mapping[str, tuple[float, float, float, float]]]
+
+
+@dataclass(frozen=True)
+class NotAtHand:
+    """Why a cell stays empty."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class AgeCell:
+    """An age network of the project's own kind.
+
+    Attributes:
+        title: what the progress lines call it.
+        settings: the network and its training.
+        start: its starting weights: "none", a file, or None for the scale's own.
+        cases: training cases, where other than the scale's.
+    """
+
+    title: str
+    settings: RegressorSettings
+    start: str | None = None
+    cases: int | None = None
+
+    def trial(self, bench: Bench) -> AgeTrial:
+        return AgeTrial.of(self.settings, self.start or bench.start)
+
+    @property
+    def regions(self) -> frozenset[Region]:
+        """Regions that its views are cut from."""
+        return frozenset().union(*(needed_regions(view) for view in self.settings.views))
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a cell said of the cases of *report*.
+
+    Attributes:
+        ids, ages, sexes: of the cases; ages float64 [n], the labels in months.
+        months: float64 [repeats, n].
+        facts: cases learnt from, parameters, seconds of training.
+    """
+
+    ids: tuple[str, ...]
+    ages: npt.NDArray[np.float64]
+    months: npt.NDArray[np.float64]
+    facts: Mapping[str, Any]
+
+    @property
+    def errors(self) -> npt.NDArray[np.float64]:
+        """Absolute errors in months, float64 [n]: of each case the mean over the repeats."""
+        return np.asarray(np.abs(self.months - self.ages).mean(axis=0))
+
+
+class Bench:
+    """A data set, a scale and a folder.
+
+    Args:
+        dataset: as `boneage.datasets.read_dataset` gives it; cells learn from *train*, phase I searches on *select*,
+            everything is measured on *report*, and nothing is chosen there.
+        scale: networks, sizes, epochs.
+        out: cells come to `out/cells`, phase I to `out/phase_1`.
+        machine: devices, workers, precision.
+        films: folder for the decoded films; `out/films` if left out.
+        localizers: name or folder of a model whose regions are taken, in place of training phase I.
+        weights: folder of ImageNet weights, `<timm name>.*.safetensors` or `.pth`; or "timm" for timm's own.
+        boxes: truths that localization is measured against, see `boneage.datasets.read_boxes`.
+        seed: of all randomness.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        scale: Scale,
+        out: Path,
+        machine: Machine,
+        *,
+        films: Path | None = None,
+        localizers: str | None = None,
+        weights: str | None = None,
+        boxes: Truths | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.scale, self.out, self.machine, self.seed = scale, out, machine, seed
+        self.weights = weights
+        self.localizers = localizers
+        self.boxes: Truths = boxes or {}
+        self._dataset = dataset
+        self._films = films or out / "films"
+
+    @cached_property
+    def recipe(self) -> Any:
+        """The scale's phase I, with the start and the localizers that were asked for."""
+        recipe = self.scale.recipe
+        start = self.scale.recipe.pretrained
+        if start == "timm":
+            name = recipe.hand.backbone.name
+            found = self.start_of(name)
+            start = found if isinstance(found, str) else "none"
+        return dataclasses.replace(
+            recipe, pretrained=start, localizers=self.localizers, seed=self.seed, phase_1_cases=None, gate=None
+        )
+
+    @property
+    def start(self) -> str:
+        """Where the scale's own networks start: the weights at hand, else random ones."""
+        return str(self.recipe.pretrained)
+
+    def start_of(self, network: str) -> str | NotAtHand:
+        """ImageNet weights of one of timm's networks, or why there are none."""
+        if self.weights == "timm":
+            return "timm"
+        if self.weights is None:
+            return NotAtHand("no ImageNet weights were given (--weights)")
+        files = sorted(
+            file
+            for file in Path(self.weights).glob(f"{network}.*")
+            if file.suffix in (".safetensors", ".pth") and file.is_file()
+        )
+        return str(files[0]) if files else NotAtHand(f"ImageNet weights of {network} are not at hand")
+
+    @cached_property
+    def material(self) -> Material:
+        """Films of all splits; *train* thinned to the scale's cases."""
+        dataset = self._dataset.check_for_training()
+        recipe = self.scale.recipe
+        progress = self.machine.progress
+        cache = FilmCache.build(dataset, self._films, short_side=recipe.film_short_side, progress=progress)
+        used = with_dropped(dataset, cache.dropped).check_for_training()
+        self._report = labelled(used, "report")
+        if not self._report:
+            raise DatasetError(
+                f"{used.name}: no case of it falls into *report*, so nothing can be measured. Take more cases."
+            )
+        self._boxed = tuple(sorted({case_id for boxes in self.boxes.values() for case_id in boxes if case_id in cache}))
+        self._split = {case.id: case.split for case in used.cases}
+        material = Material(
+            SparingFilms(cache),
+            labelled(used, "train"),
+            labelled(used, "select"),
+            used.name,
+            "",
+            has_phantoms(used),
+            cache.digest,
+        )
+        return material.thinned(self.scale.cases, self.seed)
+
+    @property
+    def report(self) -> tuple[Labelled, ...]:
+        """The cases that everything is measured on."""
+        _ = self.material
+        return self._report
+
+    @property
+    def boxed(self) -> tuple[str, ...]:
+        """Ids of the cases with a reader's box, of every split."""
+        _ = self.material
+        return self._boxed
+
+    def split(self, case_id: str) -> str:
+        """The split of a case."""
+        _ = self.material
+        return str(self._split[case_id])
+
+    @cached_property
+    def phase_1(self) -> tuple[Workshop, Chain, RegionsTable]:
+        """Workshop, localizers and the regions of all films that are learnt from or measured on."""
+        self.say("phase I: the regions behind the views")
+        shop, chain, table = localized(self.recipe, self.material, self.out / "phase_1", self.machine)
+        stage = shop.stage("regions-report", chain.key, [case.id for case in self.report])
+        file = stage.folder / "regions.csv"
+        if not stage.complete:
+            stage.begin()
+            of_report = shop.finder.regions(chain.steps, [case.id for case in self.report], {})
+            write_regions(file, of_report, self._sizes(of_report))
+            stage.finish(films=len(of_report))
+        return shop, chain, {**table, **read_regions(file)}
+
+    def workshop(self, name: str, cases: int | None = None) -> Workshop:
+        """A workshop for one cell, in a folder of its own."""
+        material = self.material.thinned(cases, self.seed)
+        return Workshop(self.recipe, material, self.out / "cells" / name, self.machine)
+
+    @cached_property
+    def finder(self) -> Finder:
+        """Finds regions of many films."""
+        return Finder(self.material.films, self.recipe.layout, available_cores(), self.machine.progress)
+
+    def found(self, regions: frozenset[Region]) -> tuple[RegionsOf, str]:
+        """The regions of the films and the key of what found them; nothing is trained where none are needed."""
+        if not regions:
+            return NoRegions(), ""
+        _, chain, table = self.phase_1
+        return FromTable(table), chain.key
+
+    def key(self, *parts: object) -> str:
+        """The key of a cell that depends on `parts`, the data and the scale's film size."""
+        recipe = self.recipe
+        return key_of(self.material.key, recipe.film_short_side, recipe.layout, self.seed, *parts)
+
+    def answers(self, cell: Any, cases: Sequence[Labelled] | None = None) -> Answers:
+        """What a cell says of *report*; trained where that has not been done.
+
+        Raises:
+            TrainingError: its network cannot be built or trained.
+        """
+        measured = tuple(self.report if cases is None else cases)
+        found, key = self.found(cell.regions)
+        trial = cell.trial(self)
+        ids = [case.id for case in measured]
+        name = self.key("age", *trial.parts, key, cell.cases, self.scale.repeats, ids)
+        shop = self.workshop(name, cell.cases)
+        rows, facts = [], {}
+        for repeat in range(self.scale.repeats):
+            stage = shop.stage(f"seed-{self.seed + repeat}", name, repeat)
+            file = stage.folder / ANSWERS
+            if not stage.complete:
+                began = time.monotonic()
+                stage.begin()
+                network = trained(shop, stage, trial, found, self.seed + repeat, cell.title)
+                seconds = time.monotonic() - began
+                months = months_of(shop, trial, network, measured, found)
+                _write_answers(file, measured, months)
+                stage.finish(
+                    title=cell.title,
+                    cases=len(shop.material.train),
+                    parameters=parameters_of(network),
+                    training_seconds=round(seconds),
+                )
+            rows.append(_read_answers(file, ids))
+            facts = dict(stage.facts)
+        return Answers(tuple(ids), np.array([case.age_months for case in measured]), np.stack(rows), facts)
+
+    def distributions(self, cell: AgeCell, cases: Sequence[Labelled]) -> npt.NDArray[np.float64]:
+        """The distributions that a cell's first network has learnt for some cases, float64 [cases, 240]."""
+        found, key = self.found(cell.regions)
+        trial = cell.trial(self)
+        name = self.key("age", *trial.parts, key, cell.cases, self.scale.repeats, [case.id for case in self.report])
+        self.answers(cell)
+        shop = self.workshop(name, cell.cases)
+        stage = shop.stage(f"seed-{self.seed}", name, 0)
+        network = trained(shop, stage, trial, found, self.seed, cell.title)
+        return distributions_of(shop, trial, network, cases, found)
+
+    def setting(self, size: int, epochs: int, cases: int | None = None) -> str:
+        """Scale, data and budget in one line, for titles."""
+        learnt = min(cases or len(self.material.train), len(self.material.train))
+        times = f", {self.scale.repeats} trainings a cell" if self.scale.repeats > 1 else ""
+        return (
+            f"Scale {self.scale.name}: {self.material.name}, {learnt:,} training cases, {size} px, {epochs} epochs"
+            f"{times}; measured on the {len(self.report):,} cases of report"
+        )
+
+    def say(self, text: str) -> None:
+        """A line for the user."""
+        if self.machine.progress:
+            print(text, file=sys.stderr, flush=True)
+
+    def _sizes(self, table: RegionsTable) -> dict[str, tuple[int, int]]:
+        shapes = {case_id: self.material.films.film(case_id).shape for case_id in table}
+        return {case_id: (width, height) for case_id, (height, width) in shapes.items()}
+
+
+def _write_answers(file: Path, cases: Sequence[Labelled], months: npt.NDArray[np.float64]) -> None:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["id", "sex", "age_months", "predicted_months", "notice"])
+    for case, answer in zip(cases, months, strict=True):
+        writer.writerow([case.id, case.sex.value, f"{case.age_months:g}", repr(float(answer)), NOTICE])
+    write_atomically(file, table.getvalue())
+
+
+def _read_answers(file: Path, ids: Sequence[str]) -> npt.NDArray[np.float64]:
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            answers = {row["id"]: float(row["predicted_months"]) for row in csv.DictReader(stream)}
+        return np.array([answers[case_id] for case_id in ids])
+    except (OSError, KeyError, ValueError) as error:
+        raise TrainingError(
+            f"{file}: cannot be read as the answers of a cell ({error}). Remove {file.parent} and run it again."
+        ) from error

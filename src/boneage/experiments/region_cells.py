@@ -1,0 +1,176 @@
+"""Localizers as cells: trained from ages alone, their boxes scored against readers' at every tau."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from boneage.cascade import Localization
+from boneage.evaluation.bootstrap import Figure
+from boneage.evaluation.localization import REGION_OF_TRUTH, evaluate_localization
+from boneage.evaluation.predictions import Prediction
+from boneage.experiments.bench import Bench
+from boneage.model import Localizer as Step
+from boneage.model import Network
+from boneage.regions import Region
+from boneage.training.export import export_localizer
+from boneage.training.regions_table import Maps, read_maps, write_maps
+from boneage.training.settings import LocalizerSettings, needed_regions
+from boneage.training.trials import trained_localizer
+from boneage.training.views_data import FromTable, NoRegions, RegionsOf
+from boneage.training.workshop import NETWORK_FILE
+from boneage.views import whole
+
+MAPS_FILE: Final = "maps.npz"
+PAPER_TAU: Final[Mapping[str, float]] = {
+    "10": 0.0, "20": 0.047, "30": 0.127, "40": 0.144, "50": 0.160, "60": 0.177, "70": 0.194, "80": 0.211,
+}  # fmt: skip
+"""The paper's thresholds of a re-read JET picture, as fractions of the map's maximum."""
+FRACTIONS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+@dataclass(frozen=True)
+class RegionCell:
+    """A localizer of one region.
+
+    Attributes:
+        title: what the progress lines call it.
+        region: what it is to find.
+        settings: the network, its training and its map.
+    """
+
+    title: str
+    region: Region
+    settings: LocalizerSettings
+
+    @property
+    def before(self) -> frozenset[Region]:
+        """Regions that must be known before it can look."""
+        return needed_regions(self.settings.looks_at)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How well boxes met one truth at one tau."""
+
+    miou: Figure
+    ap50: Figure
+    floor: Figure
+    gain: Figure
+
+
+def overlaps(
+    bench: Bench, cell: RegionCell, taus: Sequence[float], *, group: str = "all"
+) -> dict[str, dict[float, Overlap]]:
+    """{truth: {tau: overlap}} of a cell's boxes, on all boxed cases or on those "outside_train".
+
+    A tau of 0 keeps the whole film.
+    """
+    truths = {name: boxes for name, boxes in bench.boxes.items() if REGION_OF_TRUTH[name] is cell.region and boxes}
+    steps, maps = _maps(bench, cell)
+    found: dict[str, dict[float, Overlap]] = {name: {} for name in truths}
+    for tau in taus:
+        if tau > 0:
+            table = bench.finder.regions([*steps[:-1], dataclasses.replace(steps[-1], tau=tau)], bench.boxed, maps)
+        else:
+            table = {
+                case_id: Localization({cell.region: whole(bench.material.films.film(case_id))})
+                for case_id in bench.boxed
+            }
+        rows = [_prediction(bench, case_id, found_there) for case_id, found_there in table.items()]
+        for name, groups in evaluate_localization(rows, truths, seed=bench.seed).items():
+            score = groups[group]
+            found[name][tau] = Overlap(score.found.miou, score.found.ap50, score.floor.miou, score.gain)
+    return found
+
+
+def _maps(bench: Bench, cell: RegionCell) -> tuple[list[Step], dict[Region, Maps]]:
+    """The chain that ends with the cell's localizer, and the maps of each of its steps on the boxed cases."""
+    settings = cell.settings
+    before: list[Step] = []
+    known: dict[Region, Maps] = {}
+    key = ""
+    regions_of: RegionsOf = NoRegions()
+    if cell.before:
+        key = bench.phase_1[1].key
+        before = [step for step in bench.phase_1[1].steps if step.region in cell.before]
+        known = {step.region: base_maps(bench)[step.region] for step in before}
+        regions_of = FromTable(bench.phase_1[2])
+    learnt = dataclasses.replace(
+        settings, tau=None, margin=0.0, smallest=0.1, average_mirror=True, components="largest", class_average=0
+    )
+    name = bench.key("localizer", learnt, bench.start, key)
+    shop = bench.workshop(name)
+    stage = shop.stage("network", name)
+    shown = shop.stage(f"maps-{settings.class_average}", name, settings, bench.boxed)
+    if not (stage.complete and shown.complete):
+        stage.begin()
+        network = trained_localizer(shop, stage, learnt, regions_of, bench.start, bench.seed, cell.title)
+        network.class_average = settings.class_average
+        file = shown.folder / NETWORK_FILE
+        shown.begin()
+        export_localizer(network, file, settings.size, half=shop.recipe.fp16_weights)
+        step = _step(cell, Network(cell.region.value, file, settings.size, threads=1))
+        write_maps(shown.folder / MAPS_FILE, shop.finder.maps([*before, step], bench.boxed, known))
+        shown.finish(title=cell.title)
+        stage.finish(title=cell.title, cases=len(shop.material.train))
+    network_file = Network(cell.region.value, shown.folder / NETWORK_FILE, settings.size, threads=1)
+    return [*before, _step(cell, network_file)], {**known, cell.region: read_maps(shown.folder / MAPS_FILE)}
+
+
+def base_maps(bench: Bench) -> dict[Region, Maps]:
+    """The maps of the bench's own phase I on the boxed cases."""
+    shop, chain, _ = bench.phase_1
+    ids = list(bench.boxed)
+    stages = {step.region: shop.stage(f"boxed-{step.region.value}", chain.key, ids) for step in chain.steps}
+    if not all(stage.complete for stage in stages.values()):
+        seen = shop.finder.each(chain.steps, ids, {}, lambda found: found.attention, "maps of the boxed films")
+        for region, stage in stages.items():
+            stage.begin()
+            write_maps(stage.folder / MAPS_FILE, {case_id: seen[case_id][region].map for case_id in ids})
+            stage.finish()
+    return {region: read_maps(stage.folder / MAPS_FILE) for region, stage in stages.items()}
+
+
+def base_overlaps(bench: Bench, *, group: str = "all") -> dict[str, Overlap]:
+    """{truth: overlap} of the bench's own phase I, as its tau stands."""
+    shop, chain, _ = bench.phase_1
+    table = shop.finder.regions(chain.steps, bench.boxed, base_maps(bench))
+    rows = [_prediction(bench, case_id, found) for case_id, found in table.items()]
+    truths = {name: boxes for name, boxes in bench.boxes.items() if boxes}
+    return {
+        name: Overlap(score.found.miou, score.found.ap50, score.floor.miou, score.gain)
+        for name, groups in evaluate_localization(rows, truths, seed=bench.seed).items()
+        for score in (groups[group],)
+    }
+
+
+def _step(cell: RegionCell, network: Network) -> Step:
+    settings = cell.settings
+    return Step(
+        cell.region,
+        network,
+        settings.looks_at,
+        settings.tau or 0.5,
+        settings.margin,
+        settings.smallest,
+        average_mirror=settings.average_mirror,
+        components=settings.components,
+    )
+
+
+def _prediction(bench: Bench, case_id: str, found: Localization) -> Prediction:
+    height, width = bench.material.films.film(case_id).shape
+    return Prediction(
+        file="",
+        id=case_id,
+        split=bench.split(case_id),
+        sex=None,
+        age_months=None,
+        status="assessed",
+        width=width,
+        height=height,
+        regions={region: box for region, box in found.boxes.items() if region not in found.missing},
+    )
