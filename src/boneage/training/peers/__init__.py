@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from boneage.training.peers.peer import LinearCorrection, Peer, PeerLearner, answered_months, peer_months
+from boneage.training.peers.posed import ESCOBAR_2019
+from boneage.training.peers.registered import IGLOVIKOV_2018
 from boneage.training.peers.seen import FromTruth, HandTruth, MaskedSource, TruthData
 from boneage.training.peers.whole_image import (
     CLASSIFIER_240,
@@ -29,6 +31,8 @@ PEERS: Final[Mapping[str, Peer]] = {
         DEEPLASIA_TRUE_MASK,
         CLASSIFIER_240,
         SPAMPINATO_2017,
+        IGLOVIKOV_2018,
+        ESCOBAR_2019,
     )
 }
 """By name."""

@@ -187,7 +187,7 @@ class Places(NamedTuple):
                 "this peer learns from masks and key points, and its batches have none. Make its data with TruthData "
                 "and FromTruth on phantoms, or leave this peer out."
             )
-        box, points, mask = torch.split(targets, (4, ends - 4, cells), dim=1)
+        box, points, mask = torch.split(targets, [4, ends - 4, cells], dim=1)
         return cls(box, points.reshape(-1, len(KEY_POINTS), 2), mask.reshape(-1, 1, side, side))
 
 
