@@ -86,6 +86,44 @@ def whole(film: FilmArray) -> Box:
     return Box(0.0, 0.0, float(film.shape[1]), float(film.shape[0]))
 
 
+_Pair = tuple[float, float]
+
+
+def _placed(box: Box, size: int, squash: bool, jitter: Jitter | None) -> tuple[_Pair, tuple[_Pair, _Pair], _Pair]:
+    """Where a view lies: (x, y), ((a, b), (d, e)) and the film's pixels for one of the view, along x and y.
+
+    A place (u, v) of the view, from its centre, is (x + a u + b v, y + d u + e v) of the film.
+    """
+    frame = Frame.around(box, size, squash=squash)
+    jitter = jitter or Jitter()
+    step_x, step_y = frame.step_x / jitter.zoom, frame.step_y / jitter.zoom
+    angle = math.radians(jitter.degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
+    flip = -1.0 if jitter.mirror else 1.0
+    x, y = box.center
+    x += jitter.shift_x * size * frame.step_x
+    y += jitter.shift_y * size * frame.step_y
+    a, b = flip * cos * step_x, -sin * step_x
+    d, e = flip * sin * step_y, cos * step_y
+    return (x, y), ((a, b), (d, e)), (step_x, step_y)
+
+
+def points_in_view(
+    points: npt.ArrayLike, box: Box, size: int, *, squash: bool = False, jitter: Jitter | None = None
+) -> npt.NDArray[np.float64]:
+    """Where `cut`, with the same arguments, shows places of the film.
+
+    Args:
+        points: float [n, 2], (x, y) in pixels of the film (edges).
+
+    Returns:
+        float64 [n, 2] in pixels of the view (edges); places that the view does not show lie outside 0..size.
+    """
+    center, matrix, _ = _placed(box, size, squash, jitter)
+    away = np.asarray(points, dtype=np.float64).reshape(-1, 2) - center
+    return np.asarray(away @ np.linalg.inv(np.array(matrix)).T + size / 2, dtype=np.float64)
+
+
 def cut(
     film: FilmArray, box: Box, size: int, *, squash: bool = False, jitter: Jitter | None = None
 ) -> npt.NDArray[np.uint8]:
@@ -101,18 +139,7 @@ def cut(
     Returns:
         uint8 [size, size].
     """
-    frame = Frame.around(box, size, squash=squash)
-    jitter = jitter or Jitter()
-    step_x, step_y = frame.step_x / jitter.zoom, frame.step_y / jitter.zoom
-    angle = math.radians(jitter.degrees)
-    cos, sin = math.cos(angle), math.sin(angle)
-    flip = -1.0 if jitter.mirror else 1.0
-    x, y = box.center
-    x += jitter.shift_x * size * frame.step_x
-    y += jitter.shift_y * size * frame.step_y
-    # A place (u, v) of the view, from its centre, is (x + a u + b v, y + d u + e v) of the film.
-    a, b = flip * cos * step_x, -sin * step_x
-    d, e = flip * sin * step_y, cos * step_y
+    (x, y), ((a, b), (d, e)), (step_x, step_y) = _placed(box, size, squash, jitter)
     half = size / 2
     reach_x = (abs(a) + abs(b)) * half + 2 * max(1.0, step_x)
     reach_y = (abs(d) + abs(e)) * half + 2 * max(1.0, step_y)
