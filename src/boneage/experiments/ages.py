@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from boneage.evaluation.bootstrap import figure
-from boneage.experiments.bench import AgeCell, Answers, Bench, NotAtHand
+from boneage.experiments.bench import AgeCell, Answers, Bench, Cell, NotAtHand
 from boneage.experiments.results import DIFFERENCE, MAE, Line, Result
 from boneage.experiments.scales import PAPER_BACKBONES, PAPER_SIZES
 from boneage.regions import Region
@@ -33,7 +33,7 @@ class Row:
     """
 
     labels: tuple[str, ...]
-    cell: Any
+    cell: Cell | NotAtHand
     paper: float | None = None
     against: int | None = None
 
@@ -46,7 +46,7 @@ def compare(bench: Bench, result: Result, rows: Sequence[Row], report: Report) -
     }
     result = replace(result, lines=_lines(bench, rows, answers, empty))
     for place, row in enumerate(rows):
-        if place in empty:
+        if isinstance(row.cell, NotAtHand):
             continue
         bench.say(f"{result.name}: {' '.join(row.labels)} ({place + 1} of {len(rows)} cells)")
         answers[place] = bench.answers(row.cell)
@@ -101,7 +101,7 @@ def table2(bench: Bench, report: Report) -> Result:
             )
             if isinstance(start, str):
                 word = "random" if start == "none" else "ImageNet"
-                cell: Any = AgeCell(f"{name} from {word} weights", settings, start, scale.backbone_cases)
+                cell: Cell | NotAtHand = AgeCell(f"{name} from {word} weights", settings, start, scale.backbone_cases)
             else:
                 word, cell = "ImageNet", start
             rows.append(Row((name, word), cell, paper, len(rows) - 1 if word == "ImageNet" else None))

@@ -7,11 +7,11 @@ import dataclasses
 import io
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from boneage.model import available_cores
 from boneage.regions import Region
 from boneage.training.hardware import Machine
 from boneage.training.material import Material, SparingFilms, labelled
+from boneage.training.peers import HandTruth, LinearCorrection
 from boneage.training.phase_1 import Chain
 from boneage.training.regions_table import Finder, RegionsTable, read_regions, write_regions
 from boneage.training.settings import RegressorSettings, needed_regions
@@ -48,6 +49,28 @@ class NotAtHand:
     reason: str
 
 
+class Cell(Protocol):
+    """An age network that a bench can train and measure."""
+
+    @property
+    def title(self) -> str:
+        """What the progress lines call it."""
+        ...
+
+    @property
+    def cases(self) -> int | None:
+        """Training cases, where other than the scale's."""
+        ...
+
+    def trial(self, bench: Bench) -> AgeTrial:
+        """The network and its training."""
+        ...
+
+    def found(self, bench: Bench) -> tuple[RegionsOf, str]:
+        """The regions that its views are cut from, and the key of what found them."""
+        ...
+
+
 @dataclass(frozen=True)
 class AgeCell:
     """An age network of the project's own kind.
@@ -67,10 +90,8 @@ class AgeCell:
     def trial(self, bench: Bench) -> AgeTrial:
         return AgeTrial.of(self.settings, self.start or bench.start)
 
-    @property
-    def regions(self) -> frozenset[Region]:
-        """Regions that its views are cut from."""
-        return frozenset().union(*(needed_regions(view) for view in self.settings.views))
+    def found(self, bench: Bench) -> tuple[RegionsOf, str]:
+        return bench.found(frozenset().union(*(needed_regions(view) for view in self.settings.views)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +127,7 @@ class Bench:
         films: folder for the decoded films; `out/films` if left out.
         localizers: name or folder of a model whose regions are taken, in place of training phase I.
         weights: folder of ImageNet weights, `<timm name>.*.safetensors` or `.pth`; or "timm" for timm's own.
+        truth: of phantoms, for what learns from masks and key points; see `boneage.phantom.reading.TruthFolder`.
         boxes: truths that localization is measured against, see `boneage.datasets.read_boxes`.
         seed: of all randomness.
     """
@@ -121,12 +143,14 @@ class Bench:
         localizers: str | None = None,
         weights: str | None = None,
         boxes: Truths | None = None,
+        truth: Callable[[str], HandTruth] | None = None,
         seed: int = 0,
     ) -> None:
         self.scale, self.out, self.machine, self.seed = scale, out, machine, seed
         self.weights = weights
         self.localizers = localizers
         self.boxes: Truths = boxes or {}
+        self.truth = truth
         self._dataset = dataset
         self._films = films or out / "films"
 
@@ -240,14 +264,14 @@ class Bench:
         recipe = self.recipe
         return key_of(self.material.key, recipe.film_short_side, recipe.layout, self.seed, *parts)
 
-    def answers(self, cell: Any, cases: Sequence[Labelled] | None = None) -> Answers:
+    def answers(self, cell: Cell) -> Answers:
         """What a cell says of *report*; trained where that has not been done.
 
         Raises:
             TrainingError: its network cannot be built or trained.
         """
-        measured = tuple(self.report if cases is None else cases)
-        found, key = self.found(cell.regions)
+        measured = self.report
+        found, key = cell.found(self)
         trial = cell.trial(self)
         ids = [case.id for case in measured]
         name = self.key("age", *trial.parts, key, cell.cases, self.scale.repeats, ids)
@@ -262,6 +286,10 @@ class Bench:
                 network = trained(shop, stage, trial, found, self.seed + repeat, cell.title)
                 seconds = time.monotonic() - began
                 months = months_of(shop, trial, network, measured, found)
+                if trial.corrected:
+                    select = shop.material.select
+                    answered = months_of(shop, trial, network, select, found)
+                    months = LinearCorrection.fitted(answered, [case.age_months for case in select])(months)
                 _write_answers(file, measured, months)
                 stage.finish(
                     title=cell.title,
@@ -273,16 +301,20 @@ class Bench:
             facts = dict(stage.facts)
         return Answers(tuple(ids), np.array([case.age_months for case in measured]), np.stack(rows), facts)
 
-    def distributions(self, cell: AgeCell, cases: Sequence[Labelled]) -> npt.NDArray[np.float64]:
-        """The distributions that a cell's first network has learnt for some cases, float64 [cases, 240]."""
-        found, key = self.found(cell.regions)
+    def network(self, cell: Cell) -> tuple[Workshop, Any]:
+        """A cell's workshop and its first network, trained where that has not been done."""
+        self.answers(cell)
+        found, key = cell.found(self)
         trial = cell.trial(self)
         name = self.key("age", *trial.parts, key, cell.cases, self.scale.repeats, [case.id for case in self.report])
-        self.answers(cell)
         shop = self.workshop(name, cell.cases)
         stage = shop.stage(f"seed-{self.seed}", name, 0)
-        network = trained(shop, stage, trial, found, self.seed, cell.title)
-        return distributions_of(shop, trial, network, cases, found)
+        return shop, trained(shop, stage, trial, found, self.seed, cell.title)
+
+    def distributions(self, cell: AgeCell, cases: Sequence[Labelled]) -> npt.NDArray[np.float64]:
+        """The distributions that a cell's first network has learnt for some cases, float64 [cases, 240]."""
+        shop, network = self.network(cell)
+        return distributions_of(shop, cell.trial(self), network, cases, cell.found(self)[0])
 
     def setting(self, size: int, epochs: int, cases: int | None = None) -> str:
         """Scale, data and budget in one line, for titles."""

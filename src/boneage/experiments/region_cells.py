@@ -79,7 +79,7 @@ def overlaps(
                 case_id: Localization({cell.region: whole(bench.material.films.film(case_id))})
                 for case_id in bench.boxed
             }
-        rows = [_prediction(bench, case_id, found_there) for case_id, found_there in table.items()]
+        rows = [as_prediction(bench, case_id, found_there) for case_id, found_there in table.items()]
         for name, groups in evaluate_localization(rows, truths, seed=bench.seed).items():
             score = groups[group]
             found[name][tau] = Overlap(score.found.miou, score.found.ap50, score.floor.miou, score.gain)
@@ -138,7 +138,7 @@ def base_overlaps(bench: Bench, *, group: str = "all") -> dict[str, Overlap]:
     """{truth: overlap} of the bench's own phase I, as its tau stands."""
     shop, chain, _ = bench.phase_1
     table = shop.finder.regions(chain.steps, bench.boxed, base_maps(bench))
-    rows = [_prediction(bench, case_id, found) for case_id, found in table.items()]
+    rows = [as_prediction(bench, case_id, found) for case_id, found in table.items()]
     truths = {name: boxes for name, boxes in bench.boxes.items() if boxes}
     return {
         name: Overlap(score.found.miou, score.found.ap50, score.floor.miou, score.gain)
@@ -161,7 +161,8 @@ def _step(cell: RegionCell, network: Network) -> Step:
     )
 
 
-def _prediction(bench: Bench, case_id: str, found: Localization) -> Prediction:
+def as_prediction(bench: Bench, case_id: str, found: Localization) -> Prediction:
+    """The boxes of one film, in its pixels, as the evaluation takes them."""
     height, width = bench.material.films.film(case_id).shape
     return Prediction(
         file="",

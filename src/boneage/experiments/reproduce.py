@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from boneage.errors import UsageError
-from boneage.experiments import ages, localization, pictures
+from boneage.experiments import ages, localization, pictures, rivals
 from boneage.experiments.bench import Bench
 from boneage.experiments.results import Result
 
@@ -27,6 +27,8 @@ _TABLES: Final[Mapping[str, Callable[[Bench, ages.Report], Result]]] = {
     "fusion": ages.fusion,
     "kl-direction": ages.kl_direction,
     "data-size": ages.data_size,
+    "peers": rivals.peers,
+    "end-to-end": rivals.end_to_end,
 }
 _PICTURES: Final[Mapping[str, Callable[[Bench, Path], Path]]] = {
     "figure1": pictures.figure1,

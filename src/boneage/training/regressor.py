@@ -27,13 +27,15 @@ class RegressorLearner(Learner):
         )
 
     def error(self, network: nn.Module, batch: Example) -> Tensor:
-        return (self.months(network, batch) - batch.age_months).abs()
+        return (regressor_months(network, batch, self.settings) - batch.age_months).abs()
 
-    def months(self, network: nn.Module, batch: Example) -> Tensor:
-        """The bone ages of a batch, float32 [n]; with `average_mirror` the mean with those of the mirror images."""
-        answer: Tensor = network(batch.views, batch.sex)
-        months = answer.float() if self.settings.scalar else expectation(answer)
-        if self.settings.average_mirror:
-            mirrored = network(batch.views.flip(3), batch.sex)
-            months = (months + (mirrored.float() if self.settings.scalar else expectation(mirrored))) / 2
-        return months
+
+def regressor_months(network: nn.Module, batch: Example, settings: RegressorSettings) -> Tensor:
+    """The bone ages of a batch, float32 [n]; with `average_mirror` the mean with those of the mirror images."""
+
+    def answered(views: Tensor) -> Tensor:
+        answer: Tensor = network(views, batch.sex)
+        return answer.float() if settings.scalar else expectation(answer)
+
+    months = answered(batch.views)
+    return (months + answered(batch.views.flip(3))) / 2 if settings.average_mirror else months

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,24 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from boneage.regions import Box, Region
+from boneage.training.end_to_end import EndToEnd, EndToEndLearner, EndToEndSettings, film_boxes
 from boneage.training.learner import Learner
 from boneage.training.localizer import LocalizerLearner
+from boneage.training.losses import expectation
 from boneage.training.networks import AgeRegressor, Localizer
-from boneage.training.regressor import RegressorLearner
-from boneage.training.settings import JitterRange, LocalizerSettings, RegressorSettings, Schedule
+from boneage.training.peers import Peer, peer_months
+from boneage.training.regressor import RegressorLearner, regressor_months
+from boneage.training.settings import Backbone, JitterRange, LocalizerSettings, RegressorSettings, Schedule
 from boneage.training.stage import Stage
 from boneage.training.views_data import Example, Labelled, LookSource, RegionsOf, Source, ViewsData, ViewSource
 from boneage.training.workshop import Workshop
-from boneage.views import View
-
-
-@runtime_checkable
-class AgeLearner(Protocol):
-    """What a learner of ages can be asked."""
-
-    def months(self, network: nn.Module, batch: Example) -> Tensor:
-        """The bone ages of a batch, float32 [n]."""
-        ...
+from boneage.views import View, cut, whole
 
 
 @dataclass(frozen=True)
@@ -39,35 +34,79 @@ class AgeTrial:
     Attributes:
         parts: everything beside data and regions that its answers depend on; goes into its key.
         network: makes it, with its starting weights.
-        learner: (network, seed, steps an epoch) -> its learner, which is an `AgeLearner`.
+        learner: (network, seed, steps an epoch) -> its learner.
+        months: (network, batch) -> bone ages, float32 [n].
         sources: what its input channels are cut from.
         size: side of its views.
         jitter, schedule: of its training.
+        data: how views are cut, and what a loss learns from beside them.
+        corrected: a straight line through (answer, age) of *select* corrects its answers.
     """
 
     parts: tuple[Any, ...]
     network: Callable[[], nn.Module]
     learner: Callable[[nn.Module, int, int], Learner]
+    months: Callable[[nn.Module, Example], Tensor]
     sources: tuple[Source, ...]
     size: int
     jitter: JitterRange
     schedule: Schedule
+    data: type[ViewsData] = ViewsData
+    corrected: bool = False
 
     @classmethod
     def of(cls, settings: RegressorSettings, start: str) -> AgeTrial:
         """The project's own age network."""
+
+        def learner(network: nn.Module, seed: int, steps: int) -> RegressorLearner:
+            assert isinstance(network, AgeRegressor)
+            return RegressorLearner(network, settings, seed=seed, steps_per_epoch=steps)
+
         return cls(
             (settings, start),
             lambda: AgeRegressor(settings, start=start),
-            lambda network, seed, steps: RegressorLearner(
-                network,  # type: ignore[arg-type]
-                settings,
-                seed=seed,
-                steps_per_epoch=steps,
-            ),
+            learner,
+            lambda network, batch: regressor_months(network, batch, settings),
             tuple(ViewSource(View(name)) for name in settings.views),
             settings.size,
             settings.jitter,
+            settings.schedule,
+        )
+
+    @classmethod
+    def of_peer(
+        cls, peer: Peer, backbone: Backbone, size: int, start: str, jitter: JitterRange, schedule: Schedule
+    ) -> AgeTrial:
+        """Another method's design on the given backbone."""
+        return cls(
+            (peer.name, backbone, size, start, jitter, schedule),
+            lambda: peer.network(backbone, size, start=start),
+            lambda network, seed, steps: peer.learner(network, schedule, seed=seed, steps_per_epoch=steps),
+            lambda network, batch: peer_months(network, batch.views, batch.sex),
+            peer.sources,
+            size * peer.scale,
+            jitter,
+            schedule,
+            peer.data,
+            peer.corrected,
+        )
+
+    @classmethod
+    def of_end_to_end(cls, settings: EndToEndSettings, start: str, jitter: JitterRange) -> AgeTrial:
+        """The one network that finds the regions and answers."""
+
+        def learner(network: nn.Module, seed: int, steps: int) -> EndToEndLearner:
+            assert isinstance(network, EndToEnd)
+            return EndToEndLearner(network, settings, seed=seed, steps_per_epoch=steps)
+
+        return cls(
+            (settings, start, jitter),
+            lambda: EndToEnd(settings, start=start),
+            learner,
+            lambda network, batch: expectation(network(batch.views, batch.sex)),
+            (ViewSource(View.O),),
+            settings.view_size,
+            jitter,
             settings.schedule,
         )
 
@@ -78,7 +117,7 @@ def trained(shop: Workshop, stage: Stage, trial: AgeTrial, found: RegionsOf, see
     return shop.fitted(
         trial.network(),
         lambda network, steps: trial.learner(network, seed, steps),
-        shop.data(ViewsData, trial.sources, found, trial.size, trial.jitter, seed=seed),
+        shop.data(trial.data, trial.sources, found, trial.size, trial.jitter, seed=seed),
         stage,
         trial.schedule,
         label,
@@ -89,11 +128,9 @@ def months_of(
     shop: Workshop, trial: AgeTrial, network: nn.Module, cases: Sequence[Labelled], found: RegionsOf
 ) -> npt.NDArray[np.float64]:
     """The bone ages that the network gives, float64 [cases] in months."""
-    learner = trial.learner(network, 0, 1)
-    assert isinstance(learner, AgeLearner)
     network.eval()
     with torch.inference_mode():
-        answers = [learner.months(network, batch) for batch in _batches(shop, trial, cases, found)]
+        answers = [trial.months(network, batch) for batch in _batches(shop, trial, cases, found)]
     return torch.cat(answers).double().numpy()
 
 
@@ -125,19 +162,33 @@ def trained_localizer(
     )
 
 
+def boxes_of(shop: Workshop, trial: AgeTrial, network: EndToEnd, ids: Sequence[str]) -> list[dict[Region, Box]]:
+    """The boxes that an end-to-end network finds on films, in their pixels."""
+    boxes = []
+    network.eval()
+    with torch.inference_mode():
+        for case_id in ids:
+            film = shop.material.films.film(case_id)
+            view = cut(film, whole(film), trial.size, squash=shop.squash)
+            # The sex changes the answer and not where it looks.
+            found = network.found(torch.from_numpy(view.copy())[None, None], torch.ones(1, 1))
+            boxes.append(film_boxes(found.boxes[0], film, squash=shop.squash))
+    return boxes
+
+
 def parameters_of(network: nn.Module) -> int:
     """How many numbers were learnt."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _batches(shop: Workshop, trial: AgeTrial, cases: Sequence[Labelled], found: RegionsOf) -> DataLoader[Example]:
-    data = ViewsData(shop.material.films, cases, trial.sources, found, trial.size, squash=shop.squash)
+    data = trial.data(shop.material.films, cases, trial.sources, found, trial.size, squash=shop.squash)
     return DataLoader(data, batch_size=64)
 
 
 __all__ = [
-    "AgeLearner",
     "AgeTrial",
+    "boxes_of",
     "distributions_of",
     "months_of",
     "parameters_of",
