@@ -82,7 +82,7 @@ def table2(bench: Bench, report: Report) -> Result:
     """Backbones on the whole film, without the sex, from random weights and from ImageNet's."""
     scale = bench.scale
     from_paper = {"VGG19": (12.2, 9.3), "InceptionV3": (10.9, 9.2), "ResNet50": (11.3, 9.3), "Xception": (9.9, 8.8)}
-    names = dict(zip(PAPER_BACKBONES, scale.backbones, strict=True))
+    names = dict(zip(PAPER_BACKBONES, scale.backbones, strict=False))
     if scale.small_backbone:
         names[f"{scale.small_backbone} (this scale's own)"] = scale.small_backbone
     schedule = replace(scale.age.schedule, epochs=scale.backbone_epochs, size_schedule=())

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from boneage.evaluation.localization import REGION_OF_TRUTH
 from boneage.experiments.ages import Report
 from boneage.experiments.bench import Bench
 from boneage.experiments.region_cells import FRACTIONS, PAPER_TAU, Overlap, RegionCell, base_overlaps, overlaps
-from boneage.experiments.results import AP50, MIOU, Line, Result
+from boneage.experiments.results import AP50, GAIN, MIOU, Line, Result
 from boneage.regions import Region
 from boneage.training.settings import LocalizerSettings, LooksAt
 
@@ -28,7 +29,6 @@ _PAPER: Final[Mapping[Region, Mapping[str, tuple[float, float]]]] = {
     },
 }  # fmt: skip
 """Table I: region -> threshold -> mIoU, AP50 on its 200 test images."""
-GAIN: Final = "mIoU over the mean box"
 _NAMES: Final = {Region.HAND: "H", Region.REGION_1: "R1", Region.REGION_2: "R2"}
 _NOTE: Final = (
     "Boxes of all films with a reader's box; those of training films are among them (their boxes were not learnt "
@@ -143,7 +143,7 @@ def _over_tau(
             f"measured on the {len(bench.report):,} cases of report", f"measured on {len(bench.boxed):,} boxed films"
         )
         .replace(f"{sizes[0]} px", " and ".join(map(str, sizes)) + " px"),
-        ("region", "truth", column, "tau of the paper", "tau, fraction of the maximum"),
+        ("region", "truth", column, "tau, fraction of the maximum"),
         (),
         measures=(MIOU, AP50, GAIN),
         notes=(_NOTE,),
@@ -158,12 +158,14 @@ def _over_tau(
         for truth, by_tau in overlaps(bench, kind.cell, sorted(taus)).items():
             for tau, overlap in by_tau.items():
                 stated = _PAPER[kind.cell.region].get(taus[tau]) if name == "table1" and _is_papers(kind) else None
-                lines.append(_line((kind.cell.region.value, truth, kind.label, taus[tau], f"{tau:g}"), overlap, stated))
+                labels = (kind.cell.region.value, truth, kind.label, f"{tau:g}")
+                lines.append(_line(labels, overlap, stated, taus[tau]))
         result = replace(result, lines=tuple(lines))
         report(result)
     if ours:
         for truth, overlap in base_overlaps(bench).items():
-            lines.append(_line(("", truth, "this project's phase I", "", ""), overlap, None))
+            labels = (REGION_OF_TRUTH[truth].value, truth, "this project's phase I", "")
+            lines.append(_line(labels, overlap, None))
         result = replace(result, lines=tuple(lines))
         report(result)
     return result
@@ -173,6 +175,7 @@ def _is_papers(kind: _Kind) -> bool:
     return kind.label == ("GAP" if kind.cell.region is Region.HAND else "GMP")
 
 
-def _line(labels: tuple[str, ...], overlap: Overlap, stated: tuple[float, float] | None) -> Line:
+def _line(labels: tuple[str, ...], overlap: Overlap, stated: tuple[float, float] | None, threshold: str = "") -> Line:
     figures = {MIOU: overlap.miou, AP50: overlap.ap50, GAIN: overlap.gain}
-    return Line(labels, figures, {} if stated is None else {MIOU: stated[0], AP50: stated[1]})
+    paper = {} if stated is None else {MIOU: stated[0], AP50: stated[1]}
+    return Line(labels, figures, paper, facts={"the paper's tau": threshold})

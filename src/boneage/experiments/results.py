@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -22,6 +23,7 @@ MAE: Final = "MAE, months"
 DIFFERENCE: Final = "difference, months"
 MIOU: Final = "mIoU"
 AP50: Final = "AP50"
+GAIN: Final = "mIoU over the mean box"
 _INK, _FAINT = "#1f2933", "#7b8794"
 _HUES: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
@@ -59,7 +61,8 @@ class Result:
         lines: in the order of the table.
         measures: measures in the order of the columns; the first is what is drawn.
         notes: what a reader must know.
-        curve: the last label column is a number and is drawn as an axis, one curve for each of the other labels.
+        curve: the last label column is a number and is drawn as an axis; the one before it tells curves apart, those
+            before that make panels.
         command: rebuilds it.
     """
 
@@ -164,7 +167,7 @@ def _shown(figure: Figure, against: str) -> str:
 
 def _dots(result: Result) -> Drawing:
     measure = result.measures[0]
-    drawing, axes = _canvas(result, 7.6, 1.5 + 0.34 * len(result.lines))
+    drawing, (axes,) = _canvas(result, 7.6, 1.5 + 0.34 * len(result.lines))
     with styled():
         for place, line in enumerate(result.lines):
             figure = line.figures.get(measure)
@@ -190,51 +193,75 @@ def _dots(result: Result) -> Drawing:
 
 
 def _curves(result: Result) -> Drawing:
-    measure = result.measures[0]
-    drawing, axes = _canvas(result, 7.2, 4.6)
+    """A panel for each text before the last two columns, a curve for each text of the last but one."""
+    panels = list(dict.fromkeys(line.labels[:-2] for line in result.lines))
+    across = min(3, len(panels))
+    down = -(-len(panels) // across)
+    drawing, grid = _canvas(
+        result, 7.2 if across == 1 else 3.7 * across, 4.6 if down == 1 else 3.3 * down, down, across
+    )
     with styled():
-        names = list(dict.fromkeys(line.labels[:-1] for line in result.lines))
-        for name, hue in zip(names, _HUES * 9, strict=False):
-            lines = [line for line in result.lines if line.labels[:-1] == name and measure in line.figures]
-            lines = [line for line in lines if line.figures[measure].value is not None]
-            at = [float(line.labels[-1]) for line in lines]
-            values = [line.figures[measure].value or 0.0 for line in lines]
-            axes.plot(at, values, "o-", color=hue, markersize=4.5, label=", ".join(name) or None)
-            ends = [(line.figures[measure].lower, line.figures[measure].upper) for line in lines]
-            if all(low is not None for low, _ in ends):
-                axes.fill_between(
-                    at, [low or 0 for low, _ in ends], [high or 0 for _, high in ends], color=hue, alpha=0.12
-                )
-            stated = [(float(line.labels[-1]), line.paper[measure]) for line in lines if measure in line.paper]
-            if stated:
-                axes.plot(
-                    *zip(*stated, strict=True), "D--", color=hue, markerfacecolor="white", markersize=5, linewidth=0.8
-                )
-        if result.curve == "log":
-            axes.set_xscale(
-                "symlog", linthresh=min(place for line in result.lines if (place := float(line.labels[-1])) > 0)
-            )
-        axes.set(
-            xlabel=result.columns[-1],
-            ylabel=f"{measure}, 95 % interval" + ("; ◇ the paper's" if _has_paper(result) else ""),
-        )
-        if len(names) > 1:
-            axes.legend(fontsize=8.5)
+        for axes, panel in zip(grid, panels, strict=False):
+            lines = [line for line in result.lines if line.labels[:-2] == panel]
+            _curves_of(axes, result, lines)
+            if len(panels) > 1:
+                axes.set_title(", ".join(label for label in panel if label), fontsize=9)
+        for axes in grid[len(panels) :]:
+            axes.set_visible(False)
+        stated = "; ◇ the paper's" if _has_paper(result) else ""
+        grid[0].set_ylabel(f"{result.measures[0]}, 95 % interval{stated}")
+        for axes in grid[max(0, len(panels) - across) : len(panels)]:
+            axes.set_xlabel(result.columns[-1])
     return drawing
+
+
+def _curves_of(axes: Axes, result: Result, lines: Sequence[Line]) -> None:
+    measure = result.measures[0]
+    lines = [line for line in lines if measure in line.figures and line.figures[measure].value is not None]
+    names = list(dict.fromkeys(line.labels[-2:-1] for line in lines))
+    for name, hue in zip(names, _HUES * 9, strict=False):
+        of_name = [line for line in lines if line.labels[-2:-1] == name]
+        for line in (line for line in of_name if not line.labels[-1]):
+            axes.axhline(line.figures[measure].value or 0.0, color=hue, linewidth=1.2, linestyle="--", label=name[0])
+        of_name = sorted((line for line in of_name if line.labels[-1]), key=lambda line: float(line.labels[-1]))
+        if not of_name:
+            continue
+        at = [float(line.labels[-1]) for line in of_name]
+        figures = [line.figures[measure] for line in of_name]
+        values = [figure.value or 0.0 for figure in figures]
+        axes.plot(at, values, "o-", color=hue, markersize=4, linewidth=1.4, label=", ".join(name) or None)
+        if all(figure.lower is not None for figure in figures):
+            low, high = [figure.lower or 0.0 for figure in figures], [figure.upper or 0.0 for figure in figures]
+            axes.fill_between(at, low, high, color=hue, alpha=0.12, linewidth=0)
+        stated = [(float(line.labels[-1]), line.paper[measure]) for line in of_name if measure in line.paper]
+        if stated:
+            axes.plot(
+                *zip(*stated, strict=True), "D:", color=hue, markerfacecolor="white", markersize=4.5, linewidth=0.8
+            )
+    floors = [line.figures[measure].value or 0.0 for line in lines if GAIN in line.figures]
+    gains = [line.figures[GAIN].value or 0.0 for line in lines if GAIN in line.figures]
+    if floors:
+        axes.axhline(floors[0] - gains[0], color=_FAINT, linewidth=0.9, linestyle=":", label="always the mean box")
+    if result.curve == "log":
+        positive = [float(line.labels[-1]) for line in lines if line.labels[-1] and float(line.labels[-1]) > 0]
+        axes.set_xscale("symlog", linthresh=min(positive, default=1.0))
+    if len(axes.get_legend_handles_labels()[0]) > 1:
+        axes.legend(fontsize=7.5)
 
 
 def _has_paper(result: Result) -> bool:
     return any(result.measures[0] in line.paper for line in result.lines)
 
 
-def _canvas(result: Result, width: float, height: float) -> tuple[Drawing, Axes]:
+def _canvas(result: Result, width: float, height: float, down: int = 1, across: int = 1) -> tuple[Drawing, list[Axes]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
 
     with styled():
         drawing = Drawing(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(drawing)
-        axes = drawing.add_subplot()
-        axes.set_title(f"{result.title}\n", fontsize=10.5, loc="left", color=_INK)
-        axes.annotate(result.setting, (0, 1.01), xycoords="axes fraction", fontsize=7, color=_FAINT)
-    return drawing, axes
+        grid = drawing.subplots(down, across, squeeze=False)
+        setting = "\n".join(textwrap.wrap(result.setting, round(15 * width)))
+        drawing.suptitle(f"{result.title}\n{setting}", fontsize=8.5, color=_INK)
+        drawing.text(0.995, 0.002, NOTICE, ha="right", va="bottom", fontsize=4.5, color=_FAINT)
+    return drawing, list(grid.ravel())
