@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import wilcoxon
 
 from boneage.evaluation.bootstrap import figure
 from boneage.experiments.bench import AgeCell, Answers, Bench, Cell, NotAtHand
@@ -65,11 +66,15 @@ def _lines(bench: Bench, rows: Sequence[Row], answers: dict[int, Answers], empty
             continue
         answer = answers[place]
         figures = {MAE: figure(answer.errors, seed=bench.seed)}
-        other = ""
+        other, chance = "", ""
         if row.against in answers and row.against != place:
-            figures[DIFFERENCE] = figure(answer.errors - answers[row.against].errors, seed=bench.seed)
+            differences = answer.errors - answers[row.against].errors
+            figures[DIFFERENCE] = figure(differences, seed=bench.seed)
+            if differences.any():
+                chance = f"{wilcoxon(differences).pvalue:.2g}"
             other = " ".join(rows[row.against].labels)
         facts = {
+            "p (Wilcoxon)": chance,
             "cases": answer.facts["cases"],
             "parameters": answer.facts["parameters"],
             "training seconds": answer.facts["training_seconds"],
