@@ -17,7 +17,16 @@ from boneage.phantom.dataset import Settings, write_phantoms
 from boneage.phantom.dataset_tables import FIRST_ID
 from boneage.phantom.reading import KnownHand, TruthFolder
 from boneage.regions import Box, Region
-from boneage.training.peers import PEERS, FromTruth, LinearCorrection, MaskedSource, Peer, answered_months, peer_months
+from boneage.training.peers import (
+    PEERS,
+    FromTruth,
+    LinearCorrection,
+    MaskedSource,
+    Peer,
+    WithHandMaps,
+    answered_months,
+    peer_months,
+)
 from boneage.training.peers.maps import SmallUNet, gaussian_maps
 from boneage.training.peers.peer import l1_months, l2_months
 from boneage.training.peers.posed import points_in_crop
@@ -210,6 +219,16 @@ def test_the_attention_mask_is_the_largest_part_over_tau_on_the_film() -> None:
     assert box == Box(5, 10, 25, 40)
 
 
+def test_maps_are_joined_to_a_table(toy: ModuleType) -> None:
+    films = toy.ToyFilms(1)  # 72 x 64: the localizer's square reaches 4 pixels beyond it on either side
+    evidence = np.zeros((9, 9), dtype=np.float32)
+    evidence[3:5, 2:5] = 1.0
+    found = WithHandMaps({"c0": Localization({Region.HAND: Box(1, 2, 3, 4)})}, {"c0": evidence}, films)("c0", None)
+    assert found.boxes[Region.HAND] == Box(1, 2, 3, 4)
+    _, box = MaskedSource("attention", 0.5)(films.film("c0"), found)
+    assert box == Box(12, 24, 36, 40)
+
+
 def test_a_map_without_evidence_leaves_the_film_as_it_is() -> None:
     attention = Attention(np.zeros((4, 4), dtype=np.float32), Box(0, 0, 40, 40))
     picture, box = MaskedSource("attention")(FILM, Localization({}, {Region.HAND: attention}))
@@ -376,3 +395,4 @@ def test_whole_film_peers_see_the_whole_film() -> None:
     assert PEERS["deeplasia-box"].regions == {Region.HAND}
     assert PEERS["deeplasia-box"].corrected
     assert PEERS["deeplasia-true-mask"].needs == {"mask"}
+    assert [name for name in NAMES if PEERS[name].answers_from_truth] == ["deeplasia-true-mask"]

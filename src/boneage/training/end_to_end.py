@@ -141,7 +141,8 @@ class EndToEnd(nn.Module):
         # In units of their temperature, so that all learn at one pace.
         heat = torch.tensor(self.settings.temperature, device=features.device)
         scores = self.attention(features).float() / heat[:, None, None]
-        attention, boxes, crops = self._regions(scores)
+        with torch.autocast(views.device.type, enabled=False):
+            attention, boxes, crops = self._regions(scores)
         cuts = cropped(views.float(), crops, self.settings.size, finer=2)
         return Found(self.regressor(cuts, sex), boxes, crops, attention, places)
 
