@@ -44,6 +44,9 @@ class EndToEndSettings:
         channels: of the map in which they are found.
         sex: widths of the sex embedding, () for none.
         smallest, largest: a side of region 1 or 2 as a fraction of the hand's.
+        least_hand: least side of the hand's box as a fraction of the view's.
+        pull: factor on the gradient by which the age loss moves the boxes through their cuts. At 1 it drags them off
+            the hand before the age network can read anything.
         temperature: of the attentions for hand, region 1 and region 2, nats: how much worse a place may tell the age
             and still be looked at. High for the hand, which is all that tells anything; low for the joints.
         kl_weight, label_sd: as in `RegressorSettings`.
@@ -60,7 +63,9 @@ class EndToEndSettings:
     sex: tuple[int, ...] = (32,)
     smallest: float = 0.2
     largest: float = 0.55
-    temperature: tuple[float, float, float] = (0.03, 0.03, 0.03)
+    least_hand: float = 0.5
+    pull: float = 0.1
+    temperature: tuple[float, float, float] = (0.1, 0.05, 0.05)
     kl_weight: float = 0.5
     label_sd: float = 15.0
     label_width: float = 50.0
@@ -138,12 +143,14 @@ class EndToEnd(nn.Module):
         """The answer with where it was found."""
         features = self.tail(self.locator(views))
         places = self.ages(features).float()
-        # In units of their temperature, so that all learn at one pace.
+        # How well a place tells the age, in nats: bounded, so that no attention runs away with a single place.
+        worth = torch.tanh(self.attention(features).float())
         heat = torch.tensor(self.settings.temperature, device=features.device)
-        scores = self.attention(features).float() / heat[:, None, None]
+        scores = worth / heat[:, None, None]
         with torch.autocast(views.device.type, enabled=False):
             attention, boxes, crops = self._regions(scores)
-        cuts = cropped(views.float(), crops, self.settings.size, finer=2)
+        pulled = crops.detach() + self.settings.pull * (crops - crops.detach())
+        cuts = cropped(views.float(), pulled, self.settings.size, finer=2)
         return Found(self.regressor(cuts, sex), boxes, crops, attention, places)
 
     def _regions(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -159,7 +166,7 @@ class EndToEnd(nn.Module):
 
         hand = torch.softmax(scores[:, :1].flatten(2), 2)
         center, spread = _mean_and_spread(hand, where)
-        extent = (gain[0] * spread).clamp(0.4, 1.0)
+        extent = (gain[0] * spread).clamp(settings.least_hand, 1.0)
         hand_side = extent.amax(2, keepdim=True)
 
         # Regions are looked for in the hand's cut: cells outside it fade.
