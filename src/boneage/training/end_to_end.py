@@ -45,11 +45,11 @@ class EndToEndSettings:
         sex: widths of the sex embedding, () for none.
         smallest, largest: a side of region 1 or 2 as a fraction of the hand's.
         least_hand: least side of the hand's box as a fraction of the view's.
-        pull: factor on the gradient by which the age loss moves the boxes through their cuts. At 1 it drags them off
-            the hand before the age network can read anything.
+        pull: factor on the gradient by which the age loss moves the boxes through their cuts: gentle, since it is
+            noise until the age network can read something.
         temperature: of the attentions for hand, region 1 and region 2, nats: how much worse a place may tell the age
             and still be looked at. High for the hand, which is all that tells anything; low for the joints.
-        kl_weight, label_sd: as in `RegressorSettings`.
+        kl_weight, label_sd, label_width: as in `RegressorSettings` and `LocalizerSettings`.
         auxiliary: weight of phase I's loss on what the attentions gather.
         apart: weight of the term that keeps the cuts of regions 1 and 2 apart.
     """
