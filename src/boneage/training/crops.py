@@ -23,10 +23,12 @@ def warped(views: Tensor, affine: Tensor, size: int, *, finer: int = 1) -> Tenso
     """
     count, frames = affine.shape[:2]
     side = size * finer
-    grid = F.affine_grid(affine.flatten(0, 1), [count * frames, 1, side, side], align_corners=False)
-    # One long picture a view: the view is read once for all of its cuts.
-    grid = grid.reshape(count, frames * side, side, 2)
-    cuts = F.grid_sample(views, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    # Places in half precision would be off by pixels.
+    with torch.autocast(views.device.type, enabled=False):
+        grid = F.affine_grid(affine.float().flatten(0, 1), [count * frames, 1, side, side], align_corners=False)
+        # One long picture a view: the view is read once for all of its cuts.
+        grid = grid.reshape(count, frames * side, side, 2)
+        cuts = F.grid_sample(views.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     cuts = cuts.reshape(count, frames, side, side)
     return F.avg_pool2d(cuts, finer) if finer > 1 else cuts
 

@@ -27,6 +27,8 @@ from boneage.training.views_data import Example
 from boneage.views import FilmArray, Frame, whole
 
 _REGIONS = len(Region)
+_NOWHERE = -20.0
+"""Added to an attention's score, it ends it."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,17 @@ class EndToEndSettings:
         backbone: of the age network, which reads the three cuts; its first stages find them.
         view_size: side in pixels of the film's view (view O) that comes in; a multiple of 16.
         size: side of a cut, pixels.
-        early_stages: stages of the backbone that find the regions (small receptive field; four have stride 16 in most
-            of timm's networks).
+        early_stages: stages of the backbone that find the regions: few, so that a cell sees a joint and not the hand;
+            three have stride 8 in most of timm's networks.
         channels: of the map in which they are found.
         sex: widths of the sex embedding, () for none.
         smallest, largest: a side of region 1 or 2 as a fraction of the hand's.
+        least_hand: least side of the hand's box as a fraction of the view's.
+        pull: factor on the gradient by which the age loss moves the boxes through their cuts: gentle, since it is
+            noise until the age network can read something.
         temperature: of the attentions for hand, region 1 and region 2, nats: how much worse a place may tell the age
             and still be looked at. High for the hand, which is all that tells anything; low for the joints.
-        kl_weight, label_sd: as in `RegressorSettings`.
+        kl_weight, label_sd, label_width: as in `RegressorSettings` and `LocalizerSettings`.
         auxiliary: weight of phase I's loss on what the attentions gather.
         apart: weight of the term that keeps the cuts of regions 1 and 2 apart.
     """
@@ -52,13 +57,15 @@ class EndToEndSettings:
     backbone: Backbone = field(default_factory=Backbone)
     view_size: int = 224
     size: int = 112
-    early_stages: int = 4
+    early_stages: int = 3
     channels: int = 64
     dropout: float = 0.2
     sex: tuple[int, ...] = (32,)
-    smallest: float = 0.25
+    smallest: float = 0.2
     largest: float = 0.55
-    temperature: tuple[float, float, float] = (0.1, 0.02, 0.02)
+    least_hand: float = 0.5
+    pull: float = 0.1
+    temperature: tuple[float, float, float] = (0.1, 0.05, 0.05)
     kl_weight: float = 0.5
     label_sd: float = 15.0
     label_width: float = 50.0
@@ -110,7 +117,11 @@ class EndToEnd(nn.Module):
         )
         self.ages = nn.Conv2d(settings.channels, CLASSES, 1)
         self.attention = nn.Conv2d(settings.channels, _REGIONS, 1)
-        nn.init.normal_(self.attention.weight, 0.0, 0.01)
+        # All places start alike: chance would draw the boxes somewhere before anything is known, and they would stay.
+        for layer in (self.ages, self.attention):
+            nn.init.zeros_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
         # A box over which evidence is spread evenly is sqrt(12) standard deviations wide.
         self.log_gain = nn.Parameter(torch.zeros(_REGIONS))
         self.regressor = AgeRegressor(
@@ -131,9 +142,15 @@ class EndToEnd(nn.Module):
     def found(self, views: Tensor, sex: Tensor | None = None) -> Found:
         """The answer with where it was found."""
         features = self.tail(self.locator(views))
-        places, scores = self.ages(features).float(), self.attention(features).float()
-        attention, boxes, crops = self._regions(scores)
-        cuts = cropped(views.float(), crops, self.settings.size, finer=2)
+        places = self.ages(features).float()
+        # How well a place tells the age, in nats: bounded, so that no attention runs away with a single place.
+        worth = torch.tanh(self.attention(features).float())
+        heat = torch.tensor(self.settings.temperature, device=features.device)
+        scores = worth / heat[:, None, None]
+        with torch.autocast(views.device.type, enabled=False):
+            attention, boxes, crops = self._regions(scores)
+        pulled = crops.detach() + self.settings.pull * (crops - crops.detach())
+        cuts = cropped(views.float(), pulled, self.settings.size, finer=2)
         return Found(self.regressor(cuts, sex), boxes, crops, attention, places)
 
     def _regions(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -142,15 +159,19 @@ class EndToEnd(nn.Module):
         y, x = torch.meshgrid(at, at, indexing="ij")
         where = torch.stack([x.flatten(), y.flatten()], 1)
         gain = math.sqrt(12.0) * self.log_gain.exp()
+        # What convolutions made up beyond the view's edge tells ages by chance, too.
+        edge = torch.zeros_like(at)
+        edge[0] = edge[-1] = _NOWHERE
+        scores = scores + edge[:, None] + edge[None, :]
 
         hand = torch.softmax(scores[:, :1].flatten(2), 2)
         center, spread = _mean_and_spread(hand, where)
-        extent = (gain[0] * spread).clamp(0.2, 1.0)
+        extent = (gain[0] * spread).clamp(settings.least_hand, 1.0)
         hand_side = extent.amax(2, keepdim=True)
 
         # Regions are looked for in the hand's cut: cells outside it fade.
         outside = ((where[None, None] - center[:, :, None]).abs() / (hand_side[:, :, None] / 2)).amax(3) - 0.9
-        inner = torch.softmax(scores[:, 1:].flatten(2) - 20.0 * outside.clamp(min=0.0), 2)
+        inner = torch.softmax(scores[:, 1:].flatten(2) + _NOWHERE * outside.clamp(min=0.0), 2)
         inner_center, inner_spread = _mean_and_spread(inner, where)
         share = gain[1:, None] * inner_spread / hand_side
         low, high = settings.smallest, settings.largest

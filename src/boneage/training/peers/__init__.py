@@ -12,7 +12,7 @@ from typing import Final
 from boneage.training.peers.peer import LinearCorrection, Peer, PeerLearner, answered_months, peer_months
 from boneage.training.peers.posed import ESCOBAR_2019
 from boneage.training.peers.registered import IGLOVIKOV_2018
-from boneage.training.peers.seen import FromTruth, HandTruth, MaskedSource, TruthData
+from boneage.training.peers.seen import FromTruth, HandTruth, MaskedSource, TruthData, WithHandMaps
 from boneage.training.peers.whole_image import (
     CLASSIFIER_240,
     DEEPLASIA_ATTENTION,
@@ -39,5 +39,5 @@ PEERS: Final[Mapping[str, Peer]] = {
 
 __all__ = [
     "PEERS", "FromTruth", "HandTruth", "LinearCorrection", "MaskedSource", "Peer", "PeerLearner", "TruthData",
-    "answered_months", "peer_months",
+    "WithHandMaps",    "answered_months", "peer_months",
 ]  # fmt: skip

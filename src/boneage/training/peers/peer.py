@@ -16,6 +16,7 @@ from boneage.errors import UsageError
 from boneage.regions import Region
 from boneage.training.learner import Learner
 from boneage.training.losses import expectation
+from boneage.training.peers.seen import MaskedSource
 from boneage.training.settings import Backbone, JitterRange, Schedule
 from boneage.training.views_data import Example, Films, Labelled, RegionsOf, Source, ViewsData
 
@@ -87,7 +88,8 @@ class Peer:
             -> months float32 [n], or logits float32 [n, 240] (see `answered_months`).
         loss: on the network's answer.
         regions: which regions its sources need.
-        needs: which truths it learns from; where this is not empty, `regions_of` has to be a `FromTruth` on phantoms.
+        needs: which truths it learns from; where this is not empty, `regions_of` has to be a `FromTruth` on phantoms
+            for training (for measuring, too, with `answers_from_truth`).
         scale: side of its views over `size` (its networks look at cuts of `size` of them).
         corrected: its answers go through a `LinearCorrection`, fitted on a set that is not the one reported.
         data: of views.
@@ -106,6 +108,11 @@ class Peer:
     corrected: bool = False
     data: type[ViewsData] = ViewsData
     learner_of: Callable[..., PeerLearner] = PeerLearner
+
+    @property
+    def answers_from_truth(self) -> bool:
+        """Whether it needs the truth of the very case that it answers for, and not only of those it learns from."""
+        return any(isinstance(source, MaskedSource) and source.kind == "truth" for source in self.sources)
 
     def network(self, backbone: Backbone, size: int, *, start: str = "none") -> nn.Module:
         """Its network, with fresh weights where `start` gives none."""
@@ -135,7 +142,7 @@ class Peer:
         seed: int = 0,
         squash: bool = False,
     ) -> ViewsData:
-        """Its views of cases: jittered for training, plain (`jitter` None) for measuring.
+        """Its views of cases: jittered for training (`NO_JITTER` for not at all), plain (`jitter` None) for measuring.
 
         Args:
             size: that of its networks; the views are `scale` times as large.

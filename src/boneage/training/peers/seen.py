@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -19,7 +19,7 @@ from boneage.errors import TrainingError
 from boneage.regions import Box, Region, normalised_map
 from boneage.training.jitter import degraded, draw_jitter, relit
 from boneage.training.views_data import Films, ViewsData
-from boneage.views import FilmArray, cut, points_in_view, whole
+from boneage.views import FilmArray, Frame, cut, points_in_view, whole
 
 KEY_POINTS: Final = (
     "DP3_head", "capitate", "DP1_head",
@@ -80,6 +80,30 @@ class FromTruth:
         return Known({region: box.scaled(x, y) for region, box in hand.boxes.items()}, mask=mask, key_points=points)
 
 
+@dataclass(frozen=True)
+class WithHandMaps:
+    """Regions of a table, with the hand's attention maps, which tables leave out (a `RegionsOf`).
+
+    Attributes:
+        table: as phase I wrote it.
+        maps: float32 [m, m] by case id (`boneage.training.regions_table.read_maps`), of a hand's localizer or student
+            that looked at whole films.
+        films: the films that the views are cut from.
+        squash: as the localizer looked at them.
+    """
+
+    table: Mapping[str, Localization]
+    maps: Mapping[str, npt.NDArray[np.float32]]
+    films: Films
+    squash: bool = False
+
+    def __call__(self, case_id: str, rng: np.random.Generator | None) -> Localization:
+        frame = Frame.around(whole(self.films.film(case_id)), 1, squash=self.squash)
+        seen = Attention(self.maps[case_id], frame.to_film(Box(0.0, 0.0, 1.0, 1.0)))
+        found = self.table[case_id]
+        return replace(found, attention={**found.attention, Region.HAND: seen})
+
+
 MaskKind = Literal["box", "attention", "truth"]
 
 
@@ -122,7 +146,7 @@ class MaskedSource:
         if self.kind == "attention":
             if Region.HAND not in found.attention:
                 raise TrainingError(
-                    "these regions come without attention maps (tables keep boxes only). Find them with the cascade, "
+                    "these regions come without attention maps (tables keep boxes only). Give them by WithHandMaps, "
                     "or take the mask from the hand's box (kind 'box')."
                 )
             return attention_mask(found.attention[Region.HAND], film.shape, self.tau)
@@ -194,8 +218,8 @@ class Places(NamedTuple):
 class TruthData(ViewsData):
     """Views with the truth as `targets` (see `Places`); `regions_of` is a `FromTruth`.
 
-    The first source alone is cut; truth and view share one look. Without jitter (for measuring) there are no targets,
-    and no truth is asked for by the learner.
+    The first source alone is cut; truth and view share one look. Without jitter (for measuring) there are no targets;
+    to learn without any, give `NO_JITTER`.
     """
 
     def looks(

@@ -94,9 +94,11 @@ class DeformationNetwork(nn.Module):
 
     def forward(self, views: Tensor, sex: Tensor | None = None) -> Tensor:
         x = self.before(self.early(views)).float()
-        affine = self.affine(self.locate(x)).reshape(-1, 2, 3)
-        grid = F.affine_grid(affine, list(x.shape), align_corners=False)
-        x = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        affine = self.affine(self.locate(x)).float().reshape(-1, 2, 3)
+        # Places in half precision would be off by cells.
+        with torch.autocast(x.device.type, enabled=False):
+            grid = F.affine_grid(affine, list(x.shape), align_corners=False)
+            x = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         months: Tensor = self.head(self.after(x), None)
         return months
 
