@@ -111,12 +111,12 @@ def _maps(bench: Bench, cell: RegionCell) -> tuple[list[Step], dict[Region, Maps
         network.class_average = settings.class_average
         file = shown.folder / NETWORK_FILE
         shown.begin()
-        export_localizer(network, file, settings.size, half=shop.recipe.fp16_weights)
-        step = _step(cell, Network(cell.region.value, file, settings.size, threads=1))
+        export_localizer(network, file, settings.shown_size, half=shop.recipe.fp16_weights)
+        step = _step(cell, Network(cell.region.value, file, settings.shown_size, threads=1))
         write_maps(shown.folder / MAPS_FILE, shop.finder.maps([*before, step], bench.boxed, known))
         shown.finish(title=cell.title)
         stage.finish(title=cell.title, cases=len(shop.material.train))
-    network_file = Network(cell.region.value, shown.folder / NETWORK_FILE, settings.size, threads=1)
+    network_file = Network(cell.region.value, shown.folder / NETWORK_FILE, settings.shown_size, threads=1)
     return [*before, _step(cell, network_file)], {**known, cell.region: read_maps(shown.folder / MAPS_FILE)}
 
 

@@ -7,24 +7,20 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-import numpy as np
-
-from boneage.assessment import Attention
 from boneage.cascade import Localization
 from boneage.evaluation.localization import evaluate_localization
 from boneage.experiments.ages import Report, Row, compare
 from boneage.experiments.bench import AgeCell, Bench, Cell, NotAtHand
 from boneage.experiments.region_cells import as_prediction, base_overlaps
 from boneage.experiments.results import AP50, DIFFERENCE, MAE, MIOU, Line, Result
-from boneage.regions import Box, Region
+from boneage.regions import Region
 from boneage.training.end_to_end import EndToEndSettings
-from boneage.training.peers import PEERS, FromTruth, MaskedSource, Peer
-from boneage.training.regions_table import Maps, read_maps, write_maps
+from boneage.training.peers import PEERS, FromTruth, MaskedSource, Peer, WithHandMaps
+from boneage.training.regions_table import read_maps, write_maps
 from boneage.training.settings import Backbone
 from boneage.training.stage import key_of
 from boneage.training.trials import AgeTrial, boxes_of
 from boneage.training.views_data import RegionsOf
-from boneage.views import Frame, whole
 
 _OWN_BACKBONES: Final[Mapping[str, str]] = {
     "winner-2017": "inception_v3",
@@ -164,20 +160,4 @@ def _with_hand_maps(bench: Bench) -> tuple[RegionsOf, str]:
         write_maps(file, shop.finder.maps(steps, ids, {}))
         stage.finish()
     maps = read_maps(file)
-    return _HandMaps(table, maps, bench, step.network.input_size, shop.squash), f"{chain.key} with maps"
-
-
-@dataclass(frozen=True)
-class _HandMaps:
-    table: Mapping[str, Localization]
-    maps: Maps
-    bench: Bench
-    size: int
-    squash: bool
-
-    def __call__(self, case_id: str, rng: np.random.Generator | None) -> Localization:
-        film = self.bench.material.films.film(case_id)
-        frame = Frame.around(whole(film), self.size, squash=self.squash)
-        seen = frame.to_film(Box(0.0, 0.0, float(self.size), float(self.size)))
-        found = self.table[case_id]
-        return replace(found, attention={Region.HAND: Attention(self.maps[case_id], seen)})
+    return WithHandMaps(table, maps, bench.material.films, squash=shop.squash), f"{chain.key} with maps"

@@ -5,6 +5,7 @@ Every network takes views as `boneage.views.cut` makes them: uint8 [n, channels,
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -80,11 +81,14 @@ class Localizer(nn.Module):
             width = settings.channels
         self.pooling = settings.pooling
         self.class_average = settings.class_average
+        self.evidence = settings.evidence
         self.centred = settings.loss == "cross_entropy"
         self.classes = nn.Linear(width, CLASSES)
         nn.init.normal_(self.classes.weight, 0.0, 0.01)
         nn.init.zeros_(self.classes.bias)
         self.places = nn.Conv2d(width, CLASSES, 1) if settings.every_place else None
+        if self.evidence == "certainty" and self.places is None:
+            raise UsageError("evidence=certainty asks each cell for an age, which every_place=0 does not teach it.")
 
     def forward(self, view: Tensor) -> Tensor:
         scores: Tensor = self._scores(self._feature_map(view))
@@ -100,10 +104,17 @@ class Localizer(nn.Module):
     def attention(self, view: Tensor) -> Tensor:
         """A_t = sum_k W_kt F_k of the *predicted* class t (Eq. 2): float32 [n, m, m], negatives not clipped.
 
+        With evidence="certainty" it is ln 240 - H(p_c) instead, where p_c is the distribution over the classes that
+        cell c answers by itself: in [0, ln 240].
+
         Cross entropy leaves the scores free up to a constant; W is centred over the classes then, so that a place
         that speaks for every age alike counts as none.
         """
         features = self._feature_map(view)
+        if self.evidence == "certainty":
+            assert self.places is not None
+            log_p = torch.log_softmax(self.places(features), dim=1)
+            return math.log(CLASSES) + (log_p.exp() * log_p).sum(dim=1)
         predicted = self._scores(features).argmax(dim=1)
         weights = averaged_over_classes(self.classes.weight, self.class_average)
         if self.centred:

@@ -79,7 +79,7 @@ def train_localizer(shop: Workshop, region: Region, chain: Chain) -> Path:
             settings.schedule,
             f"localizer of {region.value}",
         )
-        export_localizer(network, stage.folder / NETWORK_FILE, settings.size, half=shop.recipe.fp16_weights)
+        export_localizer(network, stage.folder / NETWORK_FILE, settings.shown_size, half=shop.recipe.fp16_weights)
         stage.finish()
     return stage.folder / NETWORK_FILE
 
@@ -100,7 +100,7 @@ def with_prior(shop: Workshop, region: Region, network: Path, chain: Chain) -> P
         export_localizer(
             PriorLocalizer(localizer.eval(), population.prior(region)),
             file,
-            settings.size,
+            settings.shown_size,
             half=shop.recipe.fp16_weights,
         )
         stage.finish(valleys=list(population.valleys))
@@ -287,7 +287,7 @@ def _step(shop: Workshop, region: Region, network: Path, tau: float) -> Localize
     # One thread: many films run at the same time.
     return LocalizerStep(
         region,
-        Network(region.value, network, settings.size, threads=1),
+        Network(region.value, network, settings.shown_size, threads=1),
         settings.looks_at,
         tau,
         settings.margin,

@@ -129,6 +129,11 @@ class LocalizerSettings:
         every_place: weight of a second loss, in which each cell of the map has to answer by itself (through a head of
             its own). It keeps features alive all over the hand, where the pooled loss would be content with a few
             joints: for a localizer that is to find the whole hand.
+        evidence: what the finished map shows. "class_map": Eq. 2, the predicted class's weights over the features;
+            "certainty" (with `every_place`): how sure each cell is of an age, ln 240 minus the entropy of its answer,
+            which follows outlines that the pooled classes pass over.
+        map_size: side of the view from which the finished network makes its map, where other than `size`: it is
+            convolutional, and a larger view has finer cells.
         class_average: the map averages W over classes within so many months of the predicted one; 0: Eq. 2 as it is.
         average_mirror: at assessment the map is the mean over the view and its mirror image.
         tau: fraction of the map's maximum; None: searched on *select* without boxes.
@@ -148,6 +153,8 @@ class LocalizerSettings:
     loss: Literal["l1", "cross_entropy"] = "l1"
     label_width: float = 50.0
     every_place: float = 0.0
+    evidence: Literal["class_map", "certainty"] = "class_map"
+    map_size: int | None = None
     class_average: int = 0
     average_mirror: bool = True
     tau: float | None = None
@@ -158,6 +165,11 @@ class LocalizerSettings:
     shares: Literal["region_1"] | None = None
     jitter: JitterRange = field(default_factory=JitterRange)
     schedule: Schedule = field(default_factory=Schedule)
+
+    @property
+    def shown_size(self) -> int:
+        """Side of the view from which the finished network makes its map."""
+        return self.map_size or self.size
 
 
 @dataclass(frozen=True)

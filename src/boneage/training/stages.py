@@ -121,7 +121,7 @@ def check(recipe: Recipe) -> None:
         if getattr(recipe, region.value).prior and looks_at != "H":
             raise UsageError(f"{region.value}.prior=true needs {region.value}.looks_at=H, not {looks_at}.")
         known.add(region)
-    if recipe.region_2.shares and recipe.region_2.size != recipe.region_1.size:
+    if recipe.region_2.shares and recipe.region_2.shown_size != recipe.region_1.shown_size:
         raise UsageError("region_2.shares=region_1 needs region_2.size to be region_1.size: it is one network.")
     if not recipe.regressor.views:
         raise UsageError("regressor.views is empty. Name at least one of O, H, R1, R2, E.")
