@@ -28,6 +28,7 @@ from boneage.training.regions_table import Finder, Maps, RegionsTable
 from boneage.training.regressor import RegressorLearner
 from boneage.training.settings import RegressorSettings, TauSettings, ViewName
 from boneage.training.views_data import FromTable, Labelled, RegionsOf, ViewsData, ViewSource
+from boneage.views import View
 
 TABLE, FIGURE = "tau.csv", "tau.png"
 TOLERANCE: Final = 1.0
