@@ -208,11 +208,10 @@ def _as_json(usual: UsualDifference) -> dict[str, Any]:
     }
 
 
-def fitted(model: Model, tensor: str, train: Described, select: Described) -> FittedParts:
+def fitted(tensor: str, train: Described, select: Described) -> FittedParts:
     """Both heads, and how far apart they usually are.
 
     Args:
-        model: whose age network it is.
         tensor: see `Describer.tensor`.
         train: features as `PartDescriber` makes them.
         select: the same, with the model's answers.
@@ -271,7 +270,7 @@ def parts_of_training(shop: Workshop, regions: RegionsTable, folder: Path) -> Pa
             return cut_views(film, found, views, model.regressor.input_size, squash=shop.squash)
 
         train = describer.described(material.train, views_of)
-        made = fitted(model, describer.tensor, train, describer.described(material.select, views_of, answers=True))
+        made = fitted(describer.tensor, train, describer.described(material.select, views_of, answers=True))
         write_atomically(file, made.data)
         stage.finish(entry=dict(made.entry), figures=dict(made.figures))
     made = FittedParts(file.read_bytes(), stage.facts["entry"], stage.facts["figures"])
@@ -321,4 +320,4 @@ def parts_of_dataset(
     used = with_dropped(used, sorted(unreadable, key=lambda item: item.id)).check_for_training()
     if not train.ids:
         raise UsageError(f"{dataset.root}: on no film of train all three regions were found: nothing to learn from.")
-    return fitted(model, describer.tensor, train, select), used
+    return fitted(describer.tensor, train, select), used
