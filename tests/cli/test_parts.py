@@ -72,7 +72,7 @@ def test_a_model_without_parts_prints_none(layered_model: Path, hand_file: Path)
 def test_an_evaluation_scores_both_ages(parted: Path, layered_model: Path, phantoms: Path, tmp_path: Path) -> None:
     done = run("evaluate", "--model", parted, "--data", phantoms, "--split", "all", "--out", tmp_path / "e")
     assert "carpal bone age" in done.stdout, done.stderr
-    rows = list(csv.DictReader((tmp_path / "e" / "predictions.csv").open()))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "e" / "predictions.csv").read_text())))
     figures = json.loads((tmp_path / "e" / "metrics.json").read_text())["parts"]["overall"]
     off = [abs(float(row["carpal_months"]) - float(row["age_months"])) for row in rows if row["carpal_months"]]
     assert figures["carpal_mae"]["value"] == pytest.approx(sum(off) / len(off), abs=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,18 @@ def test_features_that_say_nothing_get_the_largest_penalty() -> None:
 
 
 def test_fewer_cases_than_features() -> None:
-    made = ridge(described(6, 0), described(3, 1), slice(4, 12))
-    assert np.isfinite(made.head.weights).all()
-    assert ((made.months >= 1) & (made.months <= 240)).all()
+    """Columns that are all zero make the matrix of features the larger one, and change nothing else."""
+    train, select = described(60, 0), described(50, 1)
+    few = ridge(train, select, slice(0, 4))
+
+    def padded(cases: Described) -> Described:
+        spare = np.zeros((len(cases.ids), 60), np.float32)
+        return replace(cases, features=np.concatenate([cases.features[:, :4], spare], axis=1))
+
+    many = ridge(padded(train), padded(select), slice(None))
+    # What counts as 1 is the features' mean square, zeros included: the penalty is another one.
+    np.testing.assert_allclose(many.months, few.months, atol=0.5)
+    np.testing.assert_allclose(many.head.weights[:, 4:], 0, atol=1e-9)
 
 
 def test_without_select_the_largest_penalty() -> None:

@@ -156,8 +156,7 @@ def ridge(train: Described, select: Described, columns: slice) -> Fitted:
     middle = given.mean(axis=0)
     given -= middle
     mean_age = float(train.ages.mean())
-    square, product = given.T @ given / len(given), given.T @ (train.ages - mean_age) / len(given)
-    weights = np.stack([_solved(square, product, penalty) for penalty in PENALTIES], axis=1)
+    weights = _solutions(given, train.ages - mean_age)
     answers = (asked - middle) @ weights + mean_age
     answers = answers.clip(FIRST_MONTH, LAST_MONTH)
     errors = np.abs(answers - select.ages[:, None]).mean(axis=0) if len(select.ages) else -np.array(PENALTIES)
@@ -172,11 +171,20 @@ def ridge(train: Described, select: Described, columns: slice) -> Fitted:
     return Fitted(head, PENALTIES[best], np.array([head.months(features, sex) for features, sex in rows]))
 
 
-def _solved(square: Values, product: Values, penalty: float) -> Values:
-    penalised = square.copy()
-    penalised[np.diag_indices_from(penalised)] += penalty
-    weights: Values = cho_solve(cho_factor(penalised, overwrite_a=True, check_finite=False), product)
-    return weights
+def _solutions(inputs: Values, wanted: Values) -> Values:
+    """The ridge regression's weights for each of the penalties, float64 [inputs, penalties]."""
+    cases, channels = inputs.shape
+    # Of the two ways to the same weights, that with the smaller matrix.
+    by_channel = channels <= cases
+    square = (inputs.T @ inputs if by_channel else inputs @ inputs.T) / cases
+    product = (inputs.T @ wanted if by_channel else wanted) / cases
+    solved = []
+    for penalty in PENALTIES:
+        penalised = square.copy()
+        penalised[np.diag_indices_from(penalised)] += penalty
+        solution = cho_solve(cho_factor(penalised, overwrite_a=True, check_finite=False), product)
+        solved.append(solution if by_channel else inputs.T @ solution)
+    return np.stack(solved, axis=1)
 
 
 def usual_difference(difference: Values, months: Values, sexes: Sequence[Sex]) -> UsualDifference:
