@@ -17,11 +17,10 @@ from typing import Any
 
 import boneage
 from boneage.model import load_model
-from boneage.model_writing import write_model
+from boneage.model_writing import rewritten
 
 MODELS = Path(boneage.__file__).parent / "models"
 TEMPLATE = Path(__file__).with_name("model_card.md")
-COMPUTED = ("format", "months", "created", "code_version", "networks_sha256", "settings_sha256", "files")
 CARD = "MODEL_CARD.md"
 LIMIT_BYTES = 20_000_000
 
@@ -126,14 +125,14 @@ def main() -> None:
     options = parser.parse_args()
     metrics = json.loads((options.evaluation / "metrics.json").read_text())
     trained = load_model(options.model)
-    document = {key: value for key, value in trained.document.items() if key not in COMPUTED}
     if metrics["model_sha256"] != trained.sha256 or metrics["splits"] != "report":
         raise SystemExit(
             f"{options.evaluation}: measures model {metrics['model_sha256'][:12]} on the split '{metrics['splits']}', "
             f"not {trained.sha256[:12]} on 'report'. Evaluate this model first."
         )
     accuracy, localization = metrics["accuracy"], metrics.get("localization") or {}
-    document |= {
+    document = trained.document
+    settings = {
         "name": options.name,
         "metrics": {**document["metrics"], "report": accuracy, "localization": localization},
     }
@@ -149,8 +148,7 @@ def main() -> None:
         stress=stress_table(metrics.get("stress")),
         sha256=trained.sha256,
     )
-    networks = {name: network.path for name, network in trained.networks.items()}
-    write_model(target, document, networks, others={CARD: card.encode()}, replace=True)
+    rewritten(trained, target, settings, {CARD: card.encode()})
     assert load_model(target).sha256 == trained.sha256, "a name and figures are no part of a model's identity"
     default = MODELS / ".DEFAULT.tmp"
     default.write_text(options.name + "\n")

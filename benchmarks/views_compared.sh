@@ -23,7 +23,7 @@ for seed in 0 1; do
                 --set pretrained="$weights" --set localizers="$model" --set film_short_side="$side" \
                 --set regressor.views="$views" --set regressor.size="$size" --set regressor_seed="$seed" \
                 --set regressor.schedule.epochs="$epochs" --set "regressor.schedule.size_schedule=((0,$size),)" \
-                --set regressor.schedule.validate_every="$epochs"
+                --set regressor.schedule.validate_every="$epochs" --set parts=false
             [ -d "$out/regions" ] || cp -r "$arm/regions" "$out/"
         fi
         [ -f "$arm/evaluation/metrics.json" ] ||

@@ -12,8 +12,19 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 
-NOUNS = {"errors", "files", "ages", "calibration", "radiograph", "regions", "views", "assessment", "closest"}
-MODEL = {"model", "model_settings", "network", "inner_outputs"}
+NOUNS = {
+    "errors",
+    "files",
+    "ages",
+    "calibration",
+    "radiograph",
+    "regions",
+    "views",
+    "assessment",
+    "closest",
+    "part_ages",
+}
+MODEL = {"model", "model_settings", "network", "inner_outputs", "parts"}
 
 # Room -> rooms of boneage that its modules may import, besides their own. A room that is not listed fails the test.
 MAY_IMPORT: dict[str, set[str]] = {

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from boneage.ages import Sex
+from boneage.assessment import remarks_of
 from boneage.assessor import Assessor, load
-from boneage.case_index import CaseIndex, closest_remarks, read_index, write_index
+from boneage.case_index import CaseIndex, read_index, write_index
 from boneage.closest import ClosestCase
 from boneage.errors import ModelError, OutputError
 from boneage.model import load_model
@@ -239,7 +240,7 @@ def test_remarks_are_warnings_and_tell_the_sex_where_both_are_answered(
     both = Assessor(load_model(layered_model), index=index).assess(hand)
     assert [warning[:10] for warning in both.warnings] == ["If male: T", "If female:"]
     phantoms = replace(read_index(toys), data={"name": "p", "phantom": True})
-    (remark,) = closest_remarks(Assessor(load_model(layered_model), index=phantoms).assess(hand).answers)
+    (remark,) = remarks_of(Assessor(load_model(layered_model), index=phantoms).assess(hand).answers)
     assert remark.startswith("Phantoms")  # once, for both
 
 

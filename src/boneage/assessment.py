@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from boneage.ages import Sex
 from boneage.closest import Closest
+from boneage.part_ages import PartAges
 from boneage.radiograph import Radiograph
 from boneage.regions import Box, Region
 from boneage.views import View
@@ -30,12 +31,32 @@ class SexAnswer:
         interval_90_months: (lower, upper).
         distribution: float32 [240] over `boneage.ages.MONTHS`, summing to 1.
         closest: the closest training cases of that sex; None without an index of them, or where it has none.
+        parts: carpal and tubular bone age; None where the model does not tell them, or a region was not found.
     """
 
     bone_age_months: float
     interval_90_months: tuple[float, float]
     distribution: npt.NDArray[np.float32]
     closest: Closest | None = None
+    parts: PartAges | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader should know about the closest cases and the parts, a sentence each."""
+        return tuple(remark for said in (self.parts, self.closest) if said is not None for remark in said.remarks)
+
+
+def remarks_of(answers: Mapping[Sex, SexAnswer]) -> tuple[str, ...]:
+    """The remarks of all answers, each said once; what is not true of both sexes that were answered for, with the
+    sex."""
+    of_all = set.intersection(*(set(answer.remarks) for answer in answers.values())) if answers else set()
+    return tuple(
+        dict.fromkeys(
+            remark if remark in of_all else f"If {sex.value}: {remark}"
+            for sex, answer in answers.items()
+            for remark in answer.remarks
+        )
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +77,7 @@ class Assessment:
         answers: one `SexAnswer` for each sex that was assessed.
         regions: boxes in pixels of the radiograph as shown (after EXIF rotation).
         attention: the map behind each region.
-        views: uint8 [size, size] as the regressor saw them.
+        views: uint8 [size, size] as the age network saw them, those of the parts (HE, R2E) included.
         model, model_sha256: which model answered.
         seconds: from reading to answer, without loading the model.
         warnings: what a reader should know (a region that was not found, a guessed sex, ...).
@@ -99,3 +120,7 @@ class Assessment:
     @property
     def closest(self) -> Closest | None:
         return None if self.answer is None else self.answer.closest
+
+    @property
+    def parts(self) -> PartAges | None:
+        return None if self.answer is None else self.answer.parts

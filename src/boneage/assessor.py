@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH, MONTHS, Sex, central_interval_months, expectation_months, parse_sex
-from boneage.assessment import NOTICE, Assessment, SexAnswer
-from boneage.cascade import Cascade, cut_views
-from boneage.case_index import CaseIndex, closest_remarks, read_index
+from boneage.assessment import NOTICE, Assessment, SexAnswer, remarks_of
+from boneage.cascade import Cascade, Localization, cut_views
+from boneage.case_index import CaseIndex, read_index
 from boneage.errors import ModelError
 from boneage.gate import Gate, Turn, WayBack
 from boneage.model import SETTINGS_FILE, Model, find_model, load_model
+from boneage.parts import ERASED_VIEWS, Features, by_view, erased_features
 from boneage.radiograph import Radiograph
 from boneage.views import View
 
@@ -52,7 +53,8 @@ class Assessor:
         refuse: bool = True,
         index: CaseIndex | None = None,
     ) -> None:
-        self.model = model if index is None else index.for_model(model)
+        model = model if index is None else index.for_model(model)
+        self.model = model if model.parts is None else model.giving(model.parts.settings.tensor)
         self.index = index
         self.cascade = cascade or Cascade(model.localizers, model.film_short_side, model.layout)
         gate = model.settings.gate
@@ -85,8 +87,12 @@ class Assessor:
         upright, back, remarks = self.admitted(radiograph)
         film = self.cascade.film(upright)
         found = self.cascade.regions(film)
-        views = cut_views(film, found, self.model.views, self.model.regressor.input_size, squash=self.cascade.squash)
-        answers = {sex: self.answer(views, sex) for sex in ([asked] if asked else list(Sex))}
+        views = cut_views(
+            film, found, self.needed_views(found), self.model.regressor.input_size, squash=self.cascade.squash
+        )
+        # Whatever the sex, the views without region 1 look the same.
+        erased = self.erased(views)
+        answers = {sex: self.answer(views, sex, erased) for sex in ([asked] if asked else list(Sex))}
         shown = found.scaled(upright.width / film.shape[1], upright.height / film.shape[0])
         return Assessment(
             radiograph,
@@ -104,7 +110,7 @@ class Assessor:
                 *warnings,
                 *remarks,
                 *found.warnings,
-                *closest_remarks(answers),
+                *remarks_of(answers),
             ),
             self.notice,
             back.turn.turned_degrees,
@@ -131,6 +137,20 @@ class Assessor:
         doubts = () if refusal is None else (f"Do not rely on this answer: {refusal.reason}.",)
         return upright, back, (*doubts, *turn.words)
 
+    def needed_views(self, found: Localization) -> tuple[View, ...]:
+        """What is cut from a film: the age network's views, and those of its parts where every region was found."""
+        apart = self.model.parts is not None and not found.missing
+        return tuple(dict.fromkeys((*self.model.views, *(ERASED_VIEWS if apart else ()))))
+
+    def erased(self, views: ViewArrays) -> Features | None:
+        """The features float32 [2 C] that the tubular age is read from; None where it is not told."""
+        settings, parts = self.model.settings, self.model.parts
+        if parts is None or not set(ERASED_VIEWS) <= views.keys():
+            return None
+        return erased_features(
+            self.model.regressor, parts.settings.tensor, views, len(settings.views), sex_input=settings.sex_input
+        )
+
     def outputs(self, views: ViewArrays, sex: Sex) -> dict[str, npt.NDArray[np.float32]]:
         """All that the age network says of views uint8 [size, size] each: outputs float32 [n, ...] by name, n = 2 where
         the model looks at the mirror image as well."""
@@ -142,8 +162,14 @@ class Assessor:
             feeds["sex"] = np.full((len(batch), 1), sex.sign, dtype=np.float32)
         return self.model.regressor.run(feeds)
 
-    def answer(self, views: ViewArrays, sex: Sex) -> SexAnswer:
-        """Bone age, interval and distribution for one sex, from views uint8 [size, size] each."""
+    def answer(self, views: ViewArrays, sex: Sex, erased: Features | None = None) -> SexAnswer:
+        """Bone age, interval and distribution for one sex, from views uint8 [size, size] each.
+
+        Args:
+            views: the age network's.
+            sex: of the child.
+            erased: see `erased`; with it the parts are told.
+        """
         settings, regressor = self.model.settings, self.model.regressor
         outputs = self.outputs(views, sex)
         said = regressor.output(outputs, "months" if settings.scalar else "distribution")
@@ -167,11 +193,16 @@ class Assessor:
             distribution = correction.corrected(distribution, sex)
             months = float(expectation_months(distribution))
             interval = correction.interval_months(distribution, sex)
+        told = None
+        if self.model.parts is not None and erased is not None:
+            tensor = regressor.output(outputs, self.model.parts.settings.tensor)
+            carpal = by_view(tensor, len(self.model.views))[self.model.views.index(View.R1)]
+            told = self.model.parts.ages(carpal, erased, sex, months)
         closest = None
         if self.index is not None:
             features = regressor.output(outputs, self.index.tensor).mean(axis=0)
             closest = self.index.closest(features, sex, months)
-        return SexAnswer(months, interval, distribution.astype(np.float32), closest)
+        return SexAnswer(months, interval, distribution.astype(np.float32), closest, told)
 
 
 def _mean_distribution(output: npt.NDArray[np.float64], path: Path) -> npt.NDArray[np.float64]:

@@ -29,6 +29,13 @@ _WORDS: Final = {
     Region.REGION_1: "Region 1 (carpal bones)",
     Region.REGION_2: "Region 2 (metacarpal bones)",
 }
+_CUT_FROM: Final = {
+    View.H: Region.HAND,
+    View.R1: Region.REGION_1,
+    View.R2: Region.REGION_2,
+    View.HE: Region.HAND,
+    View.R2E: Region.REGION_2,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +77,10 @@ class Localization:
         """What is cut for a view: the picture to cut from, and the box in its pixels."""
         if view is View.O:
             return film, whole(film)
+        picture = self.erase_region_1(film) if view in (View.E, View.HE, View.R2E) else film
         if view is View.E:
-            return self.erase_region_1(film), whole(film)
-        region = {View.H: Region.HAND, View.R1: Region.REGION_1, View.R2: Region.REGION_2}[view]
-        return film, self.boxes[region]
+            return picture, whole(film)
+        return picture, self.boxes[_CUT_FROM[view]]
 
 
 class Cascade:

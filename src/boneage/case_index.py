@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
-from boneage.assessment import SexAnswer
 from boneage.closest import Closest, ClosestCase
 from boneage.errors import ModelError
 from boneage.files import replacing
 from boneage.model import Model
-from boneage.model_settings import NETWORK_OF_AGES
 
 FORMAT: Final = 1
 SAME_FILM: Final = 0.01
@@ -95,7 +93,7 @@ class CaseIndex:
                 f"{model.name} ({model.sha256[:12]}...). Name its own model with --model, or make an index of this one "
                 "with `boneage models index`."
             )
-        return with_features(model, self.tensor)
+        return model.giving(self.tensor)
 
     def closest(self, features: npt.NDArray[np.float32], sex: Sex, months: float) -> Closest | None:
         """The closest cases of one sex.
@@ -156,26 +154,6 @@ class CaseIndex:
                 f"of the cases that this was measured on ({self.usual_difference_months:.0f} months). Look at the film "
                 "before you trust either."
             )
-
-
-def closest_remarks(answers: Mapping[Sex, SexAnswer]) -> tuple[str, ...]:
-    """What a reader should know about the closest cases of a film, a sentence each, said once; what is not true of
-    both sexes that were answered for, with the sex."""
-    told = {sex: answer.closest.remarks if answer.closest else () for sex, answer in answers.items()}
-    of_all = set.intersection(*map(set, told.values())) if told else set()
-    return tuple(
-        dict.fromkeys(
-            remark if remark in of_all else f"If {sex.value}: {remark}"
-            for sex, remarks in told.items()
-            for remark in remarks
-        )
-    )
-
-
-def with_features(model: Model, tensor: str) -> Model:
-    """The model with an age network that gives the inner tensor `tensor` beside its answer."""
-    regressor = replace(model.regressor, also_gives=(tensor,))
-    return replace(model, networks={**model.networks, NETWORK_OF_AGES: regressor})
 
 
 def write_index(index: CaseIndex) -> Path:

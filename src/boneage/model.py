@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from boneage.model_settings import (
     read_settings,
 )
 from boneage.network import Localizer, Network, available_cores
+from boneage.parts import Parts, read_parts
 from boneage.views import View
 
 __all__ = [
@@ -51,7 +52,7 @@ _ANSWERS_DEPEND_ON: Final = (
     *("months", "film_short_side", "layout", "networks", "localizers", "views", "average_mirror", "sex_input"),
     *("scalar", "scalar_sd_months", "calibration"),
 )
-_AND_IF_THERE: Final = ("gate",)
+_AND_IF_THERE: Final = ("gate", "parts")
 _RESTORE: Final = "Copy the model folder again, or install the package again"
 
 
@@ -65,6 +66,7 @@ class Model:
         settings: what `model.json` says, checked.
         networks: by name.
         localizers: in the order in which they run.
+        parts: carpal and tubular bone age apart; None: the model does not tell them.
         document: the whole of `model.json` (provenance and metrics included).
     """
 
@@ -74,6 +76,13 @@ class Model:
     networks: Mapping[str, Network]
     localizers: tuple[Localizer, ...]
     document: Mapping[str, Any] = field(repr=False)
+    parts: Parts | None = None
+
+    def giving(self, tensor: str) -> Model:
+        """The same with an age network that gives the inner tensor `tensor`, float32 [n, C], beside its answer."""
+        also = dict.fromkeys((*self.regressor.also_gives, tensor))
+        regressor = replace(self.regressor, also_gives=tuple(also))
+        return replace(self, networks={**self.networks, NETWORK_OF_AGES: regressor})
 
     @property
     def name(self) -> str:
@@ -220,7 +229,8 @@ def load_model(name_or_dir: str | Path | None = None) -> Model:
     if document.get("networks_sha256") != networks_sha256({name: entry.sha256 for name, entry in networks.items()}):
         raise ModelError(f"{file}: networks_sha256 does not match the networks. {_RESTORE}.")
     localizers = tuple(Localizer.of(entry, networks[entry.network]) for entry in settings.localizers)
-    return Model(folder, identity_sha256(document), settings, networks, localizers, document)
+    parts = read_parts(folder / settings.parts.file, settings.parts) if settings.parts else None
+    return Model(folder, identity_sha256(document), settings, networks, localizers, document, parts)
 
 
 def _verify(path: Path, checksum: str) -> None:

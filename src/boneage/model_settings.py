@@ -13,6 +13,7 @@ import numpy.typing as npt
 from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
 from boneage.calibration import Correction
 from boneage.errors import ModelError
+from boneage.part_ages import UsualDifference
 from boneage.regions import Components, Region
 from boneage.views import View
 
@@ -29,6 +30,7 @@ _NEEDS: Final[dict[str, tuple[Region, ...]]] = {
     "R2": (Region.REGION_2,),
     "E": (Region.REGION_1,),
     "HE": (Region.HAND, Region.REGION_1),
+    "R2E": (Region.REGION_1, Region.REGION_2),
 }
 """Which regions must be known before a view can be cut."""
 
@@ -93,6 +95,22 @@ class GateSettings:
 
 
 @dataclass(frozen=True)
+class PartsSettings:
+    """Carpal and tubular bone age (`boneage.parts`).
+
+    Attributes:
+        file, sha256: the heads in the model folder.
+        tensor: name inside the age network of the views' features, float32 [n, views * C].
+        usual: how far apart the two usually lie; None where that is not known.
+    """
+
+    file: str
+    sha256: str
+    tensor: str
+    usual: UsualDifference | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings of a model, format 1.
 
@@ -121,6 +139,7 @@ class Settings:
     calibration: Calibration
     phantom_trained: bool
     gate: GateSettings | None = None
+    parts: PartsSettings | None = None
 
 
 class _Fields:
@@ -148,6 +167,12 @@ class _Fields:
 
     def text(self, key: str, default: str | None = None) -> str:
         return str(self._any(key, (str,), "a text", default, default is None))
+
+    def file_name(self, key: str) -> str:
+        name = self.text(key)
+        if "/" in name or "\\" in name or name in ("", ".", ".."):
+            self.complain(f"should be a file name inside the model folder, not {name!r}", key)
+        return name
 
     def flag(self, key: str, default: bool | None = None) -> bool:
         return bool(self._any(key, (bool,), "true or false", default, default is None))
@@ -219,6 +244,7 @@ def read_settings(document: object, file: str) -> Settings:
         calibration=_calibration(_Fields(top.values.get("calibration"), file, "calibration")),
         phantom_trained=top.flag("phantom_trained", False),
         gate=_gate(top, networks),
+        parts=_parts(top),
     )
 
 
@@ -227,10 +253,8 @@ def _networks(top: _Fields) -> dict[str, NetworkSettings]:
     networks = {}
     for name in table.values:
         entry = _Fields(table.values[name], top.file, f"networks.{name}")
-        network_file = entry.text("file")
-        if "/" in network_file or "\\" in network_file or network_file in ("", ".", ".."):
-            entry.complain(f"should be a file name inside the model folder, not {network_file!r}", "file")
-        networks[name] = NetworkSettings(network_file, entry.text("sha256"), entry.whole("input_size", 8, 4096))
+        size = entry.whole("input_size", 8, 4096)
+        networks[name] = NetworkSettings(entry.file_name("file"), entry.text("sha256"), size)
     if NETWORK_OF_AGES not in networks:
         table.complain("is missing", NETWORK_OF_AGES)
     return networks
@@ -271,6 +295,30 @@ def _gate(top: _Fields, networks: Mapping[str, NetworkSettings]) -> GateSettings
         most_oddness=entry.number("most_oddness", 0.0, 1e9),
         tilt_degrees=entry.number("tilt_degrees", 0.0, 180.0),
     )
+
+
+def _parts(top: _Fields) -> PartsSettings | None:
+    if top.values.get("parts") is None:
+        return None
+    entry = _Fields(top.values["parts"], top.file, "parts")
+    if View.R1.value not in top.values["views"]:
+        entry.complain("needs R1 among 'views'")
+    usual = None
+    if entry.values.get("usual_difference") is not None:
+        table = _Fields(entry.values["usual_difference"], top.file, "parts.usual_difference")
+        at = table.numbers("at_months", FIRST_MONTH, LAST_MONTH)
+        if (np.diff(at) <= 0).any():
+            table.complain("should rise", "at_months")
+        center, reach = (
+            _Fields(table.values.get(key), top.file, f"parts.usual_difference.{key}")
+            for key in ("center_months", "reach_months")
+        )
+        usual = UsualDifference(
+            at,
+            {sex: center.numbers(sex.value, -LAST_MONTH, LAST_MONTH, len(at)) for sex in Sex},
+            {sex: reach.numbers(sex.value, 0.0, LAST_MONTH, len(at)) for sex in Sex},
+        )
+    return PartsSettings(entry.file_name("file"), entry.text("sha256"), entry.text("tensor"), usual)
 
 
 def _localizers(top: _Fields, networks: Mapping[str, NetworkSettings]) -> tuple[LocalizerSettings, ...]:

@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH
 from boneage.errors import ModelError, OutputError
 from boneage.model import (
     OTHER_FILES,
     SETTINGS_FILE,
+    Model,
     load_model,
     networks_sha256,
     replaced_model,
@@ -22,6 +23,8 @@ from boneage.model import (
     written_settings,
 )
 from boneage.model_settings import FORMAT
+
+_COMPUTED: Final = ("format", "months", "created", "code_version", "networks_sha256", "settings_sha256", OTHER_FILES)
 
 
 def write_model(
@@ -97,6 +100,26 @@ def write_model(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target
+
+
+def rewritten(
+    model: Model, target: str | Path, settings: Mapping[str, Any], others: Mapping[str, bytes] | None = None
+) -> Path:
+    """Write a model again with other settings and further files; its networks and its own files come along.
+
+    Args:
+        model: read and verified.
+        target: may be the model's own folder, or one in whose place it is put.
+        settings: what replaces or joins the top level of `model.json`.
+        others: further files by name, or new content for those that are there.
+
+    Raises:
+        ModelError, OutputError: see `write_model`.
+    """
+    document = {key: value for key, value in model.document.items() if key not in _COMPUTED}
+    kept = {name: (model.folder / name).read_bytes() for name in model.document.get(OTHER_FILES) or {}}
+    networks = {name: network.path for name, network in model.networks.items()}
+    return write_model(target, {**document, **settings}, networks, others={**kept, **(others or {})}, replace=True)
 
 
 def _put(work: Path, target: Path) -> None:

@@ -20,13 +20,16 @@ FilmArray = npt.NDArray[np.uint8]
 
 
 class View(StrEnum):
-    """O: the whole film; H: hand; R1: carpus; R2: metacarpal heads; E: the film with R1 erased."""
+    """O: the whole film; H: hand; R1: carpus; R2: metacarpal heads; E: the film with R1 erased, HE and R2E: H and R2 of
+    that."""
 
     O = "O"  # noqa: E741
     H = "H"
     R1 = "R1"
     R2 = "R2"
     E = "E"
+    HE = "HE"
+    R2E = "R2E"
 
 
 @dataclass(frozen=True)

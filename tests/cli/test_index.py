@@ -87,7 +87,7 @@ def test_an_index_that_cannot_be_used_is_status_2(
 def test_a_training_with_an_index(phantoms: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     out = tmp_path / "run"
-    quick = ["regions=", "regressor.views=O", "regressor.size=32", "regressor.schedule.epochs=1"]
+    quick = ["regions=", "regressor.views=O", "parts=false", "regressor.size=32", "regressor.schedule.epochs=1"]
     words = ["train", "tiny", "--data", phantoms, "--out", out, "--accelerator", "cpu"]
     words += [word for pair in quick for word in ("--set", pair)]
     assert run(*words).exit_code == 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from boneage.errors import TrainingError, UsageError
-from boneage.model import load_model
+from boneage.model import check_files, load_model
 from boneage.model_writing import write_model
 from boneage.regions import Region
 from boneage.training import prior
@@ -84,6 +84,31 @@ def test_the_localizers_of_a_model_are_taken_over(trained: Path, toy: ModuleType
     assert (tmp_path / "second" / "regions" / "regions.csv").read_bytes() == (
         trained / "regions" / "regions.csv"
     ).read_bytes()
+
+
+def test_carpal_and_tubular_age_are_a_stage_of_their_own(trained: Path, toy: ModuleType, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(recipe_of(toy), localizers=str(trained / "model"), parts=True)
+    out = tmp_path / "parts"
+    train_on(recipe, toy.toy_material(), out, MACHINE)
+    model = load_model(out / "model")
+    assert check_files(model) == []
+    assert model.parts is not None
+    assert model.parts.tubular.weights.shape == (2, 2 * model.parts.carpal.weights.shape[1])
+    facts = json.loads((out / "parts" / "stage.json").read_text())["facts"]
+    assert model.document["metrics"]["parts"] == facts["figures"]
+    assert facts["figures"]["cases"] + facts["figures"]["train_cases"] == len(toy.toy_material().ids)
+    # A second run finds all done; killed before the heads came into the model, it puts them there.
+    marker = (out / "parts" / "stage.json").read_bytes()
+    train_on(recipe, toy.toy_material(), out, MACHINE)
+    assert (out / "parts" / "stage.json").read_bytes() == marker
+    bare = {key: value for key, value in model.document.items() if key != "parts"}
+    networks = {name: network.path.read_bytes() for name, network in model.networks.items()}
+    for key in ("files", "settings_sha256", "networks_sha256"):
+        bare.pop(key)
+    write_model(out / "model", bare, networks, replace=True)
+    train_on(recipe, toy.toy_material(), out, MACHINE)
+    assert load_model(out / "model").sha256 == model.sha256
+    assert (out / "parts" / "stage.json").read_bytes() == marker
 
 
 def test_localizers_that_learned_from_phantoms_mark_the_model(

@@ -34,6 +34,8 @@ def test_without_jitter_training_sees_what_an_assessment_cuts(toy: ModuleType) -
         cut(film, R1, 32),
         cut(film, FOUND.boxes[Region.REGION_2], 32),
         cut(erased(film, R1), whole(film), 32),
+        cut(erased(film, R1), FOUND.boxes[Region.HAND], 32),
+        cut(erased(film, R1), FOUND.boxes[Region.REGION_2], 32),
     ]
     example = examples[2]
     np.testing.assert_array_equal(example.views.numpy(), np.stack(expected))

@@ -294,6 +294,12 @@ def summary(evaluation: Evaluation, out: Path) -> str:
             "" if overall.mae.lower is None else f" (95 % interval {overall.mae.lower:.2f} to {overall.mae.upper:.2f})"
         )
         lines.append(f"mean absolute error {overall.mae.value:.2f} months{ends}, n = {overall.n}")
+    if evaluation.parts is not None:
+        parts = evaluation.parts.overall
+        lines.append(
+            f"carpal bone age {parts.carpal_mae.value:.2f} months, tubular {parts.tubular_mae.value:.2f}, an unusual "
+            f"difference in {100 * (parts.unusual.value or 0.0):.1f} %, n = {parts.n}"
+        )
     for truth, groups in evaluation.localization.items():
         for group, entry in groups.items():
             if entry.found.miou.value is not None and entry.floor.miou.value is not None:

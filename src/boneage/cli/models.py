@@ -1,4 +1,4 @@
-"""`boneage models`: list, verify, describe and index models."""
+"""`boneage models`: list, verify, describe and index models, and give them further answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from boneage.model import (
     shipped_models,
 )
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="List, verify, describe and index models.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="List, verify, describe, index and extend models.")
 
 _Asked = Annotated[str | None, typer.Argument(metavar="NAME|DIR", help="Shipped model or folder; else the default.")]
 
@@ -109,6 +109,7 @@ def info(
         f"{'sees the sex' if settings.sex_input else 'does not see the sex'}",
         "interval": f"{'by age and sex' if calibration.correction else f'tail {calibration.tail:g}'}"
         f" on {calibration.cases} cases of {calibration.split}",
+        "parts": _parts(loaded),
         "trained on": ", ".join(f"{key}: {value}" for key, value in data.items()) or "not said",
         "figures": json.dumps(loaded.document.get("metrics") or {}),
     }
@@ -117,6 +118,7 @@ def info(
     if settings.phantom_trained:
         lines["warning"] = "trained on phantoms: its ages say nothing about children"
     width = max(map(len, lines))
+    lines = {key: line for key, line in lines.items() if line}
     write_out("".join(f"{key.ljust(width)}  {value}\n" for key, value in lines.items()))
 
 
@@ -152,6 +154,47 @@ def index_cases(
     if len(used.dropped) > len(dataset.dropped):
         typer.echo(used.report(), err=True)
     write_index(replace(made, file=out))
+    typer.echo(made.summary(), err=True)
+    write_out(f"{out}\n")
+
+
+def _parts(model: Model) -> str:
+    if model.parts is None:
+        return ""
+    seen = (model.document.get("metrics") or {}).get("parts") or {}
+    return f"carpal and tubular bone age by heads on {seen.get('train_cases', '?')} cases of train"
+
+
+@app.command("parts")
+def fit_parts(
+    data: Data,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The model folder to write.")],
+    model: _Asked = None,
+    table: Table = None,
+    images: Images = None,
+    column: Column = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model folder that is there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
+) -> None:
+    """Give a finished model carpal and tubular bone age, as `boneage train` does with parts=true.
+
+    Heads are fitted on the data set's train cases and measured on its select cases; networks and answers stay as they
+    are. The new folder is another model: its SHA-256 covers the heads. Needs boneage[train].
+    """
+    from boneage.datasets import read_dataset
+    from boneage.formats import read_radiograph
+    from boneage.training.parts import parts_of_dataset
+
+    if out.exists() and not force:
+        raise UsageError(f"{out}: is there already. Name another folder with --out, or replace a model with --force.")
+    loaded = load_model(model)
+    dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
+    if not quiet:
+        typer.echo(dataset.report(), err=True)
+    made, used = parts_of_dataset(loaded, dataset, read_radiograph, progress=not quiet)
+    if len(used.dropped) > len(dataset.dropped):
+        typer.echo(used.report(), err=True)
+    made.added_to(loaded, out)
     typer.echo(made.summary(), err=True)
     write_out(f"{out}\n")
 

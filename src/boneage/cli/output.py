@@ -18,8 +18,12 @@ CSV_COLUMNS: Final = (
     "file", "status", "reason", "sex", "bone_age_months", "lower_90_months", "upper_90_months",
     "male_bone_age_months", "male_lower_90_months", "male_upper_90_months",
     "female_bone_age_months", "female_lower_90_months", "female_upper_90_months",
+    "carpal_bone_age_months", "tubular_bone_age_months",
+    "male_carpal_bone_age_months", "male_tubular_bone_age_months",
+    "female_carpal_bone_age_months", "female_tubular_bone_age_months",
     "model", "model_sha256", "seconds", "warnings", "notice",
 )  # fmt: skip
+_PARTS: Final = ("carpal_bone_age_months", "tubular_bone_age_months")
 
 
 _UNBROKEN: Final = 2000
@@ -80,6 +84,7 @@ class _Csv:
             row[f"{prefix}bone_age_months"] = answer["bone_age_months"]
             lower, upper = answer["interval_90_months"] or (None, None)
             row |= {f"{prefix}lower_90_months": lower, f"{prefix}upper_90_months": upper}
+            row |= {f"{prefix}{name}": answer.get(name) for name in _PARTS}
         text = io.StringIO()
         writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
         if not self.started:
@@ -109,13 +114,14 @@ class _Table:
 
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
         table.add_column("File", overflow="fold", min_width=12)
-        for title in ("Sex", "Bone age", "Months", "90 % interval"):
+        parts = any(self.parts(record) for record in self.records)
+        for title in ("Sex", "Bone age", "Months", "90 % interval", *(["Carpal, tubular"] if parts else [])):
             table.add_column(title, no_wrap=True)
         remarked = any(self.remark(record) for record in self.records)
         if remarked:
             table.add_column("Remarks", overflow="fold", min_width=24)
         for record in self.records:
-            cells = [Text(cell) for cell in self.cells(record)]
+            cells = [Text(cell) for cell in (*self.cells(record), *([self.parts(record)] if parts else []))]
             table.add_row(*cells, *([Text(self.remark(record))] if remarked else []))
         buffer = io.StringIO()
         on_terminal = sys.stdout.isatty()
@@ -143,6 +149,13 @@ class _Table:
             months.append(f"{answer['bone_age_months']:.1f}")
             intervals.append(f"{years_and_months(low)} to {years_and_months(high)}")
         return [file, str(record["sex"]), *("\n".join(column) for column in (ages, months, intervals))]
+
+    @staticmethod
+    def parts(record: Record) -> str:
+        """Carpal and tubular bone age, in months; a line a sex where both were assessed."""
+        answers = record.get("by_sex", {}).values() or [record]
+        told = [[answer.get(name) for name in _PARTS] for answer in answers]
+        return "\n".join(f"{carpal:.1f}, {tubular:.1f}" for carpal, tubular in told if carpal is not None)
 
     @staticmethod
     def remark(record: Record) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from boneage.evaluation.markup import cell, months, number, percent, plain, shown, table
+from boneage.evaluation.markup import MISSING, cell, months, number, percent, plain, shown, table
 from boneage.evaluation.metrics import BANDS, Accuracy, Comparison
 from boneage.evaluation.names import GROUP_NAMES, TRUTH_NAMES
 from boneage.evaluation.predictions import Prediction
@@ -114,6 +114,7 @@ def page(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> str:
             },
         ),
         _constant(evaluation),
+        _parts(evaluation),
         *(_picture(name, pictures[name]) for name in ("error_by_age", "bland_altman") if name in pictures),
         _by_sex_and_age(evaluation.metrics.by_sex_and_age_band),
         _localization(evaluation, pictures),
@@ -184,6 +185,34 @@ def _constant(evaluation: Evaluation) -> str:
         f'<p class="note">The 90 % intervals cover {own} ({own_interval}) of the labels; their median width is '
         f"{overall.width_90.value:.1f} months. An interval of &plusmn;{constant.months:.1f} months for every case, "
         f"calibrated on the same cases, covers {share} ({interval}) and is {2 * constant.months:.1f} months wide.</p>"
+    )
+
+
+def _parts(evaluation: Evaluation) -> str:
+    """Carpal and tubular bone age beside the whole hand's; nothing where the model does not tell them."""
+    parts = evaluation.parts
+    if parts is None:
+        return ""
+    groups = {"All": parts.overall, **parts.by_sex}
+    groups |= {band.replace("-", "\N{EN DASH}"): group for band, group in parts.by_age_band.items() if group.n}
+    rows = []
+    for name, group in groups.items():
+        maes = (months(entry) for entry in (group.carpal_mae, group.tubular_mae, group.whole_mae))
+        biases = (months(entry, signed=True) for entry in (group.carpal_bias, group.tubular_bias))
+        related = MISSING if group.error_correlation is None else number(group.error_correlation, 2)
+        cells = [*map(cell, (*maes, *biases)), related, cell(percent(group.unusual))]
+        said = _sex(name) if name in ("female", "male") else escape(name)
+        rows.append((f' class="{"all" if name == "All" else "group"}"', [said, str(group.n), *cells]))
+    heads = (
+        *("Sex; label (years)", "n", "MAE carpal<br>months", "MAE tubular<br>months", "MAE whole hand<br>months"),
+        *("Bias carpal<br>months", "Bias tubular<br>months", "Their errors<br>correlate", "Unusually<br>far apart"),
+    )
+    unusual, others = months(parts.whole_mae_where_unusual), months(parts.whole_mae_elsewhere)
+    return (
+        f"<h2>Carpal and tubular bone age</h2>{table(heads, rows, text=(0,))}"
+        f'<p class="note">Mean absolute error of the whole hand\'s bone age where the two lie unusually far apart: '
+        f"{unusual[0]} ({unusual[1] or 'too few cases for an interval'}) months; elsewhere {others[0]} "
+        f"({others[1] or 'too few cases for an interval'}).</p>"
     )
 
 

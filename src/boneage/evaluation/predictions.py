@@ -23,6 +23,7 @@ COLUMNS: Final = (
     *("file", "id", "split", "sex", "age_months", "status", "reason"),
     *("predicted_months", "lower_90_months", "upper_90_months", "width", "height"),
     *(f"{region}_{corner}" for region in Region for corner in _CORNERS),
+    *("carpal_months", "tubular_months", "unusual_difference"),
 )
 _NEEDED: Final = ("id", "age_months", "predicted_months")
 
@@ -41,6 +42,8 @@ class Prediction:
         predicted_months, lower_90_months, upper_90_months: the bone age and its 90 % interval, or None.
         width, height: pixels of the radiograph as shown, or None where it could not be read.
         regions: boxes in pixels of the radiograph as shown; empty where not assessed.
+        carpal_months, tubular_months: the bone ages of the two parts, or None where the model does not tell them.
+        unusual_difference: these lie further apart than is usual, or None.
     """
 
     file: str
@@ -56,6 +59,9 @@ class Prediction:
     width: int | None = None
     height: int | None = None
     regions: Mapping[Region, Box] = field(default_factory=dict)
+    carpal_months: float | None = None
+    tubular_months: float | None = None
+    unusual_difference: bool | None = None
 
     @property
     def error_months(self) -> float | None:
@@ -88,6 +94,11 @@ class Prediction:
             *(file, id, split, sex, age_months, "assessed", "; ".join(said)),
             *(outcome.bone_age_months, lower, upper, outcome.radiograph.width, outcome.radiograph.height),
             dict(outcome.regions),
+            *(
+                (parts.carpal_months, parts.tubular_months, bool(parts.remarks))
+                if (parts := outcome.parts) is not None
+                else ()
+            ),
         )
 
 
@@ -123,6 +134,8 @@ def cells_of(row: Prediction) -> list[str]:
         *(number_cell(value) for value in months),
         *("" if side is None else str(side) for side in (row.width, row.height)),
         *corners,
+        *(number_cell(value) for value in (row.carpal_months, row.tubular_months)),
+        "" if row.unusual_difference is None else str(int(row.unusual_difference)),
     ]
 
 
@@ -223,6 +236,8 @@ def parse_prediction(row: Mapping[str, str | None], where: str) -> Prediction:
         *(text("file"), text("id"), text("split"), sex, number("age_months"), cast(Status, status), text("reason")),
         *(number("predicted_months"), number("lower_90_months"), number("upper_90_months")),
         *(side("width"), side("height"), regions),
+        *(number("carpal_months"), number("tubular_months")),
+        None if (unusual := number("unusual_difference")) is None else bool(unusual),
     )
 
 

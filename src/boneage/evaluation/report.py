@@ -22,6 +22,7 @@ from boneage.evaluation.metrics import (
     scored_only,
 )
 from boneage.evaluation.page import page
+from boneage.evaluation.part_metrics import PartsAccuracy, evaluate_parts
 from boneage.evaluation.predictions import Prediction
 from boneage.evaluation.stress import Stress, evaluate_stress
 from boneage.evaluation.stress_rows import StressRow
@@ -67,6 +68,7 @@ class Evaluation:
         localization: {truth: {"all" | "outside_train": figures}}; empty without boxes.
         comparison: against another predictions table, where one was given.
         stress: how answers move when the film is changed, where that was measured.
+        parts: carpal and tubular bone age, where the model tells them.
         constant: an interval of constant width, where the model was calibrated with one beside its own.
         resamples, seed: of every bootstrap interval.
     """
@@ -80,6 +82,7 @@ class Evaluation:
     comparison: Comparison | None
     stress: Stress | None
     constant: ConstantWidth | None
+    parts: PartsAccuracy | None
     resamples: int
     seed: int
 
@@ -126,6 +129,7 @@ class Evaluation:
             constant=None
             if constant_months is None
             else constant_width(predictions, constant_months, resamples=resamples, seed=seed),
+            parts=evaluate_parts(predictions, resamples=resamples, seed=seed),
             resamples=resamples,
             seed=seed,
         )
@@ -139,6 +143,7 @@ class Evaluation:
             "bootstrap": {"resamples": self.resamples, "seed": self.seed, "level": LEVEL, "method": "percentile"},
             "accuracy": self.metrics.as_dict(),
             "constant_width_interval": None if self.constant is None else self.constant.as_dict(),
+            "parts": None if self.parts is None else self.parts.as_dict(),
             "worst_cases": [
                 {
                     "id": row.id,

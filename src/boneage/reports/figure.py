@@ -11,6 +11,7 @@ from boneage.assessment import Assessment
 from boneage.reports.chart import SEX_COLOURS
 from boneage.reports.pictures import COLOURS, TITLES, VIEW_TITLES, attention_picture, film_picture
 from boneage.reports.record import short_file_name, years_and_months
+from boneage.views import View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +31,8 @@ def figure(assessment: Assessment) -> Figure:
 
     page = Figure(figsize=(13, 9), facecolor="white")
     FigureCanvasAgg(page)
-    panels = max(3, len(assessment.attention), len(assessment.views))
+    views = {view: pixels for view, pixels in assessment.views.items() if view not in (View.HE, View.R2E)}
+    panels = max(3, len(assessment.attention), len(views))
     grid = page.add_gridspec(
         3,
         1 + panels,
@@ -49,7 +51,7 @@ def figure(assessment: Assessment) -> Figure:
         panel = page.add_subplot(grid[0, 1 + column])
         title = TITLES[region].partition(" (")[0].lower()
         _picture(panel, attention_picture(assessment, region, 500), f"Attention: {title}")
-    for column, (view, pixels) in enumerate(assessment.views.items()):
+    for column, (view, pixels) in enumerate(views.items()):
         _picture(page.add_subplot(grid[1, 1 + column]), pixels, f"View {VIEW_TITLES[view]}")
     below = page.add_subplot(grid[2, 1:])
     _distribution(below, assessment)
@@ -88,6 +90,13 @@ def _headline(page: Figure, assessment: Assessment) -> None:
         0.03, 0.915, f"{name}    sex {known}    model {assessment.model} {assessment.model_sha256[:12]}",
         fontsize=10, color=_FAINT, va="top",
     )  # fmt: skip
+    apart = []
+    for sex, answer in assessment.answers.items():
+        if answer.parts is not None:
+            carpal, tubular = answer.parts.carpal_months, answer.parts.tubular_months
+            if_unknown = f"if {sex.value}: " if assessment.sex is None else ""
+            apart.append(f"{if_unknown}carpal {years_and_months(carpal)}, tubular {years_and_months(tubular)}")
+    page.text(0.975, 0.915, "    ".join(apart), fontsize=10, color=_INK, va="top", ha="right")
 
 
 def _film(panel: Any, assessment: Assessment) -> None:

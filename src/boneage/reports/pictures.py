@@ -28,6 +28,8 @@ VIEW_TITLES: Final = {
     View.R1: "R1: carpal bones",
     View.R2: "R2: metacarpal bones",
     View.E: "E: region 1 erased",
+    View.HE: "HE: hand without region 1",
+    View.R2E: "R2E: metacarpal bones without region 1",
 }
 
 _HEAT: Final = np.array([[48, 18, 120], [140, 41, 129], [222, 73, 104], [254, 159, 80], [252, 253, 191]], np.float32)

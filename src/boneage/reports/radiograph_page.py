@@ -58,9 +58,24 @@ def _answers(record: Mapping[str, Any]) -> str:
             f'<div><h2>{title}</h2><div class="age">{years_and_months(months)} '
             f"<small>{months:.1f} months</small></div>"
             f"<div>90 % interval: {years_and_months(low)} to {years_and_months(high)} "
-            f'<span class="quiet">({low:.0f} to {high:.0f} months)</span></div></div>'
+            f'<span class="quiet">({low:.0f} to {high:.0f} months)</span></div>{_parts(answer)}</div>'
         )
     return blocks[0] if len(blocks) == 1 else f'<div class="sexes">{"".join(blocks)}</div>'
+
+
+def _parts(answer: Mapping[str, Any]) -> str:
+    """Carpal and tubular bone age; empty where the model does not tell them."""
+    if answer.get("carpal_bone_age_months") is None:
+        return ""
+    carpal, tubular, apart = (
+        answer[f"{name}_months"] for name in ("carpal_bone_age", "tubular_bone_age", "carpal_minus_tubular")
+    )
+    return (
+        f'<div title="from region 1 alone">Carpal: {years_and_months(carpal)} '
+        f'<span class="quiet">({carpal:.0f} months)</span></div>'
+        f'<div title="from hand and region 2 without region 1">Tubular: {years_and_months(tubular)} '
+        f'<span class="quiet">({tubular:.0f} months; carpal minus tubular {apart:+.0f})</span></div>'
+    )
 
 
 def _facts(record: Mapping[str, Any], assessment: Assessment, chronological_age_months: float | None) -> str:

@@ -12,6 +12,7 @@ from boneage.ages import Sex
 from boneage.assessment import NOTICE, Assessment, SexAnswer
 from boneage.closest import Closest
 from boneage.errors import RadiographError, UnsuitableRadiograph
+from boneage.part_ages import PartAges
 
 
 def record(assessment: Assessment, file: str | None = None) -> dict[str, Any]:
@@ -93,7 +94,16 @@ def _answer(answer: SexAnswer) -> dict[str, Any]:
         "bone_age_months": round(answer.bone_age_months, 2),
         "interval_90_months": [round(end, 2) for end in answer.interval_90_months],
         "distribution": _rounded(answer.distribution),
+        **({} if answer.parts is None else _parts(answer.parts)),
         **({} if answer.closest is None else _closest(answer.closest)),
+    }
+
+
+def _parts(parts: PartAges) -> dict[str, float]:
+    return {
+        "carpal_bone_age_months": round(parts.carpal_months, 2),
+        "tubular_bone_age_months": round(parts.tubular_months, 2),
+        "carpal_minus_tubular_months": round(parts.difference_months, 2),
     }
 
 

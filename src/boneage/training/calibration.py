@@ -90,8 +90,8 @@ def calibrated(
     for k in np.unique(fold):
         rest = fold != k
         for i in np.flatnonzero(~rest):
-            weights = _weights(answered[i], signs[i], answered[rest], signs[rest])
-            shifts[i] = _drawn_mean(errors[rest], weights)
+            weights = similar_weights(answered[i], signs[i], answered[rest], signs[rest])
+            shifts[i] = drawn_mean(errors[rest], weights)
     corrected = np.stack([moved(row, shift) for row, shift in zip(plain, shifts, strict=True)])
     months = np.asarray(expectation_months(corrected), dtype=np.float64)
     reach = np.array([reaches(row) for row in corrected])
@@ -99,24 +99,26 @@ def calibrated(
     made = Correction(
         AT_MONTHS,
         {
-            sex: np.array([_drawn_mean(errors, _weights(at, sex.sign, answered, signs)) for at in AT_MONTHS])
+            sex: np.array([drawn_mean(errors, similar_weights(at, sex.sign, answered, signs)) for at in AT_MONTHS])
             for sex in Sex
         },
         {
-            sex: np.array([_quantile(scores, _weights(at, sex.sign, months, signs), coverage) for at in AT_MONTHS])
+            sex: np.array(
+                [weighted_quantile(scores, similar_weights(at, sex.sign, months, signs), coverage) for at in AT_MONTHS]
+            )
             for sex in Sex
         },
     )
     covered = 0
     for at in range(len(ages)):
         rest = np.arange(len(ages)) != at
-        weights = _weights(months[at], signs[at], months[rest], signs[rest])
-        covered += int(scores[at] <= _quantile(scores[rest], weights, coverage))
-    constant = _quantile(np.abs(months - ages), np.ones_like(ages), coverage)
+        weights = similar_weights(months[at], signs[at], months[rest], signs[rest])
+        covered += int(scores[at] <= weighted_quantile(scores[rest], weights, coverage))
+    constant = weighted_quantile(np.abs(months - ages), np.ones_like(ages), coverage)
     return Calibration(made, covered / len(ages), constant, errors, months - ages)
 
 
-def _weights(at: float, sign: float, months: Values, signs: Values) -> Values:
+def similar_weights(at: float, sign: float, months: Values, signs: Values) -> Values:
     """How much each case has to say about an age and a sex, in (0, 1]."""
     of_sex = np.where(signs == sign, 1.0, _OTHER_SEX)
     bandwidth = _BANDWIDTH_MONTHS
@@ -129,7 +131,7 @@ def _weights(at: float, sign: float, months: Values, signs: Values) -> Values:
     return of_sex
 
 
-def _drawn_mean(errors: Values, weights: Values) -> float:
+def drawn_mean(errors: Values, weights: Values) -> float:
     """The weighted mean, drawn towards 0 as far as few cases speak; 0 where none does."""
     if not len(errors):
         return 0.0
@@ -138,7 +140,7 @@ def _drawn_mean(errors: Values, weights: Values) -> float:
     return float(weights @ errors / total * effective / (effective + _PRIOR_CASES))
 
 
-def _quantile(scores: Values, weights: Values, level: float) -> float:
+def weighted_quantile(scores: Values, weights: Values, level: float) -> float:
     """The weighted quantile, with the weight of the next case put beyond the largest score (conformal prediction)."""
     if not len(scores):
         return 1.0

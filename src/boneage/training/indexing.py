@@ -17,7 +17,7 @@ from scipy.linalg import eigh
 from boneage.ages import Sex
 from boneage.assessor import Assessor
 from boneage.cascade import cut_views
-from boneage.case_index import CaseIndex, with_features, write_index
+from boneage.case_index import CaseIndex, write_index
 from boneage.errors import ModelError, RadiographError
 from boneage.evaluation.bootstrap import figure
 from boneage.model import Model, available_cores, load_model
@@ -73,7 +73,7 @@ class Describer:
         networks = {name: dataclasses.replace(network, threads=1) for name, network in model.networks.items()}
         steps = (dataclasses.replace(step, network=networks[step.network.name]) for step in model.localizers)
         alone = dataclasses.replace(model, networks=networks, localizers=tuple(steps))
-        self.assessor = Assessor(with_features(alone, self.tensor))
+        self.assessor = Assessor(alone.giving(self.tensor))
         self.progress = progress
 
     def described(
@@ -108,14 +108,19 @@ class Describer:
             np.array(months),
         )
 
+    def features(self, views: Views, sex: Sex) -> npt.NDArray[np.float32]:
+        """float32 [C] of one film."""
+        found = self.assessor.model.regressor.output(self.assessor.outputs(views, sex), self.tensor)
+        mean: npt.NDArray[np.float32] = found.mean(axis=0)
+        return mean
+
     def _one(
         self, case: C, views_of: Callable[[C], Views | None], answers: bool
     ) -> tuple[C, tuple[npt.NDArray[np.float32], float] | None]:
         views = views_of(case)
         if views is None or case.sex is None:
             return case, None
-        regressor = self.assessor.model.regressor
-        features = regressor.output(self.assessor.outputs(views, case.sex), self.tensor).mean(axis=0)
+        features = self.features(views, case.sex)
         months = self.assessor.answer(views, case.sex).bone_age_months if answers else np.nan
         return case, (features, months)
 
@@ -230,14 +235,14 @@ def _measured(index: CaseIndex, select: Described) -> CaseIndex:
             "model_mae_months": figure(np.abs(of_model - labelled)).as_dict(),
             "closest_mae_months": figure(np.abs(ages - labelled)).as_dict(),
             "difference_months": figure(apart).as_dict(),
-            "error_correlation": _correlation(ages - labelled, of_model - labelled),
+            "error_correlation": correlation(ages - labelled, of_model - labelled),
         }
     }
     usual = round(float(np.quantile(apart, USUAL)), 2) if told.sum() >= FEWEST_TO_COMPARE else None
     return dataclasses.replace(index, usual_difference_months=usual, figures=figures)
 
 
-def _correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float | None:
+def correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float | None:
     """Pearson's, where both vary."""
     if len(one) < 2 or not one.std() or not other.std():
         return None

@@ -12,7 +12,7 @@ from typing import Literal
 from boneage.regions import Components, Region
 
 Pooling = Literal["gap", "gmp"]
-ViewName = Literal["O", "H", "R1", "R2", "E"]
+ViewName = Literal["O", "H", "R1", "R2", "E", "HE", "R2E"]
 LooksAt = Literal["O", "H", "E", "HE"]
 
 _NEEDS: Mapping[str, frozenset[Region]] = {
@@ -22,6 +22,7 @@ _NEEDS: Mapping[str, frozenset[Region]] = {
     "R2": frozenset({Region.REGION_2}),
     "E": frozenset({Region.REGION_1}),
     "HE": frozenset({Region.HAND, Region.REGION_1}),
+    "R2E": frozenset({Region.REGION_1, Region.REGION_2}),
 }
 
 
@@ -177,7 +178,7 @@ class RegressorSettings:
     """The age network of phase II.
 
     Attributes:
-        views: in input order, any combination of O, H, R1, R2, E.
+        views: in input order, any combination of O, H, R1, R2, E, HE, R2E.
         fusion: "stacked": views are input channels; "shared": one backbone sees each view by itself.
         merge: for "shared": features are concatenated ("concat") or averaged ("mean").
         head: "gap" (average pool, dropout) or "paper" (conv 3x3 to 256, max pool 3x3, flatten).
@@ -283,6 +284,8 @@ class Recipe:
         student: replace the three localizers by one network trained on their boxes.
         gate: the gate in front of the assessment (where one is taken over with `localizers`, only its `tilt_degrees`
             counts); None: every film is assessed as it is.
+        parts: tell carpal and tubular bone age apart, by heads on the finished age network (`boneage.parts`); it has to
+            see R1, each view by itself.
         coverage: share of *select* that the reported interval covers after calibration.
         fp16_weights: store large weights of the exported networks in half precision.
     """
@@ -307,5 +310,6 @@ class Recipe:
     student_network: StudentSettings = field(default_factory=StudentSettings)
     regressor: RegressorSettings = field(default_factory=RegressorSettings)
     gate: GateSettings | None = None
+    parts: bool = False
     coverage: float = 0.9
     fp16_weights: bool = True

@@ -11,6 +11,7 @@ from boneage.training.gate_stage import gate_taken_over, trained_gate
 from boneage.training.hardware import Machine, keep_freed_memory
 from boneage.training.indexing import index_of_training
 from boneage.training.material import Material, decoded
+from boneage.training.parts import parts_of_training
 from boneage.training.phase_1 import (
     Chain,
     attention_maps,
@@ -80,6 +81,8 @@ def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine, *,
         gate = trained_gate(shop, recipe.gate, regions, chain.key)
     regressor = train_regressor(shop, regions, chain)
     model = calibrated_model(shop, regions, regressor, chain, gate)
+    if recipe.parts:
+        parts_of_training(shop, regions, model)
     if index:
         index_of_training(shop, regions, model)
     return model
@@ -124,7 +127,7 @@ def check(recipe: Recipe) -> None:
     if recipe.region_2.shares and recipe.region_2.shown_size != recipe.region_1.shown_size:
         raise UsageError("region_2.shares=region_1 needs region_2.size to be region_1.size: it is one network.")
     if not recipe.regressor.views:
-        raise UsageError("regressor.views is empty. Name at least one of O, H, R1, R2, E.")
+        raise UsageError("regressor.views is empty. Name at least one of O, H, R1, R2, E, HE, R2E.")
     for view in recipe.regressor.views:
         if not needed_regions(view) <= known:
             raise UsageError(f"regressor.views holds {view}, but regions={','.join(recipe.regions) or 'none'}.")
@@ -132,6 +135,14 @@ def check(recipe: Recipe) -> None:
         raise UsageError("gate: films are cut off at region 1 to train it, but region_1 is not found. Set gate=none.")
     if recipe.gate and not 0.0 <= recipe.gate.refused < 1.0:
         raise UsageError(f"gate.refused is a share from 0 to under 1, not {recipe.gate.refused:g}.")
+    sees = recipe.regressor
+    if recipe.parts and (
+        sees.fusion != "shared" or sees.merge != "concat" or "R1" not in sees.views or len(known) < len(Region)
+    ):
+        raise UsageError(
+            "parts=true needs all three regions, R1 among regressor.views, regressor.fusion=shared and "
+            "regressor.merge=concat: the age network has to look at region 1 by itself. Set parts=false."
+        )
     if not 0.0 < recipe.coverage < 1.0:
         raise UsageError(f"coverage is a share between 0 and 1, not {recipe.coverage:g}.")
     if recipe.student and len(known) < len(Region):

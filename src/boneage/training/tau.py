@@ -26,14 +26,14 @@ from boneage.training.hardware import Machine
 from boneage.training.networks import AgeRegressor
 from boneage.training.regions_table import Finder, Maps, RegionsTable
 from boneage.training.regressor import RegressorLearner
-from boneage.training.settings import RegressorSettings, TauSettings
+from boneage.training.settings import RegressorSettings, TauSettings, ViewName
 from boneage.training.views_data import FromTable, Labelled, RegionsOf, ViewsData, ViewSource
 from boneage.views import View
 
 TABLE, FIGURE = "tau.csv", "tau.png"
 TOLERANCE: Final = 1.0
 """For regions of several bones; see `chosen`."""
-_CROPS = {Region.HAND: View.H, Region.REGION_1: View.R1, Region.REGION_2: View.R2}
+_CROPS: Final[Mapping[Region, ViewName]] = {Region.HAND: "H", Region.REGION_1: "R1", Region.REGION_2: "R2"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def search_tau(
     for tau in settings.grid:
         chain = [*localizers[:-1], dataclasses.replace(localizers[-1], tau=tau)]
         tables[tau] = finder.regions(chain, ids, known)
-    regressor = dataclasses.replace(settings.regressor, views=(_CROPS[region].value,))
+    regressor = dataclasses.replace(settings.regressor, views=(_CROPS[region],))
     squash = finder.layout == "squash"
 
     def learnt(regions_of: RegionsOf, where: Path, label: str) -> nn.Module:
@@ -93,7 +93,7 @@ def search_tau(
         learner = RegressorLearner(
             network, regressor, seed=seed, steps_per_epoch=steps_per_epoch(len(train), schedule, machine)
         )
-        sources = [ViewSource(_CROPS[region])]
+        sources = [ViewSource(View(_CROPS[region]))]
         data = ViewsData(
             finder.films, train, sources, regions_of, regressor.size, squash=squash, jitter=regressor.jitter, seed=seed
         )
@@ -107,7 +107,7 @@ def search_tau(
     for tau, table in tables.items():
         network = shared or learnt(FromTable(table), folder / f"{tau:g}", f"tau {tau:g} of {region.value}")
         data = ViewsData(
-            finder.films, select, [ViewSource(_CROPS[region])], FromTable(table), regressor.size, squash=squash
+            finder.films, select, [ViewSource(View(_CROPS[region]))], FromTable(table), regressor.size, squash=squash
         )
         errors[tau] = absolute_errors(network, regressor, data)
         if machine.progress:

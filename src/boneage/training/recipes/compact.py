@@ -78,6 +78,7 @@ RECIPE = Recipe(
         schedule=Schedule(epochs=2, batch=16, learning_rate=2e-3, average=0.99, validate_every=2),
     ),
     gate=GateSettings(),
+    parts=True,
     regressor=RegressorSettings(
         views=("H", "R1", "R2"),
         size=176,

@@ -54,6 +54,7 @@ RECIPE = Recipe(
         ),
     ),
     student_network=StudentSettings(size=64, backbone=_SMALL, channels=32, schedule=_schedule(8)),
+    parts=True,
     regressor=RegressorSettings(
         size=64, backbone=_SMALL, sex=(16,), fusion="shared", jitter=_GENTLE, schedule=_schedule(8)
     ),
