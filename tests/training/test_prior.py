@@ -93,9 +93,15 @@ def test_no_attention_at_all_is_an_error(maps: list[np.ndarray]) -> None:
         population_of(*maps)
 
 
-def test_a_population_with_two_bands_is_an_error() -> None:
-    with pytest.raises(TrainingError, match=r"shows 2 band\(s\).*prior to false"):
-        population_of(hand(5, 20))
+def test_with_two_bands_the_upper_one_reaches_as_far_up_as_down() -> None:
+    upper, lower = population_of(*[hand(13, 22)] * 3).valleys
+    assert 16 <= lower <= 18
+    assert upper == 2 * 13 - lower
+
+
+def test_a_population_with_one_band_is_an_error() -> None:
+    with pytest.raises(TrainingError, match=r"shows 1 band .*prior to false"):
+        population_of(hand(20))
 
 
 def test_the_weighed_map_is_found_in_its_band_though_another_place_is_brighter() -> None:

@@ -78,16 +78,23 @@ class Population:
     def from_share(cls, share: npt.NDArray[np.float32]) -> Population:
         """Find the two deepest valleys of the shares' profile along the hand.
 
+        Where the fingers are no band of their own, so that there is one valley only, the band of the metacarpal heads
+        reaches as far up from its peak as down to the valley.
+
         Raises:
-            TrainingError: the population's attention does not show three bands.
+            TrainingError: the population's attention shows neither three bands nor two.
         """
         profile = gaussian_filter1d(share.sum(axis=1), max(0.5, _PROFILE_SMOOTHING * len(share)))
         rows, found = find_peaks(-profile / profile.max(), prominence=1e-3)
-        if len(rows) < 2:
+        if not len(rows):
             raise TrainingError(
-                f"The population's attention shows {len(rows) + 1} band(s) along the hand, not fingers, metacarpal "
-                "heads and carpus. Train region_1 for longer, or set region_1.prior and region_2.prior to false."
+                "The population's attention shows 1 band along the hand, not fingers, metacarpal heads and carpus. "
+                "Train region_1 for longer, or set region_1.prior and region_2.prior to false."
             )
+        if len(rows) == 1:
+            valley = int(rows[0])
+            peak = int(profile[:valley].argmax())
+            return cls(share, (max(0, 2 * peak - valley), valley))
         upper, lower = sorted(rows[np.argsort(found["prominences"])[-2:]])
         return cls(share, (int(upper), int(lower)))
 
