@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from boneage.assessment import NOTICE
 from boneage.evaluation.bootstrap import Figure
+from boneage.evaluation.names import TRUTH_NAMES
 from boneage.evaluation.plots import png, styled
 from boneage.files import write_atomically
 
@@ -173,7 +174,7 @@ def _dots(result: Result) -> Drawing:
             figure = line.figures.get(measure)
             if figure is None or figure.value is None:
                 axes.annotate(
-                    line.empty or "not computed yet", (0.01, place), xycoords=("axes fraction", "data"), va="center",
+                    line.empty or "not computed yet", (0.99, place), ha="right", xycoords=("axes fraction", "data"), va="center",
                     fontsize=8, color=_FAINT, style="italic",
                 )  # fmt: skip
             else:
@@ -205,7 +206,7 @@ def _curves(result: Result) -> Drawing:
             lines = [line for line in result.lines if line.labels[:-2] == panel]
             _curves_of(axes, result, lines)
             if len(panels) > 1:
-                axes.set_title(", ".join(label for label in panel if label), fontsize=9)
+                axes.set_title(TRUTH_NAMES.get(panel[-1], ", ".join(filter(None, panel))), fontsize=9)
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
         stated = "; ◇ the paper's" if _has_paper(result) else ""
@@ -260,6 +261,8 @@ def _canvas(result: Result, width: float, height: float, down: int = 1, across: 
     with styled():
         drawing = Drawing(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(drawing)
+        # Room for the notice below the axes' labels.
+        drawing.set_layout_engine("constrained", rect=(0.0, 0.14 / height, 1.0, 1.0 - 0.14 / height))
         grid = drawing.subplots(down, across, squeeze=False)
         setting = "\n".join(textwrap.wrap(result.setting, round(15 * width)))
         drawing.suptitle(f"{result.title}\n{setting}", fontsize=8.5, color=_INK)
