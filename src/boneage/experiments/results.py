@@ -174,8 +174,8 @@ def _dots(result: Result) -> Drawing:
             figure = line.figures.get(measure)
             if figure is None or figure.value is None:
                 axes.annotate(
-                    line.empty or "not computed yet", (0.99, place), ha="right", xycoords=("axes fraction", "data"), va="center",
-                    fontsize=8, color=_FAINT, style="italic",
+                    line.empty or "not computed yet", (0.99, place), xycoords=("axes fraction", "data"),
+                    ha="right", va="center", fontsize=8, color=_FAINT, style="italic",
                 )  # fmt: skip
             else:
                 if figure.lower is not None and figure.upper is not None:
