@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ pytest.importorskip("lightning")
 
 from boneage.assessment import NOTICE
 from boneage.cli import app
+from boneage.cli.reproduce import _command
 from boneage.datasets import read_boxes
 from boneage.experiments import EXPERIMENTS
 from boneage.experiments.bench import Bench
@@ -21,7 +23,7 @@ from boneage.experiments.region_cells import PAPER_TAU
 from boneage.phantom.dataset import Settings, write_phantoms
 from boneage.regions import Box
 
-QUICK = ("--set", "age.schedule.epochs=1", "--set", "age.size=32", "--set", "cases=16")
+QUICK = ("--set", "age.schedule.epochs=1", "--set", "age.size=32", "--set", "cases=16", "--set", "sex_size=32")
 LOCALIZERS = [
     f"{region}.{rest}" for region in ("hand", "region_1", "region_2") for rest in ("schedule.epochs=1", "size=64")
 ]
@@ -92,7 +94,9 @@ def test_a_table_has_figures_intervals_and_the_papers(table3: Path) -> None:
     assert [row["against"] for row in table] == ["", *["none"] * 4]
     text = (table3 / "table3.md").read_text()
     assert "# Table III: the sex, on the whole film" in text
-    assert "Scale tiny: set, 16 training cases, 32 px, 1 epochs; measured on the" in text
+    setting = "Scale tiny: set (phantoms, not radiographs), 16 training cases, 32 px, 1 epochs"
+    assert f"{setting}, start from tiny_start.safetensors; measured on the" in text
+    assert "One training a cell: intervals and p-values are over cases, not over trainings." in text
     assert NOTICE in text
     assert (table3 / "table3.png").read_bytes().startswith(b"\x89PNG")
 
@@ -186,7 +190,63 @@ def test_localization_is_scored_at_every_tau(hands: Path, tmp_path: Path) -> Non
 
 def test_localization_without_boxes_says_so(hands: Path, tmp_path: Path) -> None:
     assert quick(hands, tmp_path, "table1").exit_code == 0
-    assert "No film of this data set has a reader's box (--boxes)." in (tmp_path / "table1.md").read_text()
+    assert "No film of this data set has a reader's box for it (--boxes)." in (tmp_path / "table1.md").read_text()
+    assert not (tmp_path / "cells").exists()
+
+
+def test_peers_learn_from_the_truth_that_phantoms_have(hands: Path, tmp_path: Path) -> None:
+    result = quick(hands, tmp_path, "peers", "--localizers", "compact-2026-11d")
+    assert result.exit_code == 0, result.stderr
+    table = {row["design"]: row for row in rows(tmp_path / "peers.csv")}
+    assert len(table) == 9
+    # Its design cannot be built so small; that must not stop the others.
+    assert "64 pixels or more" in table.pop("spampinato-2017")["empty"]
+    for name, row in table.items():
+        assert float(row["MAE, months"]) > 0, name
+    assert table["escobar-2019"]["learns from"] == "ages, box, key points, mask"
+    assert "is told the case's own mask" in table["deeplasia-true-mask"]["learns from"]
+    assert "Halabi et al." in (tmp_path / "peers.md").read_text()
+
+
+def test_peers_that_need_a_truth_stay_empty_without_it(hands: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    shutil.copytree(hands, plain, ignore=shutil.ignore_patterns("truth"))
+    result = quick(plain, tmp_path / "out", "peers", "--localizers", "compact-2026-11d")
+    assert result.exit_code == 0, result.stderr
+    table = {row["design"]: row for row in rows(tmp_path / "out" / "peers.csv")}
+    for name in ("iglovikov-2018", "escobar-2019", "deeplasia-true-mask"):
+        assert table[name]["empty"] == "needs masks or key points, which only phantoms have"
+    assert table["deeplasia-box"]["MAE, months"]
+
+
+def test_one_network_end_to_end_is_measured_in_months_and_boxes(hands: Path, tmp_path: Path) -> None:
+    boxes = hands / "annotations" / "boxes.csv"
+    result = quick(hands, tmp_path, "end-to-end", "--localizers", "compact-2026-11d", "--boxes", boxes)
+    assert result.exit_code == 0, result.stderr
+    table = rows(tmp_path / "end-to-end.csv")
+    assert [row["design"] for row in table[:2]] == ["two phases", "end to end"]
+    assert all(float(row["MAE, months"]) > 0 for row in table[:2])
+    boxed = {(row["design"], row["reads"]): float(row["mIoU"]) for row in table[2:]}
+    assert {reads for _, reads in boxed} >= {"box against hand_mask", "box against region_1", "box against region_2"}
+    assert all(0 <= overlap <= 1 for overlap in boxed.values())
+
+
+def test_distributions_and_curves_are_drawn(hands: Path, tmp_path: Path) -> None:
+    few = ("--set", "recipe.tau.cases=16", "--set", "recipe.tau.regressor.schedule.epochs=1")
+    result = quick(hands, tmp_path, "figure4", "figure5", "--localizers", "compact-2026-11d", *few)
+    assert result.exit_code == 0, result.stderr
+    for name in ("figure4.png", "figure5-tau.png", "figure5-lambda.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    weights = [float(row["lambda"]) for row in rows(tmp_path / "figure5-lambda.csv") if row["view"] == "R1"]
+    assert weights == [0.0, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]
+    # Figure 4 shares its networks with Figure 5.
+    assert len(list((tmp_path / "cells").glob("*/seed-0"))) == 16
+    assert "masks of the distilled localizer" in (tmp_path / "figure5-tau.md").read_text()
+
+
+def test_a_result_says_how_to_rebuild_it() -> None:
+    words = ["reproduce", "table3", "--data", "/home/me/my films", "--out=/x/table3", "--quiet", "--set", "age.size=32"]
+    assert _command(words) == "boneage reproduce {name} --data 'my films' --out table3 --set age.size=32"
 
 
 def test_pictures_show_what_the_cascade_saw(hands: Path, tmp_path: Path) -> None:

@@ -68,8 +68,7 @@ def test_gmp_takes_the_maximum() -> None:
 
 def test_certainty_is_what_a_cell_knows_beyond_nothing() -> None:
     backbone = Backbone("mobilenetv2_050", stages=3)
-    settings = LocalizerSettings(backbone=backbone, channels=8, every_place=1.0, evidence="certainty")
-    network = Localizer(settings).eval()
+    network = Localizer(LocalizerSettings(backbone=backbone, channels=8, every_place=1.0)).eval().showing_certainty()
     assert network.places is not None
     nn.init.zeros_(network.places.weight)
     nn.init.zeros_(network.places.bias)
@@ -83,7 +82,7 @@ def test_certainty_is_what_a_cell_knows_beyond_nothing() -> None:
     torch.testing.assert_close(one_half, torch.full((2, 8, 8), math.log(2.0)), atol=1e-5, rtol=0)
     torch.testing.assert_close(one_age, torch.full((2, 12, 12), math.log(240.0)), atol=1e-5, rtol=0)
     with pytest.raises(UsageError, match="every_place=0 does not teach"):
-        Localizer(LocalizerSettings(backbone=backbone, evidence="certainty"))
+        Localizer(LocalizerSettings(backbone=backbone)).showing_certainty()
 
 
 def test_class_average_is_clipped_at_the_ends() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +29,7 @@ def reproduce(
     boxes: Annotated[
         Path | None, typer.Option(help="CSV of readers' boxes, to measure localization (id,reader,label,x0,...).")
     ] = None,
+    reader: Annotated[str | None, typer.Option(help="Whose boxes to take, where two readers boxed the same.")] = None,
     localizers: Annotated[
         str | None, typer.Option(help="Take the regions of this model instead of training phase I.")
     ] = None,
@@ -58,8 +60,11 @@ def reproduce(
     from boneage.datasets import read_boxes, read_dataset
     from boneage.experiments import EXPERIMENTS, Bench, find_scale
     from boneage.experiments import reproduce as run
+    from boneage.model import load_model
+    from boneage.phantom.reading import TruthFolder
     from boneage.training.hardware import Machine
     from boneage.training.recipes import replaced
+    from boneage.training.stages import check_out
 
     if not experiments:
         width = max(map(len, EXPERIMENTS))
@@ -74,8 +79,12 @@ def reproduce(
         raise UsageError(f"--accelerator {accelerator}: take auto, cpu or gpu.")
     if weights not in (None, "timm") and not Path(str(weights)).is_dir():
         raise UsageError(f"--weights {weights}: there is no such folder.")
+    if precision not in ("auto", "32-true", "16-mixed", "bf16-mixed"):
+        raise UsageError(f"--precision {precision}: take auto, 32-true, 16-mixed or bf16-mixed.")
     settings = replaced(find_scale(scale), assign or [])
-    truths = read_boxes(boxes) if boxes is not None else None
+    truths = read_boxes(boxes, reader=reader) if boxes is not None else None
+    if localizers is not None:
+        load_model(localizers)
     machine = Machine(
         workers=workers,
         accelerator=accelerator,  # type: ignore[arg-type]
@@ -83,6 +92,7 @@ def reproduce(
         progress=not quiet,
     )
     with removed_if_empty(out):
+        check_out(out, resume=True)
         dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
         if not quiet:
             typer.echo(dataset.report(), err=True)
@@ -95,10 +105,11 @@ def reproduce(
             localizers=localizers,
             weights=weights,
             boxes=truths,
+            truth=TruthFolder(data) if (data / "truth").is_dir() else None,
             seed=seed,
         )
         try:
-            made = run(bench, experiments, _command(sys.argv[1:], experiments))
+            made = run(bench, experiments, _command(sys.argv[1:]))
         except OSError as error:
             place = error.filename or out
             raise OutputError(
@@ -110,10 +121,19 @@ def reproduce(
         sys.stdout.write(f"{file}\n")
 
 
-def _command(arguments: list[str], experiments: list[str]) -> str:
-    """The command with folders by their last name, and `{name}` for the experiments."""
-    words = [Path(word).name if "/" in word and "=" not in word else word for word in arguments]
-    if not words or words[0] != "reproduce":
+def _command(arguments: list[str]) -> str:
+    """The command with `{name}` for the experiments, and folders by their last name."""
+    if arguments[:1] != ["reproduce"]:
         return ""
-    rest = [word for word in words[1:] if word not in experiments]
-    return " ".join(["boneage reproduce {name}", *rest])
+    kept: list[str] = []
+    flags = {"--quiet"}
+    rest = iter(arguments[1:])
+    for word in rest:
+        if not word.startswith("--"):
+            continue
+        option, equals, value = word.partition("=")
+        if option in flags:
+            continue
+        value = value if equals else next(rest, "")
+        kept += [option, value if option == "--set" else Path(value).name]
+    return " ".join(["boneage reproduce {name}", shlex.join(kept)])

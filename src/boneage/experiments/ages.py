@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import wilcoxon
 
+from boneage.errors import TrainingError, UsageError
 from boneage.evaluation.bootstrap import figure
 from boneage.experiments.bench import AgeCell, Answers, Bench, Cell, NotAtHand
 from boneage.experiments.results import DIFFERENCE, MAE, Line, Result
@@ -17,6 +18,7 @@ from boneage.experiments.scales import PAPER_BACKBONES, PAPER_SIZES
 from boneage.regions import Region
 from boneage.training.settings import Backbone, RegressorSettings, Schedule, ViewName
 from boneage.training.tau import search_tau
+from boneage.training.trials import start_key
 
 Report = Callable[[Result], None]
 """Is given a result each time that one more of its cells is there."""
@@ -40,7 +42,16 @@ class Row:
 
 
 def compare(bench: Bench, result: Result, rows: Sequence[Row], report: Report) -> Result:
-    """Train and measure the rows one after the other; `report` sees the table grow."""
+    """Train and measure the rows one after the other; `report` sees the table grow.
+
+    A cell that cannot be trained stays empty with the reason, and the others go on.
+    """
+    compared = sum(row.against is not None for row in rows)
+    trainings = "one training" if bench.scale.repeats == 1 else f"{bench.scale.repeats} trainings"
+    note = f"{trainings.capitalize()} a cell: intervals and p-values are over cases, not over trainings."
+    if compared > 1:
+        note += f" p-values are not corrected for the {compared} comparisons."
+    result = replace(result, notes=(*result.notes, note))
     answers: dict[int, Answers] = {}
     empty: dict[int, str] = {
         place: row.cell.reason for place, row in enumerate(rows) if isinstance(row.cell, NotAtHand)
@@ -50,7 +61,11 @@ def compare(bench: Bench, result: Result, rows: Sequence[Row], report: Report) -
         if isinstance(row.cell, NotAtHand):
             continue
         bench.say(f"{result.name}: {' '.join(row.labels)} ({place + 1} of {len(rows)} cells)")
-        answers[place] = bench.answers(row.cell)
+        try:
+            answers[place] = bench.answers(row.cell)
+        except (TrainingError, UsageError) as error:
+            bench.say(f"{result.name}: {' '.join(row.labels)} stays empty: {error}")
+            empty[place] = str(error)
         result = replace(result, lines=_lines(bench, rows, answers, empty))
         report(result)
     report(result)
@@ -110,7 +125,7 @@ def table2(bench: Bench, report: Report) -> Result:
             else:
                 word, cell = "ImageNet", start
             rows.append(Row((name, word), cell, paper, len(rows) - 1 if word == "ImageNet" else None))
-    setting = bench.setting(scale.backbone_size, scale.backbone_epochs, scale.backbone_cases)
+    setting = bench.setting(scale.backbone_size, scale.backbone_epochs, scale.backbone_cases, regions=False)
     return compare(
         bench, Result("table2", "Table II: backbones, no sex", setting, ("network", "start"), ()), rows, report
     )
@@ -121,14 +136,15 @@ def table3(bench: Bench, report: Report) -> Result:
     kinds: tuple[tuple[str, tuple[int, ...], float], ...] = (
         ("none", (), 8.8), ("1-16", (16,), 7.9), ("1-32", (32,), 7.8), ("1-64", (64,), 7.8), ("1-64-32", (64, 32), 8.0),
     )  # fmt: skip
-    base = replace(bench.scale.age, views=("O",), scalar=True)
+    age = bench.scale.age
+    base = replace(age, views=("O",), scalar=True, size=bench.scale.sex_size, schedule=_one_size(age.schedule))
     rows = [
         Row((name,), AgeCell(f"sex {name}", replace(base, sex=widths)), paper, 0 if widths else None)
         for name, widths, paper in kinds
     ]
-    return compare(
-        bench, _result(bench, "table3", "Table III: the sex, on the whole film", ("embedding",)), rows, report
-    )
+    setting = bench.setting(base.size, base.schedule.epochs, regions=False)
+    title = "Table III: the sex, on the whole film"
+    return compare(bench, Result("table3", title, setting, ("embedding",), ()), rows, report)
 
 
 def table4(bench: Bench, report: Report) -> Result:
@@ -141,7 +157,10 @@ def table4(bench: Bench, report: Report) -> Result:
         note = "" if size == stands_for else f"for {stands_for}"
         rows.append(Row((str(size), note), cell, from_paper[stands_for], 0 if rows else None))
     columns = ("side, px", "stands for")
-    return compare(bench, _result(bench, "table4", "Table IV: input sizes, on the whole film", columns), rows, report)
+    sizes = f"{bench.scale.sizes[0]} to {bench.scale.sizes[-1]}"
+    setting = bench.setting(sizes, base.schedule.epochs, regions=False)
+    title = "Table IV: input sizes, on the whole film"
+    return compare(bench, Result("table4", title, setting, columns, ()), rows, report)
 
 
 VIEWS: Final[tuple[tuple[tuple[ViewName, ...], float, float], ...]] = (
@@ -174,14 +193,17 @@ def table5(bench: Bench, report: Report) -> Result:
 def figure5(bench: Bench, report: Report) -> Result:
     """MAE over tau and over lambda, from the hand alone and from region 1 alone."""
     lines: list[Line] = []
+    search = bench.recipe.tau
+    one = "One network for all tau of a region, trained on crops at a tau drawn at random."
+    notes = (one if search.mode == "one_network" else "One network for each tau.", *masks_note(bench))
     result = Result(
         "figure5-tau",
         "Figure 5a: MAE over tau",
-        bench.setting(bench.recipe.tau.regressor.size, bench.recipe.tau.regressor.schedule.epochs),
+        bench.setting(search.regressor.size, search.regressor.schedule.epochs, search.cases),
         ("region", "tau, fraction of the map's maximum"),
         (),
         measures=(MAE,),
-        notes=("One network for all tau of a region, trained on crops at a tau drawn at random.",),
+        notes=notes,
         curve="linear",
     )
     for region in (Region.HAND, Region.REGION_1):
@@ -204,12 +226,22 @@ def figure5(bench: Bench, report: Report) -> Result:
 LAMBDAS: Final = (0.0, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 
 
+def masks_note(bench: Bench) -> tuple[str, ...]:
+    """What a reader must know where "attention" is that of a distilled localizer."""
+    steps = bench.phase_1[1].steps
+    if len({id(step.network) for step in steps}) == len(steps):
+        return ()
+    return ("Maps are the masks of the distilled localizer, which learned the boxes of attention maps.",)
+
+
 def _over_tau(bench: Bench, region: Region) -> dict[float, npt.NDArray[np.float64]]:
     """tau -> absolute errors on *report* of a small network on crops at that tau."""
     shop, chain, _ = bench.phase_1
     steps = list(chain.steps[: [step.region for step in chain.steps].index(region) + 1])
     settings = bench.recipe.tau
-    name = bench.key("tau", region.value, settings, chain.key, [case.id for case in bench.report])
+    labels = [(case.id, case.age_months, case.sex.value) for case in bench.report]
+    start = bench.start_for(settings.regressor.backbone)
+    name = bench.key("tau", region.value, settings, chain.key, start_key(start), labels)
     stage = bench.workshop(name).stage("tau", name)
     file = stage.folder / "errors.npz"
     if not stage.complete:
@@ -220,7 +252,7 @@ def _over_tau(bench: Bench, region: Region) -> dict[float, npt.NDArray[np.float6
         known = {step.region: {case_id: seen[case_id][step.region].map for case_id in ids} for step in steps}
         errors = search_tau(
             steps, known, shop.finder, shop.material.train, bench.report, settings, stage.folder, bench.machine,
-            seed=bench.seed, start=bench.start,
+            seed=bench.seed, start=start,
         )  # fmt: skip
         np.savez(file, taus=np.array(list(errors)), errors=np.stack(list(errors.values())))
         stage.finish()
@@ -230,10 +262,10 @@ def _over_tau(bench: Bench, region: Region) -> dict[float, npt.NDArray[np.float6
 
 def delta(bench: Bench, report: Report) -> Result:
     """The width of the Gaussian that the distribution is taught."""
-    return _swept(
-        bench, report, "delta", "Delta, the width of the taught Gaussian", "delta, months",
-        ((str(sd), replace(bench.scale.age, label_sd=float(sd))) for sd in (2, 5, 10, 15, 20, 30)), curve=True,
-    )  # fmt: skip
+    widths = (2, 5, 10, 15, 20, 30)
+    kinds = ((str(sd), replace(bench.scale.age, label_sd=float(sd))) for sd in widths)
+    title = "Delta, the width of the taught Gaussian"
+    return _swept(bench, report, "delta", title, "delta, months", kinds, against=widths.index(15), curve=True)
 
 
 def kl_direction(bench: Bench, report: Report) -> Result:
@@ -260,28 +292,26 @@ def fusion(bench: Bench, report: Report) -> Result:
 
 def data_size(bench: Bench, report: Report) -> Result:
     """How the error falls with the number of training cases."""
-    most = len(bench.material.train)
-    counts = [max(8, round(most * share)) for share in (0.125, 0.25, 0.5)] + [most]
-    rows = [
-        Row(
-            (str(count),),
-            AgeCell(f"{count} cases", _as_many_steps(bench.scale.age, most / count), cases=count),
-            None,
-            None,
-        )
-        for count in counts
-    ]
-    result = _result(bench, "data-size", "More training cases, equally many steps", ("cases",))
-    return compare(bench, replace(result, measures=(MAE,), curve="linear"), rows, report)
+    most, age = len(bench.material.train), bench.scale.age
+    rows: list[Row] = []
+    for count in sorted({min(most, max(8, round(most * share))) for share in (0.125, 0.25, 0.5, 1.0)}):
+        cases = None if count == most else count
+        cell = AgeCell(f"{count} cases", _as_many_steps(age, most / count), cases=cases)
+        rows.append(Row((str(count),), cell, None, len(rows) - 1 if rows else None))
+    setting = bench.setting(age.size, age.schedule.epochs).replace("training cases", "training cases at most")
+    result = Result("data-size", "More training cases, equally many steps", setting, ("training cases",), ())
+    note = f"Epochs are given for {most:,} cases; with fewer there are more epochs, so that all see equally many films."
+    return compare(bench, replace(result, curve="linear", notes=(note,)), rows, report)
 
 
 def _swept(
     bench: Bench, report: Report, name: str, title: str, column: str,
-    kinds: Iterator[tuple[str, RegressorSettings]], *, curve: bool = False,
+    kinds: Iterator[tuple[str, RegressorSettings]], *, against: int = 0, curve: bool = False,
 ) -> Result:  # fmt: skip
     rows: list[Row] = []
     for label, settings in kinds:
-        rows.append(Row((label,), AgeCell(f"{column} {label}", settings), None, 0 if rows else None))
+        other = against if len(rows) != against else None
+        rows.append(Row((label,), AgeCell(f"{column} {label}", settings), None, other))
     result = _result(bench, name, title, (column,))
     return compare(bench, replace(result, curve="linear") if curve else result, rows, report)
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from boneage.assessment import NOTICE
 from boneage.datasets import FilmCache, has_phantoms, with_dropped
-from boneage.errors import DatasetError, TrainingError
+from boneage.errors import DatasetError, TrainingError, UsageError
 from boneage.experiments.scales import Scale
 from boneage.files import write_atomically
 from boneage.model import available_cores
@@ -28,7 +28,7 @@ from boneage.training.material import Material, SparingFilms, labelled
 from boneage.training.peers import HandTruth, LinearCorrection
 from boneage.training.phase_1 import Chain
 from boneage.training.regions_table import Finder, RegionsTable, read_regions, write_regions
-from boneage.training.settings import RegressorSettings, needed_regions
+from boneage.training.settings import Backbone, Recipe, RegressorSettings, needed_regions
 from boneage.training.stage import key_of
 from boneage.training.stages import localized
 from boneage.training.trials import AgeTrial, distributions_of, months_of, parameters_of, trained
@@ -88,7 +88,7 @@ class AgeCell:
     cases: int | None = None
 
     def trial(self, bench: Bench) -> AgeTrial:
-        return AgeTrial.of(self.settings, self.start or bench.start)
+        return AgeTrial.of(self.settings, self.start or bench.start_for(self.settings.backbone))
 
     def found(self, bench: Bench) -> tuple[RegionsOf, str]:
         return bench.found(frozenset().union(*(needed_regions(view) for view in self.settings.views)))
@@ -146,6 +146,8 @@ class Bench:
         truth: Callable[[str], HandTruth] | None = None,
         seed: int = 0,
     ) -> None:
+        if scale.repeats < 1:
+            raise UsageError(f"repeats={scale.repeats}: each cell is trained at least once.")
         self.scale, self.out, self.machine, self.seed = scale, out, machine, seed
         self.weights = weights
         self.localizers = localizers
@@ -155,22 +157,26 @@ class Bench:
         self._films = films or out / "films"
 
     @cached_property
-    def recipe(self) -> Any:
+    def recipe(self) -> Recipe:
         """The scale's phase I, with the start and the localizers that were asked for."""
         recipe = self.scale.recipe
-        start = self.scale.recipe.pretrained
-        if start == "timm":
-            name = recipe.hand.backbone.name
-            found = self.start_of(name)
-            start = found if isinstance(found, str) else "none"
         return dataclasses.replace(
-            recipe, pretrained=start, localizers=self.localizers, seed=self.seed, phase_1_cases=None, gate=None
+            recipe,
+            pretrained=self.start_for(recipe.hand.backbone),
+            localizers=self.localizers,
+            seed=self.seed,
+            phase_1_cases=None,
+            gate=None,
+            parts=False,
         )
 
-    @property
-    def start(self) -> str:
-        """Where the scale's own networks start: the weights at hand, else random ones."""
-        return str(self.recipe.pretrained)
+    def start_for(self, backbone: Backbone) -> str:
+        """Where a network of the scale starts: the scale's own file, ImageNet weights at hand, else "none"."""
+        start = self.scale.recipe.pretrained
+        if start != "timm":
+            return start
+        found = self.start_of(backbone.name)
+        return found if isinstance(found, str) else "none"
 
     def start_of(self, network: str) -> str | NotAtHand:
         """ImageNet weights of one of timm's networks, or why there are none."""
@@ -194,10 +200,12 @@ class Bench:
         cache = FilmCache.build(dataset, self._films, short_side=recipe.film_short_side, progress=progress)
         used = with_dropped(dataset, cache.dropped).check_for_training()
         self._report = labelled(used, "report")
-        if not self._report:
-            raise DatasetError(
-                f"{used.name}: no case of it falls into *report*, so nothing can be measured. Take more cases."
-            )
+        for split, purpose in (("train", "learnt from"), ("select", "used to search tau"), ("report", "measured on")):
+            if not labelled(used, split):  # type: ignore[arg-type]
+                raise DatasetError(
+                    f"{used.name}: no case of it falls into *{split}*, which is {purpose}. Take more cases, or a table "
+                    "with a column that says the split."
+                )
         self._boxed = tuple(sorted({case_id for boxes in self.boxes.values() for case_id in boxes if case_id in cache}))
         self._split = {case.id: case.split for case in used.cases}
         material = Material(
@@ -270,59 +278,81 @@ class Bench:
         Raises:
             TrainingError: its network cannot be built or trained.
         """
-        measured = self.report
-        found, key = cell.found(self)
-        trial = cell.trial(self)
-        ids = [case.id for case in measured]
-        name = self.key("age", *trial.parts, key, cell.cases, self.scale.repeats, ids)
-        shop = self.workshop(name, cell.cases)
+        trial, (found, _), shop, name = self._cell(cell)
+        ids = [case.id for case in self.report]
         rows, facts = [], {}
         for repeat in range(self.scale.repeats):
             stage = shop.stage(f"seed-{self.seed + repeat}", name, repeat)
             file = stage.folder / ANSWERS
             if not stage.complete:
-                began = time.monotonic()
+                began, resumed = time.monotonic(), any(stage.folder.glob("*"))
                 stage.begin()
                 network = trained(shop, stage, trial, found, self.seed + repeat, cell.title)
                 seconds = time.monotonic() - began
-                months = months_of(shop, trial, network, measured, found)
+                months = months_of(shop, trial, network, self.report, found)
                 if trial.corrected:
                     select = shop.material.select
                     answered = months_of(shop, trial, network, select, found)
+                    if len(select) < 2 or not np.ptp(answered):
+                        raise TrainingError(
+                            f"{cell.title}: its answers are corrected by a line through those of *select*, whose "
+                            f"{len(select)} cases give none. Take more cases."
+                        )
                     months = LinearCorrection.fitted(answered, [case.age_months for case in select])(months)
-                _write_answers(file, measured, months)
+                _write_answers(file, self.report, months)
                 stage.finish(
                     title=cell.title,
                     cases=len(shop.material.train),
                     parameters=parameters_of(network),
-                    training_seconds=round(seconds),
+                    # Of a training that was stopped only the last leg is known.
+                    training_seconds="" if resumed else round(seconds),
                 )
             rows.append(_read_answers(file, ids))
             facts = dict(stage.facts)
-        return Answers(tuple(ids), np.array([case.age_months for case in measured]), np.stack(rows), facts)
+        return Answers(tuple(ids), np.array([case.age_months for case in self.report]), np.stack(rows), facts)
 
     def network(self, cell: Cell) -> tuple[Workshop, Any]:
         """A cell's workshop and its first network, trained where that has not been done."""
         self.answers(cell)
-        found, key = cell.found(self)
-        trial = cell.trial(self)
-        name = self.key("age", *trial.parts, key, cell.cases, self.scale.repeats, [case.id for case in self.report])
-        shop = self.workshop(name, cell.cases)
+        trial, (found, _), shop, name = self._cell(cell)
         stage = shop.stage(f"seed-{self.seed}", name, 0)
         return shop, trained(shop, stage, trial, found, self.seed, cell.title)
+
+    def _cell(self, cell: Cell) -> tuple[AgeTrial, tuple[RegionsOf, str], Workshop, str]:
+        trial, found = cell.trial(self), cell.found(self)
+        labels = [(case.id, case.age_months, case.sex.value) for case in self.report]
+        name = self.key("age", *trial.parts, found[1], cell.cases, labels)
+        return trial, found, self.workshop(name, cell.cases), name
 
     def distributions(self, cell: AgeCell, cases: Sequence[Labelled]) -> npt.NDArray[np.float64]:
         """The distributions that a cell's first network has learnt for some cases, float64 [cases, 240]."""
         shop, network = self.network(cell)
         return distributions_of(shop, cell.trial(self), network, cases, cell.found(self)[0])
 
-    def setting(self, size: int, epochs: int, cases: int | None = None) -> str:
-        """Scale, data and budget in one line, for titles."""
+    @property
+    def data(self) -> str:
+        """Scale and data, for titles."""
+        kind = " (phantoms, not radiographs)" if self.material.phantom else ""
+        return f"Scale {self.scale.name}: {self.material.name}{kind}"
+
+    def setting(
+        self, size: int | str, epochs: int, cases: int | None = None, *, measured: str = "", regions: bool = True
+    ) -> str:
+        """Scale, data and budget in one line, for titles.
+
+        Args:
+            size, epochs, cases: of the cells; `cases` None for all training cases of the scale.
+            measured: what they were measured on, where that is not *report*.
+            regions: whether views are cut from regions, so that it matters who found them.
+        """
         learnt = min(cases or len(self.material.train), len(self.material.train))
         times = f", {self.scale.repeats} trainings a cell" if self.scale.repeats > 1 else ""
+        file = self.start_for(self.scale.age.backbone)
+        start = "random start" if file == "none" else f"start from {Path(file).name}"
+        by = f", regions of {Path(self.localizers).name}" if self.localizers and regions else ""
         return (
-            f"Scale {self.scale.name}: {self.material.name}, {learnt:,} training cases, {size} px, {epochs} epochs"
-            f"{times}; measured on the {len(self.report):,} cases of report"
+            f"{self.data}, {learnt:,} training cases, {size} px, {epochs} epochs{times}, {start}{by}; "
+            f"measured on {measured or f'the {len(self.report):,} cases of report'}"
         )
 
     def say(self, text: str) -> None:

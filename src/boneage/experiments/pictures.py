@@ -14,7 +14,7 @@ from boneage.ages import FIRST_MONTH, LAST_MONTH
 from boneage.assessment import NOTICE, Attention
 from boneage.cascade import Localization, cut_views, enlarged
 from boneage.evaluation.plots import png, styled
-from boneage.experiments.ages import LAMBDAS
+from boneage.experiments.ages import masks_note
 from boneage.experiments.bench import AgeCell, Bench
 from boneage.files import write_atomically
 from boneage.regions import Box, Region
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SIDE: Final = 220
 _SHOWN_LAMBDAS: Final = (0.0, 0.01, 0.1, 1.0)
+"""Of those of Figure 5, whose cells they share."""
 
 
 def spread(cases: Sequence[Labelled], count: int) -> list[Labelled]:
@@ -56,7 +57,6 @@ def figure4(bench: Bench, folder: Path) -> Path:
     age = bench.scale.age
     learnt: dict[float, npt.NDArray[np.float64]] = {}
     for weight in _SHOWN_LAMBDAS:
-        assert weight in LAMBDAS
         bench.say(f"figure4: lambda {weight:g}")
         cell = AgeCell(f"lambda {weight:g} on R1", replace(age, views=("R1",), kl_weight=weight))
         learnt[weight] = bench.distributions(cell, cases)
@@ -65,7 +65,7 @@ def figure4(bench: Bench, folder: Path) -> Path:
         drawing = Figure(figsize=(9.2, 6.4), layout="constrained")
         FigureCanvasAgg(drawing)
         drawing.suptitle(
-            "Figure 4: learned age distributions of four films, from R1\n"
+            "Figure 4: learned age distributions of four films, from R1 (sharp peaks are cut off)\n"
             + bench.setting(age.size, age.schedule.epochs),
             fontsize=8.5,
         )
@@ -119,7 +119,8 @@ def _sheet(bench: Bench, file: Path, title: str, columns: Sequence[str], count: 
 
 def _where(bench: Bench) -> str:
     learnt = f"regions of {bench.localizers}" if bench.localizers else f"{len(bench.material.train):,} training cases"
-    return f"Scale {bench.scale.name}: {bench.material.name}, {learnt}; films of report"
+    masks = " (masks of the distilled localizer)" if masks_note(bench) else ""
+    return f"{bench.data}, {learnt}{masks}; films of report"
 
 
 def _panel(axes: Axes, column: str, film: FilmArray, found: Localization, *, squash: bool) -> None:

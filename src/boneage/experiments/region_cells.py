@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from boneage.cascade import Localization
+from boneage.cascade import Localization as Where
 from boneage.evaluation.bootstrap import Figure
-from boneage.evaluation.localization import REGION_OF_TRUTH, evaluate_localization
+from boneage.evaluation.localization import REGION_OF_TRUTH, Localization, evaluate_localization
 from boneage.evaluation.predictions import Prediction
 from boneage.experiments.bench import Bench
 from boneage.model import Localizer as Step
@@ -18,7 +18,7 @@ from boneage.regions import Region
 from boneage.training.export import export_localizer
 from boneage.training.regions_table import Maps, read_maps, write_maps
 from boneage.training.settings import LocalizerSettings, needed_regions
-from boneage.training.trials import trained_localizer
+from boneage.training.trials import start_key, trained_localizer
 from boneage.training.views_data import FromTable, NoRegions, RegionsOf
 from boneage.training.workshop import NETWORK_FILE
 from boneage.views import whole
@@ -53,36 +53,36 @@ class RegionCell:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How well boxes met one truth at one tau."""
+    """How well boxes met one truth at one tau; `gain` over the mean box, `outside` training (mIoU)."""
 
     miou: Figure
     ap50: Figure
-    floor: Figure
     gain: Figure
+    outside: Figure
+
+    @classmethod
+    def of(cls, groups: Mapping[str, Localization]) -> Overlap:
+        score = groups["all"]
+        return cls(score.found.miou, score.found.ap50, score.gain, groups["outside_train"].found.miou)
 
 
-def overlaps(
-    bench: Bench, cell: RegionCell, taus: Sequence[float], *, group: str = "all"
-) -> dict[str, dict[float, Overlap]]:
-    """{truth: {tau: overlap}} of a cell's boxes, on all boxed cases or on those "outside_train".
-
-    A tau of 0 keeps the whole film.
-    """
+def overlaps(bench: Bench, cell: RegionCell, taus: Sequence[float]) -> dict[str, dict[float, Overlap]]:
+    """{truth: {tau: overlap}} of a cell's boxes; a tau of 0 keeps all that it looked at."""
     truths = {name: boxes for name, boxes in bench.boxes.items() if REGION_OF_TRUTH[name] is cell.region and boxes}
     steps, maps = _maps(bench, cell)
     found: dict[str, dict[float, Overlap]] = {name: {} for name in truths}
     for tau in taus:
         if tau > 0:
             table = bench.finder.regions([*steps[:-1], dataclasses.replace(steps[-1], tau=tau)], bench.boxed, maps)
+        elif Region.HAND in cell.before:
+            known = bench.finder.regions(steps[:-1], bench.boxed, maps)
+            table = {case_id: Where({cell.region: seen.boxes[Region.HAND]}) for case_id, seen in known.items()}
         else:
-            table = {
-                case_id: Localization({cell.region: whole(bench.material.films.film(case_id))})
-                for case_id in bench.boxed
-            }
+            films = bench.material.films
+            table = {case_id: Where({cell.region: whole(films.film(case_id))}) for case_id in bench.boxed}
         rows = [as_prediction(bench, case_id, found_there) for case_id, found_there in table.items()]
         for name, groups in evaluate_localization(rows, truths, seed=bench.seed).items():
-            score = groups[group]
-            found[name][tau] = Overlap(score.found.miou, score.found.ap50, score.floor.miou, score.gain)
+            found[name][tau] = Overlap.of(groups)
     return found
 
 
@@ -101,22 +101,23 @@ def _maps(bench: Bench, cell: RegionCell) -> tuple[list[Step], dict[Region, Maps
     learnt = dataclasses.replace(
         settings, tau=None, margin=0.0, smallest=0.1, average_mirror=True, components="largest", class_average=0
     )
-    name = bench.key("localizer", learnt, bench.start, key)
+    start = bench.start_for(settings.backbone)
+    name = bench.key("localizer", learnt, start_key(start), key)
     shop = bench.workshop(name)
     stage = shop.stage("network", name)
     shown = shop.stage(f"maps-{settings.class_average}", name, settings, bench.boxed)
     if not (stage.complete and shown.complete):
         stage.begin()
-        network = trained_localizer(shop, stage, learnt, regions_of, bench.start, bench.seed, cell.title)
+        network = trained_localizer(shop, stage, learnt, regions_of, start, bench.seed, cell.title)
         network.class_average = settings.class_average
         file = shown.folder / NETWORK_FILE
         shown.begin()
-        export_localizer(network, file, settings.shown_size, half=shop.recipe.fp16_weights)
-        step = _step(cell, Network(cell.region.value, file, settings.shown_size, threads=1))
+        export_localizer(network, file, settings.size, half=shop.recipe.fp16_weights)
+        step = _step(cell, Network(cell.region.value, file, settings.size, threads=1))
         write_maps(shown.folder / MAPS_FILE, shop.finder.maps([*before, step], bench.boxed, known))
         shown.finish(title=cell.title)
         stage.finish(title=cell.title, cases=len(shop.material.train))
-    network_file = Network(cell.region.value, shown.folder / NETWORK_FILE, settings.shown_size, threads=1)
+    network_file = Network(cell.region.value, shown.folder / NETWORK_FILE, settings.size, threads=1)
     return [*before, _step(cell, network_file)], {**known, cell.region: read_maps(shown.folder / MAPS_FILE)}
 
 
@@ -134,17 +135,13 @@ def base_maps(bench: Bench) -> dict[Region, Maps]:
     return {region: read_maps(stage.folder / MAPS_FILE) for region, stage in stages.items()}
 
 
-def base_overlaps(bench: Bench, *, group: str = "all") -> dict[str, Overlap]:
+def base_overlaps(bench: Bench) -> dict[str, Overlap]:
     """{truth: overlap} of the bench's own phase I, as its tau stands."""
     shop, chain, _ = bench.phase_1
     table = shop.finder.regions(chain.steps, bench.boxed, base_maps(bench))
     rows = [as_prediction(bench, case_id, found) for case_id, found in table.items()]
     truths = {name: boxes for name, boxes in bench.boxes.items() if boxes}
-    return {
-        name: Overlap(score.found.miou, score.found.ap50, score.floor.miou, score.gain)
-        for name, groups in evaluate_localization(rows, truths, seed=bench.seed).items()
-        for score in (groups[group],)
-    }
+    return {name: Overlap.of(groups) for name, groups in evaluate_localization(rows, truths, seed=bench.seed).items()}
 
 
 def _step(cell: RegionCell, network: Network) -> Step:
@@ -161,7 +158,7 @@ def _step(cell: RegionCell, network: Network) -> Step:
     )
 
 
-def as_prediction(bench: Bench, case_id: str, found: Localization) -> Prediction:
+def as_prediction(bench: Bench, case_id: str, found: Where) -> Prediction:
     """The boxes of one film, in its pixels, as the evaluation takes them."""
     height, width = bench.material.films.film(case_id).shape
     return Prediction(

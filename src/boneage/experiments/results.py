@@ -25,6 +25,7 @@ DIFFERENCE: Final = "difference, months"
 MIOU: Final = "mIoU"
 AP50: Final = "AP50"
 GAIN: Final = "mIoU over the mean box"
+OUTSIDE: Final = "mIoU outside training"
 _INK, _FAINT = "#1f2933", "#7b8794"
 _HUES: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
@@ -163,14 +164,15 @@ def _shown(figure: Figure, against: str) -> str:
     text = f"{figure.value:{sign}.{digits}f}"
     if figure.lower is not None and figure.upper is not None:
         text += f" ({figure.lower:{sign}.{digits}f} to {figure.upper:{sign}.{digits}f})"
-    return f"{text} to {against}" if against else text
+    return f"{text} against {against}" if against else text
 
 
 def _dots(result: Result) -> Drawing:
     measure = result.measures[0]
-    drawing, (axes,) = _canvas(result, 7.6, 1.5 + 0.34 * len(result.lines))
+    lines = [line for line in result.lines if measure in line.figures or not line.figures]
+    drawing, (axes,) = _canvas(result, 7.6, 1.5 + 0.34 * len(lines))
     with styled():
-        for place, line in enumerate(result.lines):
+        for place, line in enumerate(lines):
             figure = line.figures.get(measure)
             if figure is None or figure.value is None:
                 axes.annotate(
@@ -183,7 +185,7 @@ def _dots(result: Result) -> Drawing:
                 axes.plot(figure.value, place, "o", color=_HUES[0], markersize=6)
             if measure in line.paper:
                 axes.plot(line.paper[measure], place, "D", markerfacecolor="white", color=_FAINT, markersize=6)
-        names = [", ".join(label for label in line.labels if label) for line in result.lines]
+        names = [", ".join(label for label in line.labels if label) for line in lines]
         axes.set_yticks(range(len(names)), names, fontsize=8.5)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
@@ -239,10 +241,13 @@ def _curves_of(axes: Axes, result: Result, lines: Sequence[Line]) -> None:
             axes.plot(
                 *zip(*stated, strict=True), "D:", color=hue, markerfacecolor="white", markersize=4.5, linewidth=0.8
             )
-    floors = [line.figures[measure].value or 0.0 for line in lines if GAIN in line.figures]
-    gains = [line.figures[GAIN].value or 0.0 for line in lines if GAIN in line.figures]
+    floors = [
+        (line.figures[measure].value or 0.0) - (line.figures[GAIN].value or 0.0)
+        for line in lines
+        if GAIN in line.figures
+    ]
     if floors:
-        axes.axhline(floors[0] - gains[0], color=_FAINT, linewidth=0.9, linestyle=":", label="always the mean box")
+        axes.axhline(floors[0], color=_FAINT, linewidth=0.9, linestyle=":", label="always the mean box")
     if result.curve == "log":
         positive = [float(line.labels[-1]) for line in lines if line.labels[-1] and float(line.labels[-1]) > 0]
         axes.set_xscale("symlog", linthresh=min(positive, default=1.0))

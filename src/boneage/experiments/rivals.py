@@ -1,15 +1,14 @@
-"""The peers' designs and the network that learns everything at once, against the two phases at the same budget."""
+"""The peers' designs and the network that learns everything at once, against the two phases with as many epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Final
 
 from boneage.cascade import Localization
 from boneage.evaluation.localization import evaluate_localization
-from boneage.experiments.ages import Report, Row, compare
+from boneage.experiments.ages import Report, Row, compare, masks_note
 from boneage.experiments.bench import AgeCell, Bench, Cell, NotAtHand
 from boneage.experiments.region_cells import as_prediction, base_overlaps
 from boneage.experiments.results import AP50, DIFFERENCE, MAE, MIOU, Line, Result
@@ -49,14 +48,12 @@ class PeerCell:
     def trial(self, bench: Bench) -> AgeTrial:
         age, scale = bench.scale.age, bench.scale
         backbone = age.backbone if scale.small_backbone else Backbone(_OWN_BACKBONES[self.peer.name])
-        start = bench.start if scale.small_backbone else bench.start_of(backbone.name)
-        weights = start if isinstance(start, str) else "none"
-        return AgeTrial.of_peer(self.peer, backbone, age.size, weights, age.jitter, age.schedule)
+        return AgeTrial.of_peer(self.peer, backbone, age.size, bench.start_for(backbone), age.jitter, age.schedule)
 
     def found(self, bench: Bench) -> tuple[RegionsOf, str]:
         if self.peer.needs:
             assert bench.truth is not None
-            return FromTruth(lru_cache(maxsize=4096)(bench.truth), bench.material.films), "truth"
+            return FromTruth(bench.truth, bench.material.films), "truth"
         if any(isinstance(source, MaskedSource) and source.kind == "attention" for source in self.peer.sources):
             return _with_hand_maps(bench)
         return bench.found(self.peer.regions)
@@ -71,7 +68,7 @@ class EndToEndCell:
     cases: int | None = None
 
     def trial(self, bench: Bench) -> AgeTrial:
-        return AgeTrial.of_end_to_end(self.settings, bench.start, bench.scale.age.jitter)
+        return AgeTrial.of_end_to_end(self.settings, bench.start_for(self.settings.backbone), bench.scale.age.jitter)
 
     def found(self, bench: Bench) -> tuple[RegionsOf, str]:
         return bench.found(frozenset())
@@ -80,27 +77,49 @@ class EndToEndCell:
 def peers(bench: Bench, report: Report) -> Result:
     """The peers' designs on the same data, budget and backbone, against this project's two phases."""
     age = bench.scale.age
-    rows = [Row(("this project: H+R1+R2, distribution", "ages"), AgeCell("H+R1+R2, distribution", age))]
+    own = f"{'+'.join(age.views)}, distribution"
+    rows = [Row((f"this project: {own}", "ages"), AgeCell(own, age))]
     for peer in PEERS.values():
         learns = ", ".join(("ages", *sorted(truth.replace("_", " ") for truth in peer.needs)))
         cell: Cell | NotAtHand = PeerCell(peer)
         if peer.needs and bench.truth is None:
             cell = NotAtHand("needs masks or key points, which only phantoms have")
+        learns += "; is told the case's own mask" if peer.answers_from_truth else ""
         rows.append(Row((peer.name, learns), cell, None, 0))
-    notes = tuple(f"{peer.name}: {peer.citation}. {peer.differs}" for peer in PEERS.values())
+    if not bench.scale.small_backbone:
+        rows = [row if _starts_as(bench, row.cell) else _not_started(bench, row) for row in rows]
+    notes = (*masks_note(bench),) if bench.localizers else ()
+    notes += tuple(f"{peer.name}: {peer.citation}. {peer.differs}" for peer in PEERS.values())
     setting = bench.setting(age.size, age.schedule.epochs)
     title = "Peers' designs under equal means"
     return compare(bench, Result("peers", title, setting, ("design", "learns from"), (), notes=notes), rows, report)
 
 
+def _starts_as(bench: Bench, cell: Cell | NotAtHand) -> bool:
+    """Whether a peer with a backbone of its own starts from ImageNet where the others do."""
+    if not isinstance(cell, PeerCell) or bench.weights is None:
+        return True
+    return not isinstance(bench.start_of(_OWN_BACKBONES[cell.peer.name]), NotAtHand)
+
+
+def _not_started(bench: Bench, row: Row) -> Row:
+    assert isinstance(row.cell, PeerCell)
+    missing = bench.start_of(_OWN_BACKBONES[row.cell.peer.name])
+    assert isinstance(missing, NotAtHand)
+    return replace(row, cell=missing)
+
+
 def end_to_end(bench: Bench, report: Report) -> Result:
-    """One network that learns localization and age together, against the two phases at the same budget."""
+    """One network that learns localization and age together, against the two phases with as many epochs."""
     age = bench.scale.age
-    two = AgeCell("H+R1+R2, shared backbone", replace(age, fusion="shared", merge="concat"))
+    two = AgeCell("two phases, shared backbone", replace(age, fusion="shared", merge="concat", head="gap", dropout=0.2))
     one = EndToEndCell(end_to_end_settings(bench))
-    rows = [Row(("two phases", "H+R1+R2, shared backbone"), two), Row(("end to end", "learnt crops"), one, None, 0)]
+    reads = f"{'+'.join(age.views)}, shared backbone"
+    rows = [Row(("two phases", reads), two), Row(("end to end", "learnt crops"), one, None, 0)]
     setting = bench.setting(age.size, age.schedule.epochs)
-    result = Result("end-to-end", "One network, end to end, against two phases", setting, ("design", "reads"), ())
+    result = Result(
+        "end-to-end", "One network, end to end, against two phases, as many epochs", setting, ("design", "reads"), ()
+    )
     result = replace(result, measures=(MAE, DIFFERENCE, MIOU, AP50))
     result = compare(bench, result, rows, report)
     lines = list(result.lines)
@@ -111,7 +130,8 @@ def end_to_end(bench: Bench, report: Report) -> Result:
         ]
         lines += _learnt_boxes(bench, one)
     notes = (
-        "The two phases' training seconds are phase II's alone; phase I comes on top of them, once for all cells.",
+        "The two phases' training seconds are phase II's alone; phase I comes on top of them, once for all "
+        "cells. The end-to-end network looks at the film at twice the side and at its three crops.",
         "The end-to-end network sees no box; which of its two inner crops is region 1 follows from which lies lower.",
     )
     result = replace(result, lines=tuple(lines), notes=notes)

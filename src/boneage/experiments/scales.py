@@ -37,6 +37,7 @@ class Scale:
         sizes: sides that stand for Table IV's, in rising order.
         backbones: timm's names of Table II's networks.
         backbone_size, backbone_epochs, backbone_cases: of Table II alone, whose networks are large.
+        sex_size: of Table III; the paper's is the smallest of Table IV.
         small_backbone: peers have it in place of their own; "" at full size.
         repeats: trainings of every age cell with seeds of their own; their errors are averaged case by case.
     """
@@ -53,6 +54,7 @@ class Scale:
     backbone_size: int = 224
     backbone_epochs: int = 120
     backbone_cases: int | None = None
+    sex_size: int = 224
     small_backbone: str = ""
     repeats: int = field(default=1)
 
@@ -97,6 +99,7 @@ def _compact() -> Scale:
         backbone_size=96,
         backbone_epochs=4,
         backbone_cases=1500,
+        sex_size=96,
         small_backbone="mobilenetv2_100",
     )
 
@@ -132,6 +135,7 @@ def _tiny() -> Scale:
         backbone_size=80,
         backbone_epochs=1,
         backbone_cases=48,
+        sex_size=64,
         small_backbone="test_resnet",
     )
 

@@ -22,7 +22,7 @@ from boneage.training.localizer import LocalizerLearner
 from boneage.training.networks import Localizer
 from boneage.training.prior import BLEND, SMOOTHING, Population, PriorLocalizer, on_hand
 from boneage.training.regions_table import Maps, RegionsTable, read_maps, read_regions, write_maps, write_regions
-from boneage.training.settings import needed_regions
+from boneage.training.settings import LocalizerSettings, OutlineSettings, needed_regions
 from boneage.training.stage import key_of
 from boneage.training.student import OUTPUTS, Student, StudentData, StudentLearner, stride_of
 from boneage.training.tau import TOLERANCE, chosen, search_tau
@@ -79,7 +79,7 @@ def train_localizer(shop: Workshop, region: Region, chain: Chain) -> Path:
             settings.schedule,
             f"localizer of {region.value}",
         )
-        export_localizer(network, stage.folder / NETWORK_FILE, settings.shown_size, half=shop.recipe.fp16_weights)
+        export_localizer(network, stage.folder / NETWORK_FILE, settings.size, half=shop.recipe.fp16_weights)
         stage.finish()
     return stage.folder / NETWORK_FILE
 
@@ -100,7 +100,7 @@ def with_prior(shop: Workshop, region: Region, network: Path, chain: Chain) -> P
         export_localizer(
             PriorLocalizer(localizer.eval(), population.prior(region)),
             file,
-            settings.shown_size,
+            settings.size,
             half=shop.recipe.fp16_weights,
         )
         stage.finish(valleys=list(population.valleys))
@@ -176,6 +176,44 @@ def lengthened(shop: Workshop, chain: Chain, region: Region, network: Path, maps
         (*chain.steps, _step(shop, region, network, tau)),
         {**chain.maps, region: maps},
     )
+
+
+def with_outline(shop: Workshop, outline: OutlineSettings, chain: Chain) -> Chain:
+    """The chain with the hand's localizer once more at its end, which now shows how sure its cells are."""
+    region = Region.HAND
+    settings = dataclasses.replace(shop.settings(region), size=outline.size, tau=outline.tau)
+    trained = shop.out / f"localizer-{region.value}"
+    stage = shop.stage("outline", sha256_of(trained / NETWORK_FILE), outline, chain.key)
+    file = stage.folder / NETWORK_FILE
+    step = _step_of(region, file, settings, outline.tau or 0.5)
+    if not stage.complete:
+        stage.begin()
+        localizer = Localizer(shop.settings(region))
+        localizer.load_state_dict(load_file(trained / WEIGHTS_FILE))
+        export_localizer(localizer.eval().showing_certainty(), file, outline.size, half=shop.recipe.fp16_weights)
+        maps = shop.finder.maps([step], shop.material.ids, {})
+        write_maps(stage.folder / MAPS_FILE, maps)
+        tau = outline.tau
+        if tau is None:
+            errors = search_tau(
+                [step],
+                {region: maps},
+                shop.finder,
+                shop.material.train,
+                shop.material.select,
+                shop.recipe.tau,
+                stage.folder / "tau",
+                shop.machine,
+                seed=shop.recipe.seed,
+                start=shop.recipe.pretrained,
+            )
+            tau = chosen(errors)
+        stage.finish(tau=tau)
+    tau = float(stage.facts["tau"])
+    # The hand is in the chain twice: known maps of it would be those of one step for both.
+    known = {other: maps for other, maps in chain.maps.items() if other is not region}
+    last = dataclasses.replace(step, tau=tau)
+    return Chain(key_of(chain.key, "outline", sha256_of(file), tau), (*chain.steps, last), known)
 
 
 def taken_over(shop: Workshop, folder: str) -> Chain:
@@ -283,11 +321,14 @@ def regions_of_all(shop: Workshop, chain: Chain) -> RegionsTable:
 
 
 def _step(shop: Workshop, region: Region, network: Path, tau: float) -> LocalizerStep:
-    settings = shop.settings(region)
+    return _step_of(region, network, shop.settings(region), tau)
+
+
+def _step_of(region: Region, network: Path, settings: LocalizerSettings, tau: float) -> LocalizerStep:
     # One thread: many films run at the same time.
     return LocalizerStep(
         region,
-        Network(region.value, network, settings.shown_size, threads=1),
+        Network(region.value, network, settings.size, threads=1),
         settings.looks_at,
         tau,
         settings.margin,

@@ -130,11 +130,6 @@ class LocalizerSettings:
         every_place: weight of a second loss, in which each cell of the map has to answer by itself (through a head of
             its own). It keeps features alive all over the hand, where the pooled loss would be content with a few
             joints: for a localizer that is to find the whole hand.
-        evidence: what the finished map shows. "class_map": Eq. 2, the predicted class's weights over the features;
-            "certainty" (with `every_place`): how sure each cell is of an age, ln 240 minus the entropy of its answer,
-            which follows outlines that the pooled classes pass over.
-        map_size: side of the view from which the finished network makes its map, where other than `size`: it is
-            convolutional, and a larger view has finer cells.
         class_average: the map averages W over classes within so many months of the predicted one; 0: Eq. 2 as it is.
         average_mirror: at assessment the map is the mean over the view and its mirror image.
         tau: fraction of the map's maximum; None: searched on *select* without boxes.
@@ -154,8 +149,6 @@ class LocalizerSettings:
     loss: Literal["l1", "cross_entropy"] = "l1"
     label_width: float = 50.0
     every_place: float = 0.0
-    evidence: Literal["class_map", "certainty"] = "class_map"
-    map_size: int | None = None
     class_average: int = 0
     average_mirror: bool = True
     tau: float | None = None
@@ -166,11 +159,6 @@ class LocalizerSettings:
     shares: Literal["region_1"] | None = None
     jitter: JitterRange = field(default_factory=JitterRange)
     schedule: Schedule = field(default_factory=Schedule)
-
-    @property
-    def shown_size(self) -> int:
-        """Side of the view from which the finished network makes its map."""
-        return self.map_size or self.size
 
 
 @dataclass(frozen=True)
@@ -231,6 +219,22 @@ class TauSettings:
 
 
 @dataclass(frozen=True)
+class OutlineSettings:
+    """The hand's own box, once regions 1 and 2 are found: from how sure each cell of its localizer is of an age.
+
+    The map of classes, in whose box regions 1 and 2 are looked for, ends where a hand says most. The certainty of the
+    cells (`hand.every_place`) reaches as far as anything tells an age, and a larger view makes finer cells.
+
+    Attributes:
+        size: side of the view from which the map is made; the network is `hand`'s.
+        tau: fraction of the map's maximum; None: searched on *select* without boxes.
+    """
+
+    size: int = 288
+    tau: float | None = None
+
+
+@dataclass(frozen=True)
 class StudentSettings:
     """One small network that learns the boxes of the attention maps and answers for all three regions at once.
 
@@ -275,6 +279,7 @@ class Recipe:
         pretrained: where the networks start, for every backbone that does not say it itself.
         regressor_seed: another seed for phase II alone, so that two regressors share their regions; None: `seed`.
         regions: which regions are found at all; () for a network that only sees whole films.
+        outline: the hand's own box comes from a second map of its localizer; None: from the map of classes.
         localizers: folder of a model whose localizers are taken over, and its gate where it has one; phase I is not
             trained then.
         distil_again: with `student`, the localizers that were taken over teach a new student.
@@ -302,6 +307,7 @@ class Recipe:
     region_1: LocalizerSettings = field(default_factory=lambda: LocalizerSettings(pooling="gmp"))
     region_2: LocalizerSettings = field(default_factory=lambda: LocalizerSettings(looks_at="E", pooling="gmp"))
     tau: TauSettings = field(default_factory=TauSettings)
+    outline: OutlineSettings | None = None
     localizers: str | None = None
     distil_again: bool = False
     regressor_start: str | None = None

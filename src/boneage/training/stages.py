@@ -21,6 +21,7 @@ from boneage.training.phase_1 import (
     regions_of_all,
     taken_over,
     train_localizer,
+    with_outline,
     with_prior,
 )
 from boneage.training.phase_2 import calibrated_model, train_regressor
@@ -104,6 +105,8 @@ def localized(recipe: Recipe, material: Material, out: Path, machine: Machine) -
         maps = attention_maps(shop, region, network, chain)
         tau = choose_tau(shop, region, network, maps, chain)
         chain = lengthened(shop, chain, region, network, maps, tau)
+    if recipe.outline and not recipe.localizers:
+        chain = with_outline(shop, recipe.outline, chain)
     if recipe.student and (recipe.distil_again or not recipe.localizers):
         chain = distilled(shop, chain)
     shop = Workshop(recipe, material, out, machine)
@@ -124,8 +127,12 @@ def check(recipe: Recipe) -> None:
         if getattr(recipe, region.value).prior and looks_at != "H":
             raise UsageError(f"{region.value}.prior=true needs {region.value}.looks_at=H, not {looks_at}.")
         known.add(region)
-    if recipe.region_2.shares and recipe.region_2.shown_size != recipe.region_1.shown_size:
+    if recipe.region_2.shares and recipe.region_2.size != recipe.region_1.size:
         raise UsageError("region_2.shares=region_1 needs region_2.size to be region_1.size: it is one network.")
+    if recipe.outline and not (recipe.localizers or recipe.hand.every_place):
+        raise UsageError("outline asks each cell for an age, which hand.every_place=0 does not teach it.")
+    if recipe.outline and not (recipe.localizers or (recipe.student and recipe.hand.looks_at == "O")):
+        raise UsageError("outline needs hand.looks_at=O and student=true, which learns the boxes that come of it.")
     if not recipe.regressor.views:
         raise UsageError("regressor.views is empty. Name at least one of O, H, R1, R2, E, HE, R2E.")
     for view in recipe.regressor.views:

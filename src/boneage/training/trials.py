@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from boneage.training.regressor import RegressorLearner, regressor_months
 from boneage.training.settings import Backbone, JitterRange, LocalizerSettings, RegressorSettings, Schedule
 from boneage.training.stage import Stage
 from boneage.training.views_data import Example, Labelled, LookSource, RegionsOf, Source, ViewsData, ViewSource
-from boneage.training.workshop import Workshop
+from boneage.training.workshop import Workshop, sha256_of
 from boneage.views import View, cut, whole
 
 
@@ -63,7 +64,7 @@ class AgeTrial:
             return RegressorLearner(network, settings, seed=seed, steps_per_epoch=steps)
 
         return cls(
-            (settings, start),
+            (settings, start_key(start)),
             lambda: AgeRegressor(settings, start=start),
             learner,
             lambda network, batch: regressor_months(network, batch, settings),
@@ -79,7 +80,7 @@ class AgeTrial:
     ) -> AgeTrial:
         """Another method's design on the given backbone."""
         return cls(
-            (peer.name, backbone, size, start, jitter, schedule),
+            (peer.name, backbone, size, start_key(start), jitter, schedule),
             lambda: peer.network(backbone, size, start=start),
             lambda network, seed, steps: peer.learner(network, schedule, seed=seed, steps_per_epoch=steps),
             lambda network, batch: peer_months(network, batch.views, batch.sex),
@@ -100,7 +101,7 @@ class AgeTrial:
             return EndToEndLearner(network, settings, seed=seed, steps_per_epoch=steps)
 
         return cls(
-            (settings, start, jitter),
+            (settings, start_key(start), jitter),
             lambda: EndToEnd(settings, start=start),
             learner,
             lambda network, batch: expectation(network(batch.views, batch.sex)),
@@ -109,6 +110,12 @@ class AgeTrial:
             jitter,
             settings.schedule,
         )
+
+
+def start_key(start: str) -> str:
+    """What starting weights are, wherever their file lies."""
+    file = Path(start)
+    return f"{file.name} {sha256_of(file)}" if file.is_file() else start
 
 
 def trained(shop: Workshop, stage: Stage, trial: AgeTrial, found: RegionsOf, seed: int, label: str) -> nn.Module:
@@ -192,6 +199,7 @@ __all__ = [
     "distributions_of",
     "months_of",
     "parameters_of",
+    "start_key",
     "trained",
     "trained_localizer",
 ]

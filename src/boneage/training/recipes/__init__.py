@@ -63,6 +63,11 @@ def _with(group: Any, path: list[str], text: str, key: str) -> Any:
     if path[0] not in hints:
         raise UsageError(f"--set {key}: there is no '{path[0]}' here; there are {', '.join(hints)}.")
     hint = hints[path[0]]
+    optional = [part for part in typing.get_args(hint) if dataclasses.is_dataclass(part)]
+    if optional and len(path) > 1:
+        # A group that may be left out comes with its defaults where one of its settings is given.
+        group = dataclasses.replace(group, **{path[0]: getattr(group, path[0]) or optional[0]()})  # type: ignore[operator]
+        hint = optional[0]
     if dataclasses.is_dataclass(hint):
         if len(path) == 1:
             inner = ", ".join(f"{key}.{field.name}" for field in dataclasses.fields(hint))
@@ -85,6 +90,8 @@ def _parsed(text: str, hint: Any) -> Any:
         # "none" is a word of its own for texts (a random start), so an empty text means None there.
         if text == "" or (inner is not str and text.lower() in ("none", "null")):
             return None
+        if dataclasses.is_dataclass(inner):
+            raise ValueError("write none, or set one of its settings")
         return _parsed(text, inner)
     if origin is Literal:
         if text not in arguments:
