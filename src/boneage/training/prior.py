@@ -114,7 +114,8 @@ class Population:
         rows = self.band(region)
         above = np.clip(self.share[rows] - self.share[rows].mean(), 0.0, None)
         prior = np.zeros_like(self.share)
-        prior[rows] = above / above.max()
+        if above.size and above.max() > 0:
+            prior[rows] = above / above.max()
         return prior
 
 

@@ -135,9 +135,14 @@ def months_of(
     shop: Workshop, trial: AgeTrial, network: nn.Module, cases: Sequence[Labelled], found: RegionsOf
 ) -> npt.NDArray[np.float64]:
     """The bone ages that the network gives, float64 [cases] in months."""
-    network.eval()
+    device = "cuda" if shop.machine.uses_gpu else "cpu"
+    network.eval().to(device)
     with torch.inference_mode():
-        answers = [trial.months(network, batch) for batch in _batches(shop, trial, cases, found)]
+        answers = [
+            trial.months(network, Example(*(part.to(device) for part in batch))).cpu()
+            for batch in _batches(shop, trial, cases, found)
+        ]
+    network.cpu()
     return torch.cat(answers).double().numpy()
 
 
