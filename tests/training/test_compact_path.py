@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,7 @@ from boneage.model_writing import write_model
 from boneage.regions import Region
 from boneage.training import prior
 from boneage.training.hardware import Machine
-from boneage.training.settings import Recipe
+from boneage.training.settings import OutlineSettings, Recipe
 from boneage.training.stages import train_on
 
 MACHINE = Machine(accelerator="cpu", progress=False)
@@ -53,6 +54,28 @@ def test_the_student_is_cut_where_it_agrees_best_with_its_teachers(trained: Path
     assert shipped == facts["tau"]
     for region, overlap in facts["select_overlap_with_teachers"].items():
         assert overlap[str(shipped[region])] == max(overlap.values())
+
+
+def test_an_outline_is_what_the_student_learns_of_the_hand(trained: Path, toy: ModuleType, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    recipe = dataclasses.replace(recipe_of(toy), outline=OutlineSettings(size=64))
+    patterns = {file: file.stat().st_mtime_ns for file in out.glob("localizer-*/network.onnx")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prior, "find_peaks", lambda *_, **__: (np.array([2, 5]), {"prominences": np.array([1.0, 1.0])}))
+        model = load_model(train_on(recipe, toy.toy_material(), out, MACHINE))
+    assert {file: file.stat().st_mtime_ns for file in out.glob("localizer-*/network.onnx")} == patterns
+    assert json.loads((out / "outline" / "stage.json").read_text())["facts"]["tau"] in recipe.tau.grid
+    with np.load(out / "outline" / "maps.npz") as finer, np.load(out / "maps-hand" / "maps.npz") as coarse:
+        assert finer["maps"].shape[1] == 2 * coarse["maps"].shape[1]
+    assert [step.region for step in model.localizers] == list(Region)
+    taught, before = (
+        json.loads((run / "tau-student" / "stage.json").read_text())["facts"]["select_overlap_with_teachers"]
+        for run in (out, trained)
+    )
+    assert taught["hand"] != before["hand"]
+    with pytest.raises(UsageError, match=r"outline needs .* student=true"):
+        train_on(dataclasses.replace(recipe, student=False), toy.toy_material(), tmp_path / "x", MACHINE)
 
 
 def test_one_network_answers_for_all_regions(trained: Path) -> None:

@@ -229,7 +229,7 @@ LAMBDAS: Final = (0.0, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 def masks_note(bench: Bench) -> tuple[str, ...]:
     """What a reader must know where "attention" is that of a distilled localizer."""
     steps = bench.phase_1[1].steps
-    if len({id(step.network) for step in steps}) == len(steps):
+    if len({step.network.path for step in steps}) == len(steps):
         return ()
     return ("Maps are the masks of the distilled localizer, which learned the boxes of attention maps.",)
 
