@@ -95,7 +95,10 @@ def _maps(bench: Bench, cell: RegionCell) -> tuple[list[Step], dict[Region, Maps
     regions_of: RegionsOf = NoRegions()
     if cell.before:
         key = bench.phase_1[1].key
-        before = [step for step in bench.phase_1[1].steps if step.region in cell.before]
+        # A step may itself look at what one before it has found.
+        steps = bench.phase_1[1].steps
+        last = max(place for place, step in enumerate(steps) if step.region in cell.before)
+        before = list(steps[: last + 1])
         known = {step.region: base_maps(bench)[step.region] for step in before}
         regions_of = FromTable(bench.phase_1[2])
     learnt = dataclasses.replace(
