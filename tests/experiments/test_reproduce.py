@@ -94,7 +94,7 @@ def test_a_table_has_figures_intervals_and_the_papers(table3: Path) -> None:
     assert [row["against"] for row in table] == ["", *["none"] * 4]
     text = (table3 / "table3.md").read_text()
     assert "# Table III: the sex, on the whole film" in text
-    setting = "Scale tiny: set (phantoms, not radiographs), 16 training cases, 32 px, 1 epochs"
+    setting = "Scale tiny: set (phantoms, not radiographs), 16 training cases, 32 px, 1 epoch"
     assert f"{setting}, start from tiny_start.safetensors; measured on the" in text
     assert "One training a cell: intervals and p-values are over cases, not over trainings." in text
     assert NOTICE in text

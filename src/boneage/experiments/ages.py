@@ -46,7 +46,7 @@ def compare(bench: Bench, result: Result, rows: Sequence[Row], report: Report) -
 
     A cell that cannot be trained stays empty with the reason, and the others go on.
     """
-    compared = sum(row.against is not None for row in rows)
+    compared = sum(row.against is not None and not isinstance(row.cell, NotAtHand) for row in rows)
     trainings = "one training" if bench.scale.repeats == 1 else f"{bench.scale.repeats} trainings"
     note = f"{trainings.capitalize()} a cell: intervals and p-values are over cases, not over trainings."
     if compared > 1:
@@ -125,7 +125,9 @@ def table2(bench: Bench, report: Report) -> Result:
             else:
                 word, cell = "ImageNet", start
             rows.append(Row((name, word), cell, paper, len(rows) - 1 if word == "ImageNet" else None))
-    setting = bench.setting(scale.backbone_size, scale.backbone_epochs, scale.backbone_cases, regions=False)
+    setting = bench.setting(
+        scale.backbone_size, scale.backbone_epochs, scale.backbone_cases, regions=False, start=False
+    )
     return compare(
         bench, Result("table2", "Table II: backbones, no sex", setting, ("network", "start"), ()), rows, report
     )

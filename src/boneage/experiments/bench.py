@@ -336,7 +336,14 @@ class Bench:
         return f"Scale {self.scale.name}: {self.material.name}{kind}"
 
     def setting(
-        self, size: int | str, epochs: int, cases: int | None = None, *, measured: str = "", regions: bool = True
+        self,
+        size: int | str,
+        epochs: int,
+        cases: int | None = None,
+        *,
+        measured: str = "",
+        regions: bool = True,
+        start: bool = True,
     ) -> str:
         """Scale, data and budget in one line, for titles.
 
@@ -344,14 +351,16 @@ class Bench:
             size, epochs, cases: of the cells; `cases` None for all training cases of the scale.
             measured: what they were measured on, where that is not *report*.
             regions: whether views are cut from regions, so that it matters who found them.
+            start: whether all cells start alike.
         """
         learnt = min(cases or len(self.material.train), len(self.material.train))
         times = f", {self.scale.repeats} trainings a cell" if self.scale.repeats > 1 else ""
         file = self.start_for(self.scale.age.backbone)
-        start = "random start" if file == "none" else f"start from {Path(file).name}"
+        begun = f", {'random start' if file == 'none' else f'start from {Path(file).name}'}" if start else ""
         by = f", regions of {Path(self.localizers).name}" if self.localizers and regions else ""
         return (
-            f"{self.data}, {learnt:,} training cases, {size} px, {epochs} epochs{times}, {start}{by}; "
+            f"{self.data}, {learnt:,} training cases, {size} px, "
+            f"{epochs} epoch{'s' if epochs != 1 else ''}{times}{begun}{by}; "
             f"measured on {measured or f'the {len(self.report):,} cases of report'}"
         )
 

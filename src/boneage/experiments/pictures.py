@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH
-from boneage.assessment import NOTICE, Attention
+from boneage.assessment import Attention
 from boneage.cascade import Localization, cut_views, enlarged
 from boneage.evaluation.plots import png, styled
 from boneage.experiments.ages import masks_note
 from boneage.experiments.bench import AgeCell, Bench
+from boneage.experiments.results import canvas
 from boneage.files import write_atomically
 from boneage.regions import Box, Region
 from boneage.training.views_data import Labelled
@@ -50,9 +51,6 @@ def figure3(bench: Bench, folder: Path) -> Path:
 
 def figure4(bench: Bench, folder: Path) -> Path:
     """The distributions learned for four films under several lambda, with the Gaussian of the label."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     cases = spread(bench.report, 4)
     age = bench.scale.age
     learnt: dict[float, npt.NDArray[np.float64]] = {}
@@ -62,15 +60,10 @@ def figure4(bench: Bench, folder: Path) -> Path:
         learnt[weight] = bench.distributions(cell, cases)
     months = np.arange(FIRST_MONTH, LAST_MONTH + 1)
     with styled():
-        drawing = Figure(figsize=(9.2, 6.4), layout="constrained")
-        FigureCanvasAgg(drawing)
-        drawing.suptitle(
-            "Figure 4: learned age distributions of four films, from R1 (sharp peaks are cut off)\n"
-            + bench.setting(age.size, age.schedule.epochs),
-            fontsize=8.5,
-        )
+        title = "Figure 4: learned age distributions of four films, from R1 (sharp peaks are cut off)"
+        drawing, panels = canvas(title, bench.setting(age.size, age.schedule.epochs), 9.2, 6.6, 2, 2)
         hues = ("#E69F00", "#56B4E9", "#0072B2", "#009E73")
-        for place, axes in enumerate(drawing.subplots(2, 2).ravel()):
+        for place, axes in enumerate(panels):
             case = cases[place]
             label = np.exp(-0.5 * ((months - case.age_months) / age.label_sd) ** 2)
             axes.fill_between(months, label / label.sum(), color="#c7ccd4", label="Gaussian of the label")
@@ -84,24 +77,19 @@ def figure4(bench: Bench, folder: Path) -> Path:
             )
             axes.set(xlabel="months", ylabel="probability")
         drawing.axes[0].legend(fontsize=7.5, loc="upper left")
-        drawing.text(0.995, 0.002, NOTICE, ha="right", va="bottom", fontsize=5.5, color="#7b8794")
     file = folder / "figure4.png"
     write_atomically(file, png(drawing, dpi=130))
     return file
 
 
 def _sheet(bench: Bench, file: Path, title: str, columns: Sequence[str], count: int) -> Path:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     shop, chain, _ = bench.phase_1
     cases = spread(bench.report, count)
     seen = shop.finder.each(chain.steps, [case.id for case in cases], {}, lambda found: found, "films")
     with styled():
-        drawing = Figure(figsize=(1.45 * len(columns) + 0.4, 1.5 * count + 0.7), layout="constrained")
-        FigureCanvasAgg(drawing)
-        drawing.suptitle(f"{title}\n{_where(bench)}", fontsize=8.5)
-        grid = drawing.subplots(count, len(columns), squeeze=False)
+        width, height = 1.45 * len(columns) + 0.4, 1.5 * count + 0.8
+        drawing, panels = canvas(title, _where(bench), width, height, count, len(columns))
+        grid = [panels[row * len(columns) :][: len(columns)] for row in range(count)]
         for row, case in zip(grid, cases, strict=True):
             film = bench.material.films.film(case.id)
             for axes, column in zip(row, columns, strict=True):
@@ -112,7 +100,6 @@ def _sheet(bench: Bench, file: Path, title: str, columns: Sequence[str], count: 
             row[0].set_ylabel(f"{case.sex.value}\n{case.age_months:g} months", fontsize=7.5)
         for axes, column in zip(grid[0], columns, strict=True):
             axes.set_title(column, fontsize=8)
-        drawing.text(0.995, 0.002, NOTICE, ha="right", va="bottom", fontsize=5, color="#7b8794")
     write_atomically(file, png(drawing, dpi=130))
     return file
 

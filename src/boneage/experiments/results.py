@@ -170,7 +170,7 @@ def _shown(figure: Figure, against: str) -> str:
 def _dots(result: Result) -> Drawing:
     measure = result.measures[0]
     lines = [line for line in result.lines if measure in line.figures or not line.figures]
-    drawing, (axes,) = _canvas(result, 7.6, 1.5 + 0.34 * len(lines))
+    drawing, (axes,) = canvas(result.title, result.setting, 7.6, 1.5 + 0.34 * len(lines))
     with styled():
         for place, line in enumerate(lines):
             figure = line.figures.get(measure)
@@ -200,8 +200,13 @@ def _curves(result: Result) -> Drawing:
     panels = list(dict.fromkeys(line.labels[:-2] for line in result.lines))
     across = min(3, len(panels))
     down = -(-len(panels) // across)
-    drawing, grid = _canvas(
-        result, 7.2 if across == 1 else 3.7 * across, 4.6 if down == 1 else 3.3 * down, down, across
+    drawing, grid = canvas(
+        result.title,
+        result.setting,
+        7.2 if across == 1 else 3.7 * across,
+        4.6 if down == 1 else 3.3 * down,
+        down,
+        across,
     )
     with styled():
         for axes, panel in zip(grid, panels, strict=False):
@@ -259,17 +264,21 @@ def _has_paper(result: Result) -> bool:
     return any(result.measures[0] in line.paper for line in result.lines)
 
 
-def _canvas(result: Result, width: float, height: float, down: int = 1, across: int = 1) -> tuple[Drawing, list[Axes]]:
+def canvas(
+    title: str, setting: str, width: float, height: float, down: int = 1, across: int = 1
+) -> tuple[Drawing, list[Axes]]:
+    """A figure of so many inches with a title, its setting, the notice, and down x across axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
 
     with styled():
-        drawing = Drawing(figsize=(width, height), layout="constrained")
+        drawing = Drawing(figsize=(width, height))
         FigureCanvasAgg(drawing)
         # Room for the notice below the axes' labels.
-        drawing.set_layout_engine("constrained", rect=(0.0, 0.14 / height, 1.0, 1.0 - 0.14 / height))
+        room = 0.14 / height
+        drawing.set_layout_engine("constrained", rect=(0.0, room, 1.0, 1.0 - room))
         grid = drawing.subplots(down, across, squeeze=False)
-        setting = "\n".join(textwrap.wrap(result.setting, round(15 * width)))
-        drawing.suptitle(f"{result.title}\n{setting}", fontsize=8.5, color=_INK)
+        lines = "\n".join(textwrap.wrap(setting, round(14 * width)))
+        drawing.suptitle(f"{title}\n{lines}", fontsize=8.5, color=_INK)
         drawing.text(0.995, 0.002, NOTICE, ha="right", va="bottom", fontsize=4.5, color=_FAINT)
     return drawing, list(grid.ravel())

@@ -134,7 +134,7 @@ def end_to_end(bench: Bench, report: Report) -> Result:
         "cells. The end-to-end network looks at the film at twice the side and at its three crops.",
         "The end-to-end network sees no box; which of its two inner crops is region 1 follows from which lies lower.",
     )
-    result = replace(result, lines=tuple(lines), notes=notes)
+    result = replace(result, lines=tuple(lines), notes=(*notes, *result.notes))
     report(result)
     return result
 
