@@ -245,7 +245,7 @@ def test_distributions_and_curves_are_drawn(hands: Path, tmp_path: Path) -> None
 
 
 def test_a_result_says_how_to_rebuild_it() -> None:
-    words = ["reproduce", "table3", "--data", "/home/me/my films", "--out=/x/table3", "--quiet", "--set", "age.size=32"]
+    words = ["reproduce", "table3", "--data", "/films/my films", "--out=/x/table3", "--quiet", "--set", "age.size=32"]
     assert _command(words) == "boneage reproduce {name} --data 'my films' --out table3 --set age.size=32"
 
 

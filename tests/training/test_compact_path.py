@@ -148,7 +148,7 @@ def test_localizers_that_learned_from_phantoms_mark_the_model(
 
 def test_a_population_without_bands_stops_with_a_remedy(toy: ModuleType, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prior, "find_peaks", lambda *_, **__: (np.array([2]), {"prominences": np.array([1.0])}))
+        patch.setattr(prior, "find_peaks", lambda *_, **__: (np.array([], dtype=int), {"prominences": np.array([])}))
         with pytest.raises(TrainingError, match="prior to false"):
             train_on(recipe_of(toy), toy.toy_material(), tmp_path / "run", MACHINE)
 
