@@ -12,7 +12,8 @@ from scipy.stats import wilcoxon
 
 from boneage.errors import TrainingError, UsageError
 from boneage.evaluation.bootstrap import figure
-from boneage.experiments.bench import AgeCell, Answers, Bench, Cell, NotAtHand
+from boneage.experiments.bench import Bench
+from boneage.experiments.cells import AgeCell, Answers, Cell, NotAtHand
 from boneage.experiments.results import DIFFERENCE, MAE, Line, Result
 from boneage.experiments.scales import PAPER_BACKBONES, PAPER_SIZES
 from boneage.regions import Region

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from boneage.assessment import NOTICE
 from boneage.datasets import FilmCache, has_phantoms, with_dropped
 from boneage.errors import DatasetError, TrainingError, UsageError
+from boneage.experiments.cells import ANSWERS, AgeCell, Answers, Cell, NotAtHand, read_answers, write_answers
 from boneage.experiments.scales import Scale
-from boneage.files import write_atomically
 from boneage.model import available_cores
 from boneage.regions import Region
 from boneage.training.hardware import Machine
@@ -28,7 +24,7 @@ from boneage.training.material import Material, SparingFilms, labelled
 from boneage.training.peers import HandTruth, LinearCorrection
 from boneage.training.phase_1 import Chain
 from boneage.training.regions_table import Finder, RegionsTable, read_regions, write_regions
-from boneage.training.settings import Backbone, Recipe, RegressorSettings, needed_regions
+from boneage.training.settings import Backbone, Recipe
 from boneage.training.stage import key_of
 from boneage.training.stages import localized
 from boneage.training.trials import AgeTrial, distributions_of, months_of, parameters_of, trained
@@ -38,81 +34,7 @@ from boneage.training.workshop import Workshop
 if TYPE_CHECKING:
     from boneage.datasets import Dataset
 
-ANSWERS: Final = "answers.csv"
 Truths = Mapping[str, Mapping[str, tuple[float, float, float, float]]]
-
-
-@dataclass(frozen=True)
-class NotAtHand:
-    """Why a cell stays empty."""
-
-    reason: str
-
-
-class Cell(Protocol):
-    """An age network that a bench can train and measure."""
-
-    @property
-    def title(self) -> str:
-        """What the progress lines call it."""
-        ...
-
-    @property
-    def cases(self) -> int | None:
-        """Training cases, where other than the scale's."""
-        ...
-
-    def trial(self, bench: Bench) -> AgeTrial:
-        """The network and its training."""
-        ...
-
-    def found(self, bench: Bench) -> tuple[RegionsOf, str]:
-        """The regions that its views are cut from, and the key of what found them."""
-        ...
-
-
-@dataclass(frozen=True)
-class AgeCell:
-    """An age network of the project's own kind.
-
-    Attributes:
-        title: what the progress lines call it.
-        settings: the network and its training.
-        start: its starting weights: "none", a file, or None for the scale's own.
-        cases: training cases, where other than the scale's.
-    """
-
-    title: str
-    settings: RegressorSettings
-    start: str | None = None
-    cases: int | None = None
-
-    def trial(self, bench: Bench) -> AgeTrial:
-        return AgeTrial.of(self.settings, self.start or bench.start_for(self.settings.backbone))
-
-    def found(self, bench: Bench) -> tuple[RegionsOf, str]:
-        return bench.found(frozenset().union(*(needed_regions(view) for view in self.settings.views)))
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What a cell said of the cases of *report*.
-
-    Attributes:
-        ids, ages, sexes: of the cases; ages float64 [n], the labels in months.
-        months: float64 [repeats, n].
-        facts: cases learnt from, parameters, seconds of training.
-    """
-
-    ids: tuple[str, ...]
-    ages: npt.NDArray[np.float64]
-    months: npt.NDArray[np.float64]
-    facts: Mapping[str, Any]
-
-    @property
-    def errors(self) -> npt.NDArray[np.float64]:
-        """Absolute errors in months, float64 [n]: of each case the mean over the repeats."""
-        return np.asarray(np.abs(self.months - self.ages).mean(axis=0))
 
 
 class Bench:
@@ -299,7 +221,7 @@ class Bench:
                             f"{len(select)} cases give none. Take more cases."
                         )
                     months = LinearCorrection.fitted(answered, [case.age_months for case in select])(months)
-                _write_answers(file, self.report, months)
+                write_answers(file, self.report, months)
                 stage.finish(
                     title=cell.title,
                     cases=len(shop.material.train),
@@ -307,7 +229,7 @@ class Bench:
                     # Of a training that was stopped only the last leg is known.
                     training_seconds="" if resumed else round(seconds),
                 )
-            rows.append(_read_answers(file, ids))
+            rows.append(read_answers(file, ids))
             facts = dict(stage.facts)
         return Answers(tuple(ids), np.array([case.age_months for case in self.report]), np.stack(rows), facts)
 
@@ -372,23 +294,3 @@ class Bench:
     def _sizes(self, table: RegionsTable) -> dict[str, tuple[int, int]]:
         shapes = {case_id: self.material.films.film(case_id).shape for case_id in table}
         return {case_id: (width, height) for case_id, (height, width) in shapes.items()}
-
-
-def _write_answers(file: Path, cases: Sequence[Labelled], months: npt.NDArray[np.float64]) -> None:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["id", "sex", "age_months", "predicted_months", "notice"])
-    for case, answer in zip(cases, months, strict=True):
-        writer.writerow([case.id, case.sex.value, f"{case.age_months:g}", repr(float(answer)), NOTICE])
-    write_atomically(file, table.getvalue())
-
-
-def _read_answers(file: Path, ids: Sequence[str]) -> npt.NDArray[np.float64]:
-    try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            answers = {row["id"]: float(row["predicted_months"]) for row in csv.DictReader(stream)}
-        return np.array([answers[case_id] for case_id in ids])
-    except (OSError, KeyError, ValueError) as error:
-        raise TrainingError(
-            f"{file}: cannot be read as the answers of a cell ({error}). Remove {file.parent} and run it again."
-        ) from error

@@ -15,7 +15,8 @@ from boneage.assessment import Attention
 from boneage.cascade import Localization, cut_views, enlarged
 from boneage.evaluation.plots import png, styled
 from boneage.experiments.ages import masks_note
-from boneage.experiments.bench import AgeCell, Bench
+from boneage.experiments.bench import Bench
+from boneage.experiments.cells import AgeCell
 from boneage.experiments.results import canvas
 from boneage.files import write_atomically
 from boneage.regions import Box, Region

@@ -9,7 +9,8 @@ from typing import Final
 from boneage.cascade import Localization
 from boneage.evaluation.localization import evaluate_localization
 from boneage.experiments.ages import Report, Row, compare, masks_note
-from boneage.experiments.bench import AgeCell, Bench, Cell, NotAtHand
+from boneage.experiments.bench import Bench
+from boneage.experiments.cells import AgeCell, Cell, NotAtHand
 from boneage.experiments.region_cells import as_prediction, base_overlaps
 from boneage.experiments.results import AP50, DIFFERENCE, MAE, MIOU, Line, Result
 from boneage.regions import Region
