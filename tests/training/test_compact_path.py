@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from boneage.errors import TrainingError, UsageError
-from boneage.model import check_files, load_model
+from boneage.model import Network, check_files, load_model
 from boneage.model_writing import write_model
 from boneage.regions import Region
 from boneage.training import prior
@@ -65,9 +65,12 @@ def test_an_outline_is_what_the_student_learns_of_the_hand(trained: Path, toy: M
         patch.setattr(prior, "find_peaks", lambda *_, **__: (np.array([2, 5]), {"prominences": np.array([1.0, 1.0])}))
         model = load_model(train_on(recipe, toy.toy_material(), out, MACHINE))
     assert {file: file.stat().st_mtime_ns for file in out.glob("localizer-*/network.onnx")} == patterns
-    assert json.loads((out / "outline" / "stage.json").read_text())["facts"]["tau"] in recipe.tau.grid
-    with np.load(out / "outline" / "maps.npz") as finer, np.load(out / "maps-hand" / "maps.npz") as coarse:
-        assert finer["maps"].shape[1] == 2 * coarse["maps"].shape[1]
+    assert json.loads((out / "tau-outline" / "stage.json").read_text())["facts"]["tau"] in recipe.tau.grid
+    cells = []
+    for stage, size in (("outline", 64), ("localizer-hand", 32)):
+        network = Network("hand", out / stage / "network.onnx", size)
+        cells.append(network.run({"view": np.zeros((1, 1, size, size), np.uint8)})["attention"].shape[1])
+    assert cells[0] == 2 * cells[1]
     assert [step.region for step in model.localizers] == list(Region)
     taught, before = (
         json.loads((run / "tau-student" / "stage.json").read_text())["facts"]["select_overlap_with_teachers"]

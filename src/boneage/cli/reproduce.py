@@ -11,6 +11,7 @@ import typer
 
 from boneage.assessment import NOTICE
 from boneage.cli.columns import Column, Images, Table, named_columns
+from boneage.cli.hardware import Accelerator, Precision, Quiet, Workers, machine_of
 from boneage.errors import OutputError, UsageError
 from boneage.files import removed_if_empty
 
@@ -45,12 +46,10 @@ def reproduce(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting of the scale, e.g. age.schedule.epochs=4."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that cut views ahead of the training.")] = 0,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="auto (32 bits on a CPU, mixed on a GPU), 32-true, 16-mixed or bf16-mixed.")
-    ] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
+    workers: Workers = 0,
+    accelerator: Accelerator = "auto",
+    precision: Precision = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Run the paper's experiments, each cell trained from ages alone.
 
@@ -62,7 +61,6 @@ def reproduce(
     from boneage.experiments import reproduce as run
     from boneage.model import load_model
     from boneage.phantom.reading import TruthFolder
-    from boneage.training.hardware import Machine
     from boneage.training.recipes import replaced
     from boneage.training.stages import check_out
 
@@ -75,22 +73,13 @@ def reproduce(
         raise UsageError(f"'{unknown[0]}' is no experiment. Take all, or some of {', '.join(EXPERIMENTS)}.")
     if data is None or out is None:
         raise UsageError("Name the data set (--data DIR) and a folder for the results (--out DIR).")
-    if accelerator not in ("auto", "cpu", "gpu"):
-        raise UsageError(f"--accelerator {accelerator}: take auto, cpu or gpu.")
     if weights not in (None, "timm") and not Path(str(weights)).is_dir():
         raise UsageError(f"--weights {weights}: there is no such folder.")
-    if precision not in ("auto", "32-true", "16-mixed", "bf16-mixed"):
-        raise UsageError(f"--precision {precision}: take auto, 32-true, 16-mixed or bf16-mixed.")
     settings = replaced(find_scale(scale), assign or [])
     truths = read_boxes(boxes, reader=reader) if boxes is not None else None
     if localizers is not None:
         load_model(localizers)
-    machine = Machine(
-        workers=workers,
-        accelerator=accelerator,  # type: ignore[arg-type]
-        precision=precision,
-        progress=not quiet,
-    )
+    machine = machine_of(workers, accelerator, precision, quiet=quiet)
     with removed_if_empty(out):
         check_out(out, resume=True)
         dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)

@@ -10,7 +10,8 @@ import typer
 
 from boneage.assessment import NOTICE
 from boneage.cli.columns import Column, Data, Images, Table, named_columns
-from boneage.errors import OutputError, UsageError
+from boneage.cli.hardware import Accelerator, Precision, Quiet, Workers, machine_of
+from boneage.errors import OutputError
 from boneage.files import removed_if_empty
 
 
@@ -36,12 +37,10 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, e.g. regressor.schedule.epochs=4."),
     ] = None,
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) that train together.")] = 1,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that cut views ahead of the training.")] = 0,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="auto (32 bits on a CPU, mixed on a GPU), 32-true, 16-mixed or bf16-mixed.")
-    ] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
+    workers: Workers = 0,
+    accelerator: Accelerator = "auto",
+    precision: Precision = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Train both phases from ages alone and write a model folder.
 
@@ -49,25 +48,14 @@ def train(
     """
     # Here, not above: torch takes seconds to import, and --help should not.
     from boneage.datasets import read_dataset
-    from boneage.training.hardware import Machine
     from boneage.training.indexing import INDEX_FILE
     from boneage.training.recipes import find_recipe, replaced
     from boneage.training.stages import check, check_out, train
 
-    if accelerator not in ("auto", "cpu", "gpu"):
-        raise UsageError(f"--accelerator {accelerator}: take auto, cpu or gpu.")
-    if precision not in ("auto", "32-true", "16-mixed", "bf16-mixed"):
-        raise UsageError(f"--precision {precision}: take auto, 32-true, 16-mixed or bf16-mixed.")
     settings = replaced(find_recipe(recipe), assign or [])
     check(settings)
     columns = named_columns(column)
-    machine = Machine(
-        devices=devices,
-        workers=workers,
-        accelerator=accelerator,  # type: ignore[arg-type]
-        precision=precision,
-        progress=not quiet,
-    )
+    machine = machine_of(workers, accelerator, precision, quiet=quiet, devices=devices)
     with removed_if_empty(out):
         check_out(out, resume=resume)
         dataset = read_dataset(data, table=table, columns=columns, images=images)

@@ -16,6 +16,7 @@ from boneage.experiments.bench import Bench
 from boneage.experiments.cells import AgeCell, Answers, Cell, NotAtHand
 from boneage.experiments.results import DIFFERENCE, MAE, Line, Result
 from boneage.experiments.scales import PAPER_BACKBONES, PAPER_SIZES
+from boneage.model import load_model
 from boneage.regions import Region
 from boneage.training.settings import Backbone, RegressorSettings, Schedule, ViewName
 from boneage.training.tau import search_tau
@@ -231,8 +232,11 @@ LAMBDAS: Final = (0.0, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 
 def masks_note(bench: Bench) -> tuple[str, ...]:
     """What a reader must know where "attention" is that of a distilled localizer."""
-    steps = bench.phase_1[1].steps
-    if len({step.network.path for step in steps}) == len(steps):
+    distilled = bench.recipe.student
+    if bench.localizers:
+        steps = load_model(bench.localizers).localizers
+        distilled = len({step.network.path for step in steps}) < len(steps)
+    if not distilled:
         return ()
     return ("Maps are the masks of the distilled localizer, which learned the boxes of attention maps.",)
 

@@ -114,22 +114,24 @@ class Bench:
         return str(files[0]) if files else NotAtHand(f"ImageNet weights of {network} are not at hand")
 
     @cached_property
-    def material(self) -> Material:
-        """Films of all splits; *train* thinned to the scale's cases."""
+    def _used(self) -> tuple[Dataset, FilmCache]:
+        """The data set as far as it can be learnt from and measured on, with its films."""
         dataset = self._dataset.check_for_training()
-        recipe = self.scale.recipe
-        progress = self.machine.progress
-        cache = FilmCache.build(dataset, self._films, short_side=recipe.film_short_side, progress=progress)
+        short_side = self.scale.recipe.film_short_side
+        cache = FilmCache.build(dataset, self._films, short_side=short_side, progress=self.machine.progress)
         used = with_dropped(dataset, cache.dropped).check_for_training()
-        self._report = labelled(used, "report")
         for split, purpose in (("train", "learnt from"), ("select", "used to search tau"), ("report", "measured on")):
             if not labelled(used, split):  # type: ignore[arg-type]
                 raise DatasetError(
                     f"{used.name}: no case of it falls into *{split}*, which is {purpose}. Take more cases, or a table "
                     "with a column that says the split."
                 )
-        self._boxed = tuple(sorted({case_id for boxes in self.boxes.values() for case_id in boxes if case_id in cache}))
-        self._split = {case.id: case.split for case in used.cases}
+        return used, cache
+
+    @cached_property
+    def material(self) -> Material:
+        """Films of all splits; *train* thinned to the scale's cases."""
+        used, cache = self._used
         material = Material(
             SparingFilms(cache),
             labelled(used, "train"),
@@ -141,22 +143,21 @@ class Bench:
         )
         return material.thinned(self.scale.cases, self.seed)
 
-    @property
+    @cached_property
     def report(self) -> tuple[Labelled, ...]:
         """The cases that everything is measured on."""
-        _ = self.material
-        return self._report
+        return labelled(self._used[0], "report")
 
-    @property
+    @cached_property
     def boxed(self) -> tuple[str, ...]:
         """Ids of the cases with a reader's box, of every split."""
-        _ = self.material
-        return self._boxed
+        cache = self._used[1]
+        return tuple(sorted({case_id for boxes in self.boxes.values() for case_id in boxes if case_id in cache}))
 
-    def split(self, case_id: str) -> str:
-        """The split of a case."""
-        _ = self.material
-        return str(self._split[case_id])
+    @cached_property
+    def split(self) -> Mapping[str, str]:
+        """The split of each case."""
+        return {case.id: case.split for case in self._used[0].cases}
 
     @cached_property
     def phase_1(self) -> tuple[Workshop, Chain, RegionsTable]:

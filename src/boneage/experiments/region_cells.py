@@ -13,12 +13,12 @@ from boneage.evaluation.localization import REGION_OF_TRUTH, Localization, evalu
 from boneage.evaluation.predictions import Prediction
 from boneage.experiments.bench import Bench
 from boneage.model import Localizer as Step
-from boneage.model import Network
 from boneage.regions import Region
 from boneage.training.export import export_localizer
+from boneage.training.phase_1 import fitted_localizer, localizer_step
 from boneage.training.regions_table import Maps, read_maps, write_maps
 from boneage.training.settings import LocalizerSettings, needed_regions
-from boneage.training.trials import start_key, trained_localizer
+from boneage.training.trials import start_key
 from boneage.training.views_data import FromTable, NoRegions, RegionsOf
 from boneage.training.workshop import NETWORK_FILE
 from boneage.views import whole
@@ -109,19 +109,19 @@ def _maps(bench: Bench, cell: RegionCell) -> tuple[list[Step], dict[Region, Maps
     shop = bench.workshop(name)
     stage = shop.stage("network", name)
     shown = shop.stage(f"maps-{settings.class_average}", name, settings, bench.boxed)
+    file = shown.folder / NETWORK_FILE
+    # Its tau is whatever the caller cuts at.
+    step = localizer_step(cell.region, file, settings, 0.5)
     if not (stage.complete and shown.complete):
         stage.begin()
-        network = trained_localizer(shop, stage, learnt, regions_of, start, bench.seed, cell.title)
+        network = fitted_localizer(shop, stage, learnt, regions_of, start, bench.seed, cell.title)
         network.class_average = settings.class_average
-        file = shown.folder / NETWORK_FILE
         shown.begin()
         export_localizer(network, file, settings.size, half=shop.recipe.fp16_weights)
-        step = _step(cell, Network(cell.region.value, file, settings.size, threads=1))
         write_maps(shown.folder / MAPS_FILE, shop.finder.maps([*before, step], bench.boxed, known))
         shown.finish(title=cell.title)
         stage.finish(title=cell.title, cases=len(shop.material.train))
-    network_file = Network(cell.region.value, shown.folder / NETWORK_FILE, settings.size, threads=1)
-    return [*before, _step(cell, network_file)], {**known, cell.region: read_maps(shown.folder / MAPS_FILE)}
+    return [*before, step], {**known, cell.region: read_maps(shown.folder / MAPS_FILE)}
 
 
 def base_maps(bench: Bench) -> dict[Region, Maps]:
@@ -147,27 +147,13 @@ def base_overlaps(bench: Bench) -> dict[str, Overlap]:
     return {name: Overlap.of(groups) for name, groups in evaluate_localization(rows, truths, seed=bench.seed).items()}
 
 
-def _step(cell: RegionCell, network: Network) -> Step:
-    settings = cell.settings
-    return Step(
-        cell.region,
-        network,
-        settings.looks_at,
-        settings.tau or 0.5,
-        settings.margin,
-        settings.smallest,
-        average_mirror=settings.average_mirror,
-        components=settings.components,
-    )
-
-
 def as_prediction(bench: Bench, case_id: str, found: Where) -> Prediction:
     """The boxes of one film, in its pixels, as the evaluation takes them."""
     height, width = bench.material.films.film(case_id).shape
     return Prediction(
         file="",
         id=case_id,
-        split=bench.split(case_id),
+        split=bench.split[case_id],
         sex=None,
         age_months=None,
         status="assessed",

@@ -89,8 +89,7 @@ def peers(bench: Bench, report: Report) -> Result:
         rows.append(Row((peer.name, learns), cell, None, 0))
     if not bench.scale.small_backbone:
         rows = [row if _starts_as(bench, row.cell) else _not_started(bench, row) for row in rows]
-    notes = (*masks_note(bench),) if bench.localizers else ()
-    notes += tuple(f"{peer.name}: {peer.citation}. {peer.differs}" for peer in PEERS.values())
+    notes = masks_note(bench) + tuple(f"{peer.name}: {peer.citation}. {peer.differs}" for peer in PEERS.values())
     setting = bench.setting(age.size, age.schedule.epochs)
     title = "Peers' designs under equal means"
     return compare(bench, Result("peers", title, setting, ("design", "learns from"), (), notes=notes), rows, report)

@@ -64,22 +64,22 @@ def _paper() -> Scale:
     return Scale("paper", recipe, None, recipe.regressor, recipe.hand, recipe.region_1, recipe.region_2)
 
 
+def _papers_chain(
+    base: LocalizerSettings, hand: int, regions: int
+) -> tuple[LocalizerSettings, LocalizerSettings, LocalizerSettings]:
+    """Localizers that look where the paper's do, with views of so many pixels."""
+    return (
+        replace(base, looks_at="O", pooling="gap", size=hand),
+        replace(base, looks_at="O", pooling="gmp", size=regions),
+        replace(base, looks_at="E", pooling="gmp", size=regions),
+    )
+
+
 def _compact() -> Scale:
     early = Backbone("mobilenetv2_100", stages=3)
     short = Schedule(epochs=3, batch=16, learning_rate=2e-3, average=0.99, gradient_clip=5.0, validate_every=0)
 
-    def localizer(looks_at: str, pooling: str, size: int) -> LocalizerSettings:
-        return LocalizerSettings(
-            looks_at=looks_at,  # type: ignore[arg-type]
-            size=size,
-            backbone=early,
-            pooling=pooling,  # type: ignore[arg-type]
-            channels=256,
-            smallest=0.1,
-            jitter=JitterRange(zoom=0.12, shift=0.04),
-            schedule=short,
-        )
-
+    base = LocalizerSettings(backbone=early, channels=256, jitter=JitterRange(zoom=0.12, shift=0.04), schedule=short)
     return Scale(
         "compact",
         compact.RECIPE,
@@ -92,9 +92,7 @@ def _compact() -> Scale:
             jitter=JitterRange(degrees=15.0, zoom=0.15, shift=0.05),
             schedule=Schedule(epochs=6, batch=16, learning_rate=1.5e-3, average=0.99, validate_every=0),
         ),
-        localizer("O", "gap", 160),
-        localizer("O", "gmp", 288),
-        localizer("E", "gmp", 288),
+        *_papers_chain(base, 160, 288),
         sizes=(64, 96, 128, 160, 192),
         backbone_size=96,
         backbone_epochs=4,
@@ -110,17 +108,7 @@ def _tiny() -> Scale:
     def schedule(epochs: int) -> Schedule:
         return Schedule(epochs=epochs, batch=8, learning_rate=2e-3, average=0.97, gradient_clip=5.0, validate_every=0)
 
-    def localizer(looks_at: str, pooling: str, size: int) -> LocalizerSettings:
-        return LocalizerSettings(
-            looks_at=looks_at,  # type: ignore[arg-type]
-            size=size,
-            backbone=early,
-            pooling=pooling,  # type: ignore[arg-type]
-            channels=64,
-            jitter=NO_JITTER,
-            schedule=schedule(4),
-        )
-
+    base = LocalizerSettings(backbone=early, channels=64, jitter=NO_JITTER, schedule=schedule(4))
     # On two threads sums fall out otherwise than on one; a little more training shows the bands of the hand on both.
     longer = replace(tiny.RECIPE.region_1, schedule=replace(tiny.RECIPE.region_1.schedule, epochs=24))
     return Scale(
@@ -128,9 +116,7 @@ def _tiny() -> Scale:
         replace(tiny.RECIPE, region_1=longer),
         None,
         replace(tiny.RECIPE.regressor, fusion="stacked", size=64, average_mirror=False, schedule=schedule(5)),
-        localizer("O", "gap", 96),
-        localizer("O", "gmp", 128),
-        localizer("E", "gmp", 128),
+        *_papers_chain(base, 96, 128),
         sizes=(32, 48, 64, 80),
         backbone_size=80,
         backbone_epochs=1,

@@ -24,7 +24,7 @@ from boneage.model import Model, available_cores, load_model
 from boneage.views import View
 
 if TYPE_CHECKING:
-    from boneage.datasets import Case, Dataset
+    from boneage.datasets import Case, Dataset, Dropped
     from boneage.radiograph import Radiograph
     from boneage.training.regions_table import RegionsTable
     from boneage.training.views_data import Labelled
@@ -113,6 +113,40 @@ class Describer:
         found = self.assessor.model.regressor.output(self.assessor.outputs(views, sex), self.tensor)
         mean: npt.NDArray[np.float32] = found.mean(axis=0)
         return mean
+
+    def views_from(
+        self,
+        read: Callable[[Path], Radiograph],
+        views: Sequence[View],
+        unreadable: list[Dropped],
+        *,
+        all_regions: bool = False,
+    ) -> Callable[[Case], Views | None]:
+        """Cuts the views of a case from its file, as an assessment does.
+
+        Args:
+            read: file -> radiograph.
+            views: which.
+            unreadable: gets the cases whose files could not be read or were refused; they have no views.
+            all_regions: leave out films on which a region was not found.
+        """
+        from boneage.datasets import Dropped
+
+        cascade, size = self.assessor.cascade, self.assessor.model.regressor.input_size
+
+        def views_of(case: Case) -> Views | None:
+            try:
+                upright, *_ = self.assessor.admitted(read(case.image))
+                film = cascade.film(upright)
+            except (RadiographError, OSError) as error:
+                unreadable.append(Dropped(case.id, str(case.image), "unreadable file", str(error)))
+                return None
+            found = cascade.regions(film)
+            if all_regions and found.missing:
+                return None
+            return cut_views(film, found, views, size, squash=cascade.squash)
+
+        return views_of
 
     def _one(
         self, case: C, views_of: Callable[[C], Views | None], answers: bool
@@ -292,23 +326,13 @@ def index_of_dataset(
         DatasetError: more than 5 % of the data set had to be dropped, or nothing is left to index.
         ModelError: the age network has no features that could be taken.
     """
-    from boneage.datasets import Dropped, has_phantoms, with_dropped
+    from boneage.datasets import has_phantoms, with_dropped
 
     features_tensor(model.regressor.path)  # a model that cannot be indexed shows before the long work
     used = dataset.check_for_training().of("train", "select")
     describer = Describer(model, progress=progress)
-    cascade, unreadable = describer.assessor.cascade, []
-
-    def views_of(case: Case) -> Views | None:
-        try:
-            upright, *_ = describer.assessor.admitted(read(case.image))
-            film = cascade.film(upright)
-        except (RadiographError, OSError) as error:
-            unreadable.append(Dropped(case.id, str(case.image), "unreadable file", str(error)))
-            return None
-        found = cascade.regions(film)
-        return cut_views(film, found, model.views, model.regressor.input_size, squash=cascade.squash)
-
+    unreadable: list[Dropped] = []
+    views_of = describer.views_from(read, model.views, unreadable)
     train = describer.described(used.of("train").cases, views_of)
     select = describer.described(used.of("select").cases, views_of, answers=True)
     used = with_dropped(used, sorted(unreadable, key=lambda item: item.id)).check_for_training()

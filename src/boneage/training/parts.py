@@ -18,7 +18,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
 from boneage.cascade import cut_views
-from boneage.errors import ModelError, RadiographError, UsageError
+from boneage.errors import ModelError, UsageError
 from boneage.evaluation.bootstrap import figure
 from boneage.files import write_atomically
 from boneage.model import Model, identity_sha256, load_model
@@ -30,7 +30,7 @@ from boneage.training.indexing import FEWEST_TO_COMPARE, Described, Describer, V
 from boneage.views import View
 
 if TYPE_CHECKING:
-    from boneage.datasets import Case, Dataset
+    from boneage.datasets import Dataset, Dropped
     from boneage.radiograph import Radiograph
     from boneage.training.regions_table import RegionsTable
     from boneage.training.views_data import Labelled
@@ -304,25 +304,12 @@ def parts_of_dataset(
         DatasetError: more than 5 % of the data set had to be dropped, or nothing is left to learn from.
         ModelError: the model's parts cannot be told apart.
     """
-    from boneage.datasets import Dropped, with_dropped
+    from boneage.datasets import with_dropped
 
     used = dataset.check_for_training().of("train", "select")
     describer = PartDescriber(model, progress=progress)
-    cascade, unreadable = describer.assessor.cascade, []
-
-    def views_of(case: Case) -> Views | None:
-        try:
-            upright, *_ = describer.assessor.admitted(read(case.image))
-            film = cascade.film(upright)
-        except (RadiographError, OSError) as error:
-            unreadable.append(Dropped(case.id, str(case.image), "unreadable file", str(error)))
-            return None
-        found = cascade.regions(film)
-        if found.missing:
-            return None
-        views = (*model.views, *ERASED_VIEWS)
-        return cut_views(film, found, views, model.regressor.input_size, squash=cascade.squash)
-
+    unreadable: list[Dropped] = []
+    views_of = describer.views_from(read, (*model.views, *ERASED_VIEWS), unreadable, all_regions=True)
     train = describer.described(used.of("train").cases, views_of)
     select = describer.described(used.of("select").cases, views_of, answers=True)
     used = with_dropped(used, sorted(unreadable, key=lambda item: item.id)).check_for_training()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,7 @@ from boneage.training.networks import Localizer
 from boneage.training.prior import BLEND, SMOOTHING, Population, PriorLocalizer, on_hand
 from boneage.training.regions_table import Maps, RegionsTable, read_maps, read_regions, write_maps, write_regions
 from boneage.training.settings import LocalizerSettings, OutlineSettings, needed_regions
-from boneage.training.stage import key_of
+from boneage.training.stage import Stage, key_of
 from boneage.training.student import OUTPUTS, Student, StudentData, StudentLearner, stride_of
 from boneage.training.tau import TOLERANCE, chosen, search_tau
 from boneage.training.views_data import FromTable, LookSource, NoRegions, RegionsOf, ViewsData
@@ -58,7 +58,7 @@ def train_localizer(shop: Workshop, region: Region, chain: Chain) -> Path:
     """Train and export the localizer of a region; returns the exported network."""
     if shop.settings(region).shares:
         return shop.out / f"localizer-{shop.settings(region).shares}" / NETWORK_FILE
-    settings, seed = shop.settings(region), shop.recipe.seed
+    settings = shop.settings(region)
     # What happens to the finished map does not change how it is learnt.
     learnt = dataclasses.replace(
         settings, tau=None, margin=0.0, smallest=0.1, average_mirror=True, prior=False, components="largest"
@@ -70,18 +70,26 @@ def train_localizer(shop: Workshop, region: Region, chain: Chain) -> Path:
         found: RegionsOf = NoRegions()
         if needs:
             found = FromTable(shop.finder.regions(chain.steps, shop.material.ids, chain.maps))
-        torch.manual_seed(seed)
-        network = shop.fitted(
-            Localizer(settings, start=shop.recipe.pretrained),
-            lambda network, steps: LocalizerLearner(network, settings, seed=seed, steps_per_epoch=steps),
-            shop.data(ViewsData, [LookSource(settings.looks_at)], found, settings.size, settings.jitter),
-            stage,
-            settings.schedule,
-            f"localizer of {region.value}",
-        )
+        start, seed, label = shop.recipe.pretrained, shop.recipe.seed, f"localizer of {region.value}"
+        network = fitted_localizer(shop, stage, settings, found, start, seed, label)
         export_localizer(network, stage.folder / NETWORK_FILE, settings.size, half=shop.recipe.fp16_weights)
         stage.finish()
     return stage.folder / NETWORK_FILE
+
+
+def fitted_localizer(
+    shop: Workshop, stage: Stage, settings: LocalizerSettings, found: RegionsOf, start: str, seed: int, label: str
+) -> Localizer:
+    """A localizer after its training, in evaluation mode; goes on where the stage's folder stands."""
+    torch.manual_seed(seed)
+    return shop.fitted(
+        Localizer(settings, start=start),
+        lambda network, steps: LocalizerLearner(network, settings, seed=seed, steps_per_epoch=steps),
+        shop.data(ViewsData, [LookSource(settings.looks_at)], found, settings.size, settings.jitter, seed=seed),
+        stage,
+        settings.schedule,
+        label,
+    )
 
 
 def with_prior(shop: Workshop, region: Region, network: Path, chain: Chain) -> Path:
@@ -149,11 +157,18 @@ def choose_tau(shop: Workshop, region: Region, network: Path, maps: Maps, chain:
     tolerance = TOLERANCE if settings.components == "all" else 0.0
     parts = [sha256_of(network), settings, shop.recipe.tau, chain.key, *([tolerance] if tolerance else [])]
     stage = shop.stage(f"tau-{region.value}", *parts)
+    steps = [*chain.steps, _step(shop, region, network, tau=0.5)]
+    return _searched_tau(shop, stage, steps, {**chain.maps, region: maps}, tolerance)
+
+
+def _searched_tau(
+    shop: Workshop, stage: Stage, steps: Sequence[LocalizerStep], known: Mapping[Region, Maps], tolerance: float
+) -> float:
     if not stage.complete:
         stage.begin()
         errors = search_tau(
-            [*chain.steps, _step(shop, region, network, tau=0.5)],
-            {**chain.maps, region: maps},
+            steps,
+            known,
             shop.finder,
             shop.material.train,
             shop.material.select,
@@ -181,39 +196,24 @@ def lengthened(shop: Workshop, chain: Chain, region: Region, network: Path, maps
 def with_outline(shop: Workshop, outline: OutlineSettings, chain: Chain) -> Chain:
     """The chain with the hand's localizer once more at its end, which now shows how sure its cells are."""
     region = Region.HAND
-    settings = dataclasses.replace(shop.settings(region), size=outline.size, tau=outline.tau)
     trained = shop.out / f"localizer-{region.value}"
-    stage = shop.stage("outline", sha256_of(trained / NETWORK_FILE), outline, chain.key)
+    stage = shop.stage("outline", sha256_of(trained / NETWORK_FILE), outline.size)
     file = stage.folder / NETWORK_FILE
-    step = _step_of(region, file, settings, outline.tau or 0.5)
     if not stage.complete:
         stage.begin()
         localizer = Localizer(shop.settings(region))
         localizer.load_state_dict(load_file(trained / WEIGHTS_FILE))
         export_localizer(localizer.eval().showing_certainty(), file, outline.size, half=shop.recipe.fp16_weights)
-        maps = shop.finder.maps([step], shop.material.ids, {})
-        write_maps(stage.folder / MAPS_FILE, maps)
-        tau = outline.tau
-        if tau is None:
-            errors = search_tau(
-                [step],
-                {region: maps},
-                shop.finder,
-                shop.material.train,
-                shop.material.select,
-                shop.recipe.tau,
-                stage.folder / "tau",
-                shop.machine,
-                seed=shop.recipe.seed,
-                start=shop.recipe.pretrained,
-            )
-            tau = chosen(errors)
-        stage.finish(tau=tau)
-    tau = float(stage.facts["tau"])
+        stage.finish()
+    settings = dataclasses.replace(shop.settings(region), size=outline.size)
+    step = localizer_step(region, file, settings, outline.tau or 0.5)
+    if outline.tau is None:
+        search = shop.stage("tau-outline", sha256_of(file), settings, shop.recipe.tau)
+        maps = {} if search.complete else shop.finder.maps([step], shop.material.ids, {})
+        step = dataclasses.replace(step, tau=_searched_tau(shop, search, [step], {region: maps}, 0.0))
     # The hand is in the chain twice: known maps of it would be those of one step for both.
     known = {other: maps for other, maps in chain.maps.items() if other is not region}
-    last = dataclasses.replace(step, tau=tau)
-    return Chain(key_of(chain.key, "outline", sha256_of(file), tau), (*chain.steps, last), known)
+    return Chain(key_of(chain.key, "outline", sha256_of(file), step.tau), (*chain.steps, step), known)
 
 
 def taken_over(shop: Workshop, folder: str) -> Chain:
@@ -321,10 +321,11 @@ def regions_of_all(shop: Workshop, chain: Chain) -> RegionsTable:
 
 
 def _step(shop: Workshop, region: Region, network: Path, tau: float) -> LocalizerStep:
-    return _step_of(region, network, shop.settings(region), tau)
+    return localizer_step(region, network, shop.settings(region), tau)
 
 
-def _step_of(region: Region, network: Path, settings: LocalizerSettings, tau: float) -> LocalizerStep:
+def localizer_step(region: Region, network: Path, settings: LocalizerSettings, tau: float) -> LocalizerStep:
+    """A trained localizer as a step of a chain."""
     # One thread: many films run at the same time.
     return LocalizerStep(
         region,

@@ -16,14 +16,13 @@ from torch.utils.data import DataLoader
 from boneage.regions import Box, Region
 from boneage.training.end_to_end import EndToEnd, EndToEndLearner, EndToEndSettings, film_boxes
 from boneage.training.learner import Learner
-from boneage.training.localizer import LocalizerLearner
 from boneage.training.losses import expectation
-from boneage.training.networks import AgeRegressor, Localizer
+from boneage.training.networks import AgeRegressor
 from boneage.training.peers import Peer, peer_months
 from boneage.training.regressor import RegressorLearner, regressor_months
-from boneage.training.settings import Backbone, JitterRange, LocalizerSettings, RegressorSettings, Schedule
+from boneage.training.settings import Backbone, JitterRange, RegressorSettings, Schedule
 from boneage.training.stage import Stage
-from boneage.training.views_data import Example, Labelled, LookSource, RegionsOf, Source, ViewsData, ViewSource
+from boneage.training.views_data import Example, Labelled, RegionsOf, Source, ViewsData, ViewSource
 from boneage.training.workshop import Workshop, sha256_of
 from boneage.views import View, cut, whole
 
@@ -41,6 +40,7 @@ class AgeTrial:
         size: side of its views.
         jitter, schedule: of its training.
         data: how views are cut, and what a loss learns from beside them.
+        blank: chance with which a view is blanked in training.
         corrected: a straight line through (answer, age) of *select* corrects its answers.
     """
 
@@ -54,6 +54,7 @@ class AgeTrial:
     schedule: Schedule
     data: type[ViewsData] = ViewsData
     corrected: bool = False
+    blank: float = 0.0
 
     @classmethod
     def of(cls, settings: RegressorSettings, start: str) -> AgeTrial:
@@ -72,6 +73,7 @@ class AgeTrial:
             settings.size,
             settings.jitter,
             settings.schedule,
+            blank=settings.erase,
         )
 
     @classmethod
@@ -124,7 +126,7 @@ def trained(shop: Workshop, stage: Stage, trial: AgeTrial, found: RegionsOf, see
     return shop.fitted(
         trial.network(),
         lambda network, steps: trial.learner(network, seed, steps),
-        shop.data(trial.data, trial.sources, found, trial.size, trial.jitter, seed=seed),
+        shop.data(trial.data, trial.sources, found, trial.size, trial.jitter, seed=seed, blank=trial.blank),
         stage,
         trial.schedule,
         label,
@@ -159,21 +161,6 @@ def distributions_of(
     return torch.cat(rows).numpy()
 
 
-def trained_localizer(
-    shop: Workshop, stage: Stage, settings: LocalizerSettings, found: RegionsOf, start: str, seed: int, label: str
-) -> Localizer:
-    """A localizer of phase I after its training, in evaluation mode; goes on where the stage's folder stands."""
-    torch.manual_seed(seed)
-    return shop.fitted(
-        Localizer(settings, start=start),
-        lambda network, steps: LocalizerLearner(network, settings, seed=seed, steps_per_epoch=steps),
-        shop.data(ViewsData, [LookSource(settings.looks_at)], found, settings.size, settings.jitter, seed=seed),
-        stage,
-        settings.schedule,
-        label,
-    )
-
-
 def boxes_of(shop: Workshop, trial: AgeTrial, network: EndToEnd, ids: Sequence[str]) -> list[dict[Region, Box]]:
     """The boxes that an end-to-end network finds on films, in their pixels."""
     boxes = []
@@ -206,5 +193,4 @@ __all__ = [
     "parameters_of",
     "start_key",
     "trained",
-    "trained_localizer",
 ]

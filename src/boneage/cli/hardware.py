@@ -1,0 +1,41 @@
+"""Options that say how a training uses the machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from boneage.errors import UsageError
+
+if TYPE_CHECKING:
+    from boneage.training.hardware import Machine
+
+Workers = Annotated[int, typer.Option(min=0, help="Processes that cut views ahead of the training.")]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
+Precision = Annotated[
+    str, typer.Option(help="auto (32 bits on a CPU, mixed on a GPU), 32-true, 16-mixed or bf16-mixed.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")]
+
+_ACCELERATORS: Final = ("auto", "cpu", "gpu")
+_PRECISIONS: Final = ("auto", "32-true", "16-mixed", "bf16-mixed")
+
+
+def machine_of(workers: int, accelerator: str, precision: str, *, quiet: bool, devices: int = 1) -> Machine:
+    """What the options ask for.
+
+    Raises:
+        UsageError: no such accelerator or precision.
+    """
+    from boneage.training.hardware import Machine
+
+    _one_of("--accelerator", accelerator, _ACCELERATORS)
+    _one_of("--precision", precision, _PRECISIONS)
+    kind: Any = accelerator
+    return Machine(devices=devices, workers=workers, accelerator=kind, precision=precision, progress=not quiet)
+
+
+def _one_of(option: str, given: str, known: tuple[str, ...]) -> None:
+    if given not in known:
+        raise UsageError(f"{option} {given}: take {', '.join(known[:-1])} or {known[-1]}.")
