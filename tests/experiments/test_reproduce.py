@@ -105,6 +105,7 @@ def test_figures_are_those_of_the_kept_answers(table3: Path) -> None:
     errors = {}
     for file in (table3 / "cells").glob("*/seed-0/answers.csv"):
         answers = rows(file)
+        assert all(1.0 <= float(row["predicted_months"]) <= 240.0 for row in answers)
         gone = [float(row["predicted_months"]) - float(row["age_months"]) for row in answers]
         errors[round(float(np.abs(gone).mean()), 4)] = np.abs(gone)
     table = rows(table3 / "table3.csv")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from boneage.ages import FIRST_MONTH, LAST_MONTH
 from boneage.regions import Box, Region
 from boneage.training.end_to_end import EndToEnd, EndToEndLearner, EndToEndSettings, film_boxes
 from boneage.training.learner import Learner
@@ -136,7 +137,7 @@ def trained(shop: Workshop, stage: Stage, trial: AgeTrial, found: RegionsOf, see
 def months_of(
     shop: Workshop, trial: AgeTrial, network: nn.Module, cases: Sequence[Labelled], found: RegionsOf
 ) -> npt.NDArray[np.float64]:
-    """The bone ages that the network gives, float64 [cases] in months."""
+    """The bone ages that the network gives, float64 [cases] in months, within the age axis: L1 alone knows no ends."""
     device = "cuda" if shop.machine.uses_gpu else "cpu"
     network.eval().to(device)
     with torch.inference_mode():
@@ -145,7 +146,7 @@ def months_of(
             for batch in _batches(shop, trial, cases, found)
         ]
     network.cpu()
-    return torch.cat(answers).double().numpy()
+    return np.clip(torch.cat(answers).double().numpy(), FIRST_MONTH, LAST_MONTH)
 
 
 def distributions_of(
