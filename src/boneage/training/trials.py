@@ -146,7 +146,8 @@ def months_of(
             for batch in _batches(shop, trial, cases, found)
         ]
     network.cpu()
-    return np.clip(torch.cat(answers).double().numpy(), FIRST_MONTH, LAST_MONTH)
+    months: npt.NDArray[np.float64] = torch.cat(answers).double().clamp(FIRST_MONTH, LAST_MONTH).numpy()
+    return months
 
 
 def distributions_of(
