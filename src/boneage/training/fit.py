@@ -170,6 +170,7 @@ def _loading(machine: Machine) -> dict[str, Any]:
     return {
         "num_workers": machine.workers,
         "pin_memory": machine.uses_gpu,
+        "persistent_workers": machine.workers > 0,
         "prefetch_factor": 4 if machine.workers else None,
     }
 
