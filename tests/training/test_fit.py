@@ -88,6 +88,34 @@ def test_workers_change_nothing(toy: ModuleType, tmp_path: Path) -> None:
     assert all(torch.equal(alone[name], helped[name]) for name in alone)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resumed_it_sees_the_films_in_the_same_order(
+    toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    machine, settings = dataclasses.replace(MACHINE, workers=workers), changed(epochs=3, size_schedule=((2, 64),))
+    whole = fitted(toy, tmp_path / "whole", settings, machine).state_dict()
+    begins = RegressorLearner.on_train_epoch_start
+
+    def breaks(self: RegressorLearner) -> None:
+        if self.current_epoch == 2:
+            raise KeyboardInterrupt
+        begins(self)
+
+    monkeypatch.setattr(RegressorLearner, "on_train_epoch_start", breaks)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        fitted(toy, tmp_path / "broken", settings, machine)
+    assert latest_checkpoint(tmp_path / "broken") == tmp_path / "broken" / "checkpoints" / "epoch-0001.ckpt"
+    monkeypatch.setattr(RegressorLearner, "on_train_epoch_start", begins)
+    resumed = fitted(toy, tmp_path / "broken", settings, machine).state_dict()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert [row["loss"] for row in rows(tmp_path / "whole")] == [row["loss"] for row in rows(tmp_path / "broken")]
+
+
+def test_mixed_precision_on_a_cpu_clips_gradients_too(toy: ModuleType, tmp_path: Path) -> None:
+    network = fitted(toy, tmp_path, changed(epochs=1), dataclasses.replace(MACHINE, precision="bf16-mixed"))
+    assert torch.isfinite(network.answer.weight).all()
+
+
 def test_a_loss_that_is_no_number_stops_the_training(toy: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"no number.*learning rate"):
         fitted(toy, tmp_path, changed(learning_rate=1e30, gradient_clip=0.0, warmup=0.0, epochs=3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import math
 import sys
 import time
 import warnings
@@ -99,8 +100,8 @@ def fit(
     )
     sizes = [*([(0, train.size)] if not schedule.size_schedule or schedule.size_schedule[0][0] > 0 else [])]
     sizes += list(schedule.size_schedule)
-    feed = _Feed(train, select, schedule, learner.seed, sizes, machine)
     last = latest_checkpoint(folder)
+    feed = _Feed(train, select, schedule, learner.seed, sizes, machine, _epoch_of(last) + 1 if last else 0)
     with warnings.catch_warnings():
         _filter_warnings()
         try:
@@ -128,6 +129,10 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return max((folder / CHECKPOINTS).glob("epoch-*.ckpt"), default=None)
 
 
+def _epoch_of(checkpoint: Path) -> int:
+    return int(checkpoint.stem.rpartition("-")[2])
+
+
 class _Feed(lightning.LightningDataModule):
     def __init__(
         self,
@@ -137,15 +142,19 @@ class _Feed(lightning.LightningDataModule):
         seed: int,
         sizes: list[tuple[int, int]],
         machine: Machine,
+        first_epoch: int,
     ) -> None:
         super().__init__()
         self.train_data, self.select_data = train, select
         self.schedule, self.seed, self.sizes, self.machine = schedule, seed, sizes, machine
+        self.first_epoch = first_epoch
 
     def train_dataloader(self) -> DataLoader[Any]:
         trainer = self.trainer
         rank = trainer.global_rank if trainer else 0
         order = _order(len(self.train_data), self.schedule, self.seed, self.sizes, self.machine, rank)
+        # A loader's processes draw ahead before Lightning says with which epoch a resumed training begins.
+        order.set_epoch(self.first_epoch)
         return DataLoader(self.train_data, batch_sampler=order, **_loading(self.machine))
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -225,11 +234,12 @@ def _draw_curve(rows: list[dict[str, float]], file: Path, title: str) -> None:
     FigureCanvasAgg(figure)
     left = figure.add_subplot()
     epochs = [row["epoch"] for row in rows]
-    left.plot(epochs, [row["loss"] for row in rows], "o-", color="tab:gray", label="training loss")
+    left.plot(epochs, [row["loss"] for row in rows], "o-", color="tab:gray")
     left.set_xlabel("epoch")
     left.set_ylabel("training loss")
     right = left.twinx()
-    right.plot(epochs, [row["select"] for row in rows], "o-", color="tab:blue", label="select")
+    measured = [row for row in rows if not math.isnan(row["select"])]
+    right.plot([row["epoch"] for row in measured], [row["select"] for row in measured], "o-", color="tab:blue")
     right.set_ylabel("error on select, averaged weights", color="tab:blue")
     left.set_title(title)
     with replacing(file) as waiting:

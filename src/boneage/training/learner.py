@@ -94,7 +94,7 @@ class Learner(lightning.LightningModule):
         ]
         kind = torch.optim.AdamW if self.schedule.optimizer == "adamw" else torch.optim.Adam
         # Fused steps cannot be clipped under mixed precision, which is what GPUs use.
-        fused = all(p.device.type == "cpu" for p in decayed)
+        fused = all(p.device.type == "cpu" for p in decayed) and not str(self.trainer.precision).endswith("mixed")
         optimizer = kind(groups, lr=self.schedule.learning_rate, fused=fused)
         factor = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(self.schedule, step, self.steps_per_epoch)

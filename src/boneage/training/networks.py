@@ -324,8 +324,8 @@ def _load_local(network: Any, name: str, file: Path, channels: int) -> None:
         ) from error
     state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     first = f"{network.pretrained_cfg['first_conv']}.weight"
-    if first in state and state[first].shape[1] != channels:
-        state[first] = adapt_input_conv(channels, state[first], base_chans=state[first].shape[1])
+    if first in state and state[first].shape[1] == 3 != channels:
+        state[first] = adapt_input_conv(channels, state[first])
     own = network.state_dict()
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
     wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
