@@ -173,7 +173,7 @@ def test_localization_is_scored_at_every_tau(hands: Path, tmp_path: Path) -> Non
     boxes = hands / "annotations" / "boxes.csv"
     options = [word for setting in LOCALIZERS for word in ("--set", setting)]
     result = quick(
-        hands, tmp_path, "class-average", "--boxes", boxes, "--localizers", "compact-2026-11d", *options
+        hands, tmp_path, "class-average", "--boxes", boxes, "--localizers", "compact-2026-11e", *options
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     table = rows(tmp_path / "class-average.csv")
@@ -196,7 +196,7 @@ def test_localization_without_boxes_says_so(hands: Path, tmp_path: Path) -> None
 
 
 def test_peers_learn_from_the_truth_that_phantoms_have(hands: Path, tmp_path: Path) -> None:
-    result = quick(hands, tmp_path, "peers", "--localizers", "compact-2026-11d")
+    result = quick(hands, tmp_path, "peers", "--localizers", "compact-2026-11e")
     assert result.exit_code == 0, result.stderr
     table = {row["design"]: row for row in rows(tmp_path / "peers.csv")}
     assert len(table) == 9
@@ -212,7 +212,7 @@ def test_peers_learn_from_the_truth_that_phantoms_have(hands: Path, tmp_path: Pa
 def test_peers_that_need_a_truth_stay_empty_without_it(hands: Path, tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     shutil.copytree(hands, plain, ignore=shutil.ignore_patterns("truth"))
-    result = quick(plain, tmp_path / "out", "peers", "--localizers", "compact-2026-11d")
+    result = quick(plain, tmp_path / "out", "peers", "--localizers", "compact-2026-11e")
     assert result.exit_code == 0, result.stderr
     table = {row["design"]: row for row in rows(tmp_path / "out" / "peers.csv")}
     for name in ("iglovikov-2018", "escobar-2019", "deeplasia-true-mask"):
@@ -222,7 +222,7 @@ def test_peers_that_need_a_truth_stay_empty_without_it(hands: Path, tmp_path: Pa
 
 def test_one_network_end_to_end_is_measured_in_months_and_boxes(hands: Path, tmp_path: Path) -> None:
     boxes = hands / "annotations" / "boxes.csv"
-    result = quick(hands, tmp_path, "end-to-end", "--localizers", "compact-2026-11d", "--boxes", boxes)
+    result = quick(hands, tmp_path, "end-to-end", "--localizers", "compact-2026-11e", "--boxes", boxes)
     assert result.exit_code == 0, result.stderr
     table = rows(tmp_path / "end-to-end.csv")
     assert [row["design"] for row in table[:2]] == ["two phases", "end to end"]
@@ -234,7 +234,7 @@ def test_one_network_end_to_end_is_measured_in_months_and_boxes(hands: Path, tmp
 
 def test_distributions_and_curves_are_drawn(hands: Path, tmp_path: Path) -> None:
     few = ("--set", "recipe.tau.cases=16", "--set", "recipe.tau.regressor.schedule.epochs=1")
-    result = quick(hands, tmp_path, "figure4", "figure5", "--localizers", "compact-2026-11d", *few)
+    result = quick(hands, tmp_path, "figure4", "figure5", "--localizers", "compact-2026-11e", *few)
     assert result.exit_code == 0, result.stderr
     for name in ("figure4.png", "figure5-tau.png", "figure5-lambda.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
@@ -251,7 +251,7 @@ def test_a_result_says_how_to_rebuild_it() -> None:
 
 
 def test_pictures_show_what_the_cascade_saw(hands: Path, tmp_path: Path) -> None:
-    result = quick(hands, tmp_path, "figure1", "figure3", "--localizers", "compact-2026-11d")
+    result = quick(hands, tmp_path, "figure1", "figure3", "--localizers", "compact-2026-11e")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines() == [str(tmp_path / "figure1.png"), str(tmp_path / "figure3.png")]
     for name in ("figure1.png", "figure3.png"):
