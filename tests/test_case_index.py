@@ -75,7 +75,7 @@ def test_a_sex_without_cases_has_no_closest(tmp_path: Path) -> None:
         (1.25, 84.1, {}, ["speak for 72 months, the model for 84"]),
         (1.25, 59.9, {}, ["further apart than on 95 %"]),
         (1.25, 240.0, {"usual_difference_months": None}, []),
-        (1.0, 200.0, {}, ["training case b1 is this very film"]),
+        (1.0, 200.0, {}, ["case b1 is this very film"]),
         (1.25, 72.0, {"data": {"name": "toys", "phantom": True}}, ["Phantoms"]),
     ],
 )

@@ -14,6 +14,7 @@ import boneage.model
 from boneage.errors import ModelError, OutputError
 from boneage.model import (
     SETTINGS_FILE,
+    check_files,
     default_model,
     find_model,
     load_model,
@@ -207,6 +208,27 @@ def test_replace_never_takes_the_place_of_other_files(standin_parts: Any, tmp_pa
     with pytest.raises(ModelError, match="is no model folder"):
         write_model(tmp_path, *standin_parts, replace=True)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_what_a_user_keeps_beside_a_model_stays_when_it_is_replaced(standin_parts: Any, tmp_path: Path) -> None:
+    settings, networks = standin_parts
+    folder = write_model(tmp_path / "model", settings, networks, others={"card.md": b"old"})
+    (folder / "notes.txt").write_text("mine")
+    (folder / "films").mkdir()
+    (folder / "films" / "a.txt").write_text("also mine")
+    write_model(folder, settings, networks, replace=True)
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "films" / "a.txt").read_text() == "also mine"
+    assert not (folder / "card.md").exists()  # the model's own file, which the new one has not
+    assert sorted(check_files(load_model(folder))) == ["films", "notes.txt"]
+
+
+def test_a_file_is_no_place_for_a_model(standin_parts: Any, tmp_path: Path) -> None:
+    settings, networks = standin_parts
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ModelError, match="is a file, not a folder"):
+        write_model(tmp_path / "file", settings, networks, replace=True)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_incomplete_settings_leave_nothing_behind(standin_parts: Any, tmp_path: Path) -> None:

@@ -91,7 +91,20 @@ def test_what_is_usual_depends_on_the_age(months: float, usually: tuple[float, f
     assert told.usual_difference_months == pytest.approx(usually)
     assert bool(told.remarks) is unusual
     if unusual:
-        assert "Carpal bone age (70 months) and tubular bone age (40) differ by 30 months" in told.remarks[0]
+        assert "(70 months) minus tubular bone age (40) is +30 months" in told.remarks[0]
+        assert "between -5 and +15" in told.remarks[0]
+
+
+def test_features_that_are_no_numbers() -> None:
+    with pytest.raises(ModelError, match=r"p\.npz: the age network gives values that are no numbers"):
+        parts_of().ages(np.array([np.nan], np.float32), np.zeros(2, np.float32), Sex.MALE, 100.0)
+
+
+def test_heads_that_were_fitted_on_phantoms_say_so(parted: Path, hand: Radiograph) -> None:
+    settings = load_model(parted).document["parts"]
+    made = rewritten(load_model(parted), parted, {"parts": {**settings, "data": {"name": "set", "phantom": True}}})
+    found = load(made).assess(hand, "male")
+    assert any("were learnt from phantoms" in warning for warning in found.warnings)
 
 
 def test_features_of_another_number() -> None:

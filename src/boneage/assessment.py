@@ -32,6 +32,7 @@ class SexAnswer:
         distribution: float32 [240] over `boneage.ages.MONTHS`, summing to 1.
         closest: the closest training cases of that sex; None without an index of them, or where it has none.
         parts: carpal and tubular bone age; None where the model does not tell them, or a region was not found.
+        interval_remarks: what a reader should know about the interval, a sentence each.
     """
 
     bone_age_months: float
@@ -39,11 +40,13 @@ class SexAnswer:
     distribution: npt.NDArray[np.float32]
     closest: Closest | None = None
     parts: PartAges | None = None
+    interval_remarks: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What a reader should know about the closest cases and the parts, a sentence each."""
-        return tuple(remark for said in (self.parts, self.closest) if said is not None for remark in said.remarks)
+        """What a reader should know about the interval, the parts and the closest cases, a sentence each."""
+        others = (remark for said in (self.parts, self.closest) if said is not None for remark in said.remarks)
+        return (*self.interval_remarks, *others)
 
 
 def remarks_of(answers: Mapping[Sex, SexAnswer]) -> tuple[str, ...]:

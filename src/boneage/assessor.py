@@ -202,7 +202,8 @@ class Assessor:
         if self.index is not None:
             features = regressor.output(outputs, self.index.tensor).mean(axis=0)
             closest = self.index.closest(features, sex, months)
-        return SexAnswer(months, interval, distribution.astype(np.float32), closest, told)
+        doubts = () if correction is None else correction.remarks(months, sex)
+        return SexAnswer(months, interval, distribution.astype(np.float32), closest, told, doubts)
 
 
 def _mean_distribution(output: npt.NDArray[np.float64], path: Path) -> npt.NDArray[np.float64]:

@@ -15,6 +15,8 @@ Distribution = npt.NDArray[np.float64]
 
 PLAIN_TAIL: Final = 0.05
 """Mass outside the interval that `width` stretches, at each end."""
+FEW_CASES: Final = 30.0
+"""Under so many similar cases an interval is said to rest on few."""
 _LEAST_REACH_MONTHS: Final = 1.0
 """An interval reaches at least so far to either side before it is stretched."""
 
@@ -27,11 +29,14 @@ class Correction:
         at_months: float64 [k], rising; between them is interpolated, beyond them the last value holds.
         shift_months: by sex, float64 [k]: by how much answers are too old, on average.
         width: by sex, float64 [k]: factor by which the network's own 90 % interval is stretched about the answer.
+        near: by sex, float64 [k]: how many cases of that sex and about that age it was measured on, those at another
+            age counted in part; None where that was not written down.
     """
 
     at_months: npt.NDArray[np.float64]
     shift_months: Mapping[Sex, npt.NDArray[np.float64]]
     width: Mapping[Sex, npt.NDArray[np.float64]]
+    near: Mapping[Sex, npt.NDArray[np.float64]] | None = None
 
     def shift(self, months: float, sex: Sex) -> float:
         """How much too old an answer is, months."""
@@ -48,6 +53,18 @@ class Correction:
         factor = float(np.interp(months, self.at_months, self.width[sex]))
         ends = np.clip([months - factor * below, months + factor * above], FIRST_MONTH, LAST_MONTH)
         return float(ends[0]), float(ends[1])
+
+    def remarks(self, months: float, sex: Sex) -> tuple[str, ...]:
+        """What a reader should know about the interval of an answer, a sentence each."""
+        if self.near is None:
+            return ()
+        cases = float(np.interp(months, self.at_months, self.near[sex]))
+        if cases >= FEW_CASES:
+            return ()
+        return (
+            f"The 90 % interval rests on few cases of this sex and age (about {cases:.0f}): it may hold the bone age "
+            "less often than it says.",
+        )
 
 
 def moved(distribution: Distribution, months: float) -> Distribution:
@@ -67,4 +84,4 @@ def reaches(distribution: Distribution) -> tuple[float, float]:
     return max(months - low, _LEAST_REACH_MONTHS), max(high - months, _LEAST_REACH_MONTHS)
 
 
-__all__ = ["PLAIN_TAIL", "Correction", "Distribution", "moved", "reaches"]
+__all__ = ["FEW_CASES", "PLAIN_TAIL", "Correction", "Distribution", "moved", "reaches"]

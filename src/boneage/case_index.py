@@ -107,12 +107,17 @@ class CaseIndex:
             At most `closest_cases`, the closest first; None where the index has no case of that sex.
 
         Raises:
-            ModelError: the network gives features of another number.
+            ModelError: the network gives features of another number, or no numbers.
         """
         if features.shape != self.mean.shape:
             raise ModelError(
                 f"{self.file}: was made of {self.mean.size} features a film, the model gives {features.shape}. "
                 f"{_MAKE_AGAIN}."
+            )
+        if not np.isfinite(features).all():
+            raise ModelError(
+                f"{self.file}: the age network gives values that are no numbers. Verify the model with "
+                "`boneage models verify`."
             )
         members, tree = self._trees[sex]
         count = min(self.closest_cases, len(members))
@@ -143,10 +148,10 @@ class CaseIndex:
     def _remarks(self, nearest: ClosestCase, age: float, months: float) -> Iterator[str]:
         if self.data.get("phantom"):
             yield "Phantoms, not radiographs alone, are among the cases that the closest ones are taken from."
-        if nearest.distance < SAME_FILM:
+        if nearest.distance < SAME_FILM and self.places.std() > 0:
             yield (
-                f"The training case {nearest.id} is this very film or a copy of it: the model has learnt from it, and "
-                "neither its bone age nor that of the closest cases is an opinion from outside."
+                f"The case {nearest.id} is this very film or a copy of it: neither its bone age nor that of the "
+                "closest cases is an opinion from outside, and where the model has learnt from it neither is its own answer."
             )
         elif self.usual_difference_months is not None and abs(age - months) > self.usual_difference_months:
             yield (

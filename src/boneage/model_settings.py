@@ -102,12 +102,14 @@ class PartsSettings:
         file, sha256: the heads in the model folder.
         tensor: name inside the age network of the views' features, float32 [n, views * C].
         usual: how far apart the two usually lie; None where that is not known.
+        phantom: some of the films that the heads were fitted on are phantoms.
     """
 
     file: str
     sha256: str
     tensor: str
     usual: UsualDifference | None = None
+    phantom: bool = False
 
 
 @dataclass(frozen=True)
@@ -269,10 +271,12 @@ def _calibration(entry: _Fields) -> Calibration:
         shift, width = (
             _Fields(entry.values.get(key), entry.file, f"calibration.{key}") for key in ("shift_months", "width")
         )
+        near = _Fields(entry.values["near"], entry.file, "calibration.near") if "near" in entry.values else None
         correction = Correction(
             at,
             {sex: shift.numbers(sex.value, -LAST_MONTH, LAST_MONTH, len(at)) for sex in Sex},
             {sex: width.numbers(sex.value, 0.0, 1e3, len(at)) for sex in Sex},
+            None if near is None else {sex: near.numbers(sex.value, 0.0, 1e9, len(at)) for sex in Sex},
         )
     constant = entry.number("constant_months", 0.0, 1e3, -1.0) if "constant_months" in entry.values else None
     return Calibration(
@@ -318,7 +322,10 @@ def _parts(top: _Fields) -> PartsSettings | None:
             {sex: center.numbers(sex.value, -LAST_MONTH, LAST_MONTH, len(at)) for sex in Sex},
             {sex: reach.numbers(sex.value, 0.0, LAST_MONTH, len(at)) for sex in Sex},
         )
-    return PartsSettings(entry.file_name("file"), entry.text("sha256"), entry.text("tensor"), usual)
+    data = _Fields(entry.values.get("data") or {}, top.file, "parts.data")
+    return PartsSettings(
+        *(entry.file_name("file"), entry.text("sha256"), entry.text("tensor")), usual, data.flag("phantom", False)
+    )
 
 
 def _localizers(top: _Fields, networks: Mapping[str, NetworkSettings]) -> tuple[LocalizerSettings, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -59,6 +60,8 @@ def write_model(
     target = Path(folder)
     if target.exists() and not replace:
         raise ModelError(f"{target}: exists already. Name a new folder, or remove this one first.")
+    if target.exists() and not target.is_dir():
+        raise ModelError(f"{target}: is a file, not a folder. Name a new folder.")
     if replace and target.exists() and not (target / SETTINGS_FILE).is_file() and any(target.iterdir()):
         raise ModelError(f"{target}: is no model folder and is not empty. Name a new folder.")
     described = settings.get("networks", {})
@@ -92,6 +95,7 @@ def write_model(
         (work / SETTINGS_FILE).write_bytes(written_settings(document))
         work.chmod(0o755)
         load_model(work)
+        _bring_along(target, work)
         _put(work, target)
     except OSError as error:
         raise OutputError(
@@ -120,6 +124,25 @@ def rewritten(
     kept = {name: (model.folder / name).read_bytes() for name in model.document.get(OTHER_FILES) or {}}
     networks = {name: network.path for name, network in model.networks.items()}
     return write_model(target, {**document, **settings}, networks, others={**kept, **(others or {})}, replace=True)
+
+
+def _bring_along(target: Path, work: Path) -> None:
+    """Copy what a user keeps in the folder of the model that is replaced, and no model has signed."""
+    if not target.is_dir():
+        return
+    try:
+        document = json.loads((target / SETTINGS_FILE).read_bytes())
+        networks = [entry["file"] for entry in document["networks"].values()]
+        signed = {SETTINGS_FILE, *networks, *(document.get(OTHER_FILES) or {})}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        signed = {SETTINGS_FILE}
+    for path in target.iterdir():
+        if path.name in signed or (work / path.name).exists():
+            continue
+        if path.is_dir():
+            shutil.copytree(path, work / path.name, symlinks=True)
+        else:
+            shutil.copy2(path, work / path.name, follow_symlinks=False)
 
 
 def _put(work: Path, target: Path) -> None:

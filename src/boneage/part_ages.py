@@ -51,6 +51,14 @@ class PartAges:
     remarks: tuple[str, ...] = ()
 
     @property
+    def unusual(self) -> bool | None:
+        """Whether they lie further apart than is usual; None where that is not known."""
+        if self.usual_difference_months is None:
+            return None
+        low, high = self.usual_difference_months
+        return not low <= self.difference_months <= high
+
+    @property
     def difference_months(self) -> float:
         """Carpal minus tubular."""
         return self.carpal_months - self.tubular_months

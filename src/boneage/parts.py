@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ ERASED_VIEWS: Final = (View.HE, View.R2E)
 """The views behind the tubular age; the carpal age is read from R1 as the age network sees it anyway."""
 _ROWS: Final = (Sex.MALE, Sex.FEMALE)
 _SHAPES: Final = {"carpal_weights": 2, "carpal_bias": 1, "tubular_weights": 2, "tubular_bias": 1}
+_PHANTOM: Final = "Carpal and tubular bone age were learnt from phantoms, not from radiographs alone."
 _AGAIN: Final = "Copy the model folder again, or fit them again with `boneage models parts`"
 
 Features = npt.NDArray[np.float32]
@@ -74,8 +75,13 @@ class Parts:
             months: the bone age from the whole hand; how far apart is usual depends on it.
 
         Raises:
-            ModelError: the network gives features of another number.
+            ModelError: the network gives features of another number, or no numbers.
         """
+        if not (np.isfinite(carpal).all() and np.isfinite(tubular).all()):
+            raise ModelError(
+                f"{self.file}: the age network gives values that are no numbers. Verify the model with "
+                "`boneage models verify`."
+            )
         for head, given in ((self.carpal, carpal), (self.tubular, tubular)):
             if given.shape != head.weights.shape[1:]:
                 raise ModelError(
@@ -84,19 +90,19 @@ class Parts:
                 )
         wrist, rest = self.carpal.months(carpal, sex), self.tubular.months(tubular, sex)
         usual = None if self.settings.usual is None else self.settings.usual.ends(sex, months)
-        remarks: tuple[str, ...] = ()
-        if usual is not None and not usual[0] <= wrist - rest <= usual[1]:
-            remarks = (_remark(wrist, rest),)
-        return PartAges(wrist, rest, usual, remarks)
+        told = PartAges(wrist, rest, usual)
+        remarks = (_PHANTOM,) if self.settings.phantom else ()
+        return replace(told, remarks=(*remarks, _remark(told)) if told.unusual else remarks)
 
 
-def _remark(carpal: float, tubular: float) -> str:
+def _remark(told: PartAges) -> str:
+    low, high = told.usual_difference_months or (0.0, 0.0)
     return (
-        f"Carpal bone age ({carpal:.0f} months) and tubular bone age ({tubular:.0f}) differ by "
-        f"{abs(carpal - tubular):.0f} months, as they do not on 95 % of the cases of this sex and age that this was "
-        "measured on. Region 1 may have been badly found, or the film be hard to read; or the parts of this hand "
-        "mature at different paces, which happens in health and more often in some disorders of growth. Look at the "
-        "film and at both parts; readers usually trust the tubular bones more."
+        f"Carpal bone age ({told.carpal_months:.0f} months) minus tubular bone age ({told.tubular_months:.0f}) is "
+        f"{told.difference_months:+.0f} months; on 95 % of the cases of this sex and age that this was measured on it "
+        f"lies between {low:+.0f} and {high:+.0f}. Region 1 may have been badly found, or the film be hard to read; or "
+        "the parts of this hand mature at different paces, which happens in health and more often in some disorders "
+        "of growth. Look at the film and at both parts; readers usually trust the tubular bones more."
     )
 
 

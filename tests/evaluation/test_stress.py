@@ -67,7 +67,7 @@ def test_by_hand() -> None:
     # SD of boys: 9.07 at 100, 9.79 at 120, 8.79 at 60 months; of girls none at 200.
     assert made.over_one_sd.value == pytest.approx(1 / 3)
     assert (made.over_one_sd.n, made.sd_not_tabulated) == (3, 1)
-    assert made.verdict.as_dict() == {"median": False, "percentile_95": False, "mae_rise": False}
+    assert made.verdict.as_dict() == {"median": False, "percentile_95": False, "mae_rise": False, "answered": True}
 
 
 def test_cases_without_an_answer_are_counted_and_leave_the_pairs() -> None:
@@ -76,7 +76,7 @@ def test_cases_without_an_answer_are_counted_and_leave_the_pairs() -> None:
     assert made.mae_before.value == pytest.approx(6)
     assert made.mae_after.value == pytest.approx(6.5)
     assert made.median_change.value == pytest.approx(1.0)
-    assert made.verdict.as_dict() == {"median": True, "percentile_95": True, "mae_rise": False}
+    assert made.verdict.as_dict() == {"median": True, "percentile_95": True, "mae_rise": False, "answered": False}
     assert made.verdict.kept is False
 
 
@@ -108,10 +108,10 @@ def test_cases_without_an_answer_to_begin_with() -> None:
 def test_no_rise_from_no_error_and_no_figures_from_no_cases() -> None:
     perfect = evaluate_stress([row("none", "a", 100, 100), row("flip", "a", 101, 100)]).under["flip"]
     assert perfect.mae_rise is None
-    assert perfect.verdict.as_dict() == {"median": True, "percentile_95": True, "mae_rise": None}
+    assert perfect.verdict.as_dict() == {"median": True, "percentile_95": True, "mae_rise": None, "answered": True}
     empty = evaluate_stress([row("none", "a", 100, 100), row("flip", "a", None, 100, "failed")])
     assert empty.under["flip"].n == 0
-    assert empty.under["flip"].verdict.kept is None
+    assert empty.under["flip"].verdict.kept is False  # the one case lost its answer
     assert empty.families["flip"].worst("median_change") is None
 
 

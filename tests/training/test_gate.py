@@ -88,20 +88,20 @@ def test_the_turn_that_is_told_is_the_turn_that_is_seen() -> None:
     film = np.zeros((120, 120), np.float32)
     film[20:100, 56:64] = 0.5
     film[20:44, 50:70] = 1.0
-    for seed in range(40):
+    fits = []
+    for seed in range(120):
         view, degrees, inverted = photographed(film, 64, np.random.default_rng(seed))
         assert view.shape == (64, 64)
-        if inverted:
+        if inverted or not 30 < abs(degrees) < 150:  # a small turn would fit none and the mirrored one as well
             continue
         bright = view.astype(float)
         if bright.std() < 30:  # markers and borders of other gray hide this simple bar
             continue
         at = np.argwhere(bright > 240).mean(axis=0) - np.argwhere((bright > 60) & (bright < 200)).mean(axis=0)
         seen = np.degrees(np.arctan2(-at[1], -at[0]))
-        if abs((seen - degrees + 180) % 360 - 180) < 25:
-            break
-    else:
-        pytest.fail("no view shows the turn that was told")
+        fits.append(abs((seen - degrees + 180) % 360 - 180) < 25)
+    assert len(fits) > 20
+    assert np.mean(fits) > 0.7
 
 
 def test_examples_depend_on_seed_epoch_and_case_alone_and_foreign_ones_have_no_turn(toy: ModuleType) -> None:
@@ -211,7 +211,6 @@ def test_a_start_of_another_shape_is_refused(guarded: Path, toy: ModuleType, tmp
     [
         ({"regions": ("hand",)}, "region_1 is not found"),
         ({"gate": dataclasses.replace(SMALL, refused=2.0)}, "gate.refused"),
-        ({"coverage": 1.0}, "coverage is a share"),
     ],
 )
 def test_what_cannot_work_is_said_before_the_training(

@@ -21,6 +21,8 @@ from boneage.training.recipes import find_recipe, replaced
 from boneage.training.settings import Backbone, RegressorSettings
 from boneage.training.stages import check
 
+FACTS = {"name": "set", "split": "train", "cases": 200, "terms": "none", "phantom": False}
+
 
 def described(count: int, seed: int, channels: int = 4) -> Described:
     """Ages that are linear in the first two features: 100 + 20 a + 10 b, for girls 90 + 20 a - 10 b."""
@@ -73,10 +75,10 @@ def test_what_is_usual_is_learnt_for_each_sex() -> None:
     months = np.repeat(np.linspace(24, 216, 300), 2)
     lag = np.array([0.0 if sex is Sex.MALE else -12.0 for sex in sexes])
     made = usual_difference(lag + np.tile([3.0, 3.0, -3.0, -3.0], 150), months, sexes)
-    # The other sex counts .3, and 20 cases without a difference stand beside these.
+    # 20 cases without a difference stand beside these; the other sex says nothing.
     middle = len(made.at_months) // 2
     assert -12 < made.center_months[Sex.FEMALE][middle] < -6
-    assert -4 < made.center_months[Sex.MALE][middle] < 0
+    assert made.center_months[Sex.MALE][middle] == pytest.approx(0, abs=0.1)
     for sex, true in ((Sex.MALE, 0.0), (Sex.FEMALE, -12.0)):
         low, high = made.ends(sex, 120.0)
         assert low <= true - 3
@@ -84,16 +86,37 @@ def test_what_is_usual_is_learnt_for_each_sex() -> None:
 
 
 def test_what_is_measured_is_what_will_answer() -> None:
-    made = fitted("t", described(200, 0), described(40, 1))
+    made = fitted("t", described(200, 0), described(60, 1), FACTS)
     assert made.entry["tensor"] == "t"
-    assert made.figures["cases"] == 40
+    assert made.figures["cases"] == 60
+    assert made.entry["data"] == FACTS
     assert made.figures["carpal_mae_months"]["value"] < 0.2
     assert made.figures["tubular_mae_months"]["value"] > 10  # its features tell nothing
     assert made.figures["whole_mae_months"]["value"] == pytest.approx(1.0)
     assert 0 <= made.figures["warned"] <= 0.1
-    few = fitted("t", described(200, 0), described(5, 1))
+    few = fitted("t", described(200, 0), described(5, 1), FACTS)
     assert few.entry["usual_difference"] is None
     assert "warned" not in few.figures
+
+
+def test_without_select_heads_are_fitted_and_nothing_is_called_usual() -> None:
+    none = described(0, 1)
+    made = fitted("t", described(200, 0), replace(none, features=np.zeros((0, 0), np.float32)), FACTS)
+    assert made.figures["cases"] == 0
+    assert made.entry["usual_difference"] is None
+
+
+def test_a_sex_that_train_has_not_is_told() -> None:
+    train = described(200, 0)
+    boys = replace(train, sexes=(Sex.MALE,) * 200)
+    with pytest.raises(UsageError, match=r"set: 0 female cases of train .* parts=false"):
+        fitted("t", boys, described(60, 1), FACTS)
+
+
+def test_what_is_usual_of_a_sex_needs_cases_of_it() -> None:
+    select = described(60, 1)
+    made = fitted("t", described(200, 0), replace(select, sexes=(Sex.MALE,) * 60), FACTS)
+    assert made.entry["usual_difference"] is None
 
 
 @pytest.mark.parametrize(

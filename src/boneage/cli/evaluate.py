@@ -296,9 +296,11 @@ def summary(evaluation: Evaluation, out: Path) -> str:
         lines.append(f"mean absolute error {overall.mae.value:.2f} months{ends}, n = {overall.n}")
     if evaluation.parts is not None:
         parts = evaluation.parts.overall
+        unusual = parts.unusual.value
         lines.append(
-            f"carpal bone age {parts.carpal_mae.value:.2f} months, tubular {parts.tubular_mae.value:.2f}, an unusual "
-            f"difference in {100 * (parts.unusual.value or 0.0):.1f} %, n = {parts.n}"
+            f"carpal bone age {parts.carpal_mae.value:.2f} months, tubular {parts.tubular_mae.value:.2f}, "
+            + ("" if unusual is None else f"an unusual difference in {100 * unusual:.1f} %, ")
+            + f"n = {parts.n}"
         )
     for truth, groups in evaluation.localization.items():
         for group, entry in groups.items():
@@ -308,9 +310,13 @@ def summary(evaluation: Evaluation, out: Path) -> str:
                     f"n = {entry.n}"
                 )
     if evaluation.stress is not None:
-        over = [name for name, family in evaluation.stress.families.items() if family.verdict.kept is False]
+        verdicts = {name: family.verdict.kept for name, family in evaluation.stress.families.items()}
+        over = [name for name, kept in verdicts.items() if kept is False]
+        open_ = [name for name, kept in verdicts.items() if kept is None]
+        said = [f"over a bar under {', '.join(over)}"] * bool(over) + [f"no figure under {', '.join(open_)}"] * bool(
+            open_
+        )
         lines.append(
-            f"under stress, {evaluation.stress.cases} cases: "
-            + (f"over a bar under {', '.join(over)}" if over else "every bar kept")
+            f"under stress, {evaluation.stress.cases} cases: " + ("; ".join(said) if said else "every bar kept")
         )
     return "\n".join([*lines, f"written to {out}", evaluation.provenance.notice])

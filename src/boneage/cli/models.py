@@ -173,6 +173,7 @@ def fit_parts(
     table: Table = None,
     images: Images = None,
     column: Column = None,
+    terms: Annotated[str, typer.Option(help="The data set's terms of use, kept with the heads.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a model folder that is there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
 ) -> None:
@@ -187,11 +188,13 @@ def fit_parts(
 
     if out.exists() and not force:
         raise UsageError(f"{out}: is there already. Name another folder with --out, or replace a model with --force.")
+    if out.exists() and not (out / SETTINGS_FILE).is_file():
+        raise UsageError(f"{out}: is no model folder. Name another folder with --out.")
     loaded = load_model(model)
     dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
     if not quiet:
         typer.echo(dataset.report(), err=True)
-    made, used = parts_of_dataset(loaded, dataset, read_radiograph, progress=not quiet)
+    made, used = parts_of_dataset(loaded, dataset, read_radiograph, terms=terms, progress=not quiet)
     if len(used.dropped) > len(dataset.dropped):
         typer.echo(used.report(), err=True)
     made.added_to(loaded, out)

@@ -18,7 +18,7 @@ from boneage.evaluation.stress_rows import UNTRANSFORMED, StressRow, read_stress
 from boneage.evaluation.transforms import TRANSFORMS, Transform, stressed
 from boneage.files import write_atomically
 from boneage.radiograph import Radiograph
-from boneage.regions import Region
+from boneage.regions import Box, Region
 
 if TYPE_CHECKING:
     from boneage.datasets import Case
@@ -100,7 +100,9 @@ def _rows(case: Case, known: Prediction, reading: Future[Radiograph], assessor: 
     yield _row(UNTRANSFORMED, plain, known)
     if isinstance(plain, Exception) or plain.bone_age_months is None:
         return
-    radiograph, hand = plain.radiograph, plain.regions[Region.HAND]
+    radiograph = plain.radiograph
+    whole = Box(0.0, 0.0, float(radiograph.width), float(radiograph.height))
+    hand = plain.regions.get(Region.HAND, whole)
     for transform in TRANSFORMS:
 
         def changed(transform: Transform = transform) -> Radiograph:

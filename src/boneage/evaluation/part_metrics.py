@@ -95,12 +95,12 @@ def evaluate_parts(
             tubular_bias=over(rest),
             carpal_minus_whole=over(np.abs(wrist) - np.abs(hand)),
             tubular_minus_whole=over(np.abs(rest) - np.abs(hand)),
-            unusual=over(np.array([bool(row.unusual_difference) for row in group])),
+            unusual=over(np.array([row.unusual_difference for row in group if row.unusual_difference is not None])),
             error_correlation=round(float(np.corrcoef(wrist, rest)[0, 1]), 4) if vary else None,
         )
 
     def whole_mae(unusual: bool) -> Figure:
-        return over(np.array([abs(row.error_months or 0.0) for row in rows if bool(row.unusual_difference) is unusual]))
+        return over(np.array([abs(row.error_months or 0.0) for row in rows if row.unusual_difference is unusual]))
 
     return PartsAccuracy(
         overall=figures(rows),

@@ -95,7 +95,7 @@ class Prediction:
             *(outcome.bone_age_months, lower, upper, outcome.radiograph.width, outcome.radiograph.height),
             dict(outcome.regions),
             *(
-                (parts.carpal_months, parts.tubular_months, bool(parts.remarks))
+                (parts.carpal_months, parts.tubular_months, parts.unusual)
                 if (parts := outcome.parts) is not None
                 else ()
             ),

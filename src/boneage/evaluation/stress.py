@@ -24,6 +24,8 @@ MAE_RISE_BAR: Final = 0.15
 STRICT_MAE_RISE_BAR: Final = 0.03
 STRICT_FAMILIES: Final = frozenset({"rotation", "flip", "inversion"})
 """How a film is hung or saved says nothing about the child: there the mean absolute error may hardly rise."""
+UNANSWERED_BAR: Final = 0.05
+"""Share of the cases that may lose their answer."""
 FAR_MONTHS: Final = 12.0
 
 
@@ -39,15 +41,21 @@ class Verdict:
     median: bool | None
     percentile_95: bool | None
     mae_rise: bool | None
+    answered: bool | None = None
 
     @property
     def kept(self) -> bool | None:
         """All of them; None where none has a figure."""
-        known = [bar for bar in (self.median, self.percentile_95, self.mae_rise) if bar is not None]
+        known = [bar for bar in (self.median, self.percentile_95, self.mae_rise, self.answered) if bar is not None]
         return all(known) if known else None
 
     def as_dict(self) -> dict[str, bool | None]:
-        return {"median": self.median, "percentile_95": self.percentile_95, "mae_rise": self.mae_rise}
+        return {
+            "median": self.median,
+            "percentile_95": self.percentile_95,
+            "mae_rise": self.mae_rise,
+            "answered": self.answered,
+        }
 
 
 @dataclass(frozen=True)
@@ -89,11 +97,18 @@ class UnderTransform:
         return len(self.changes)
 
     @property
+    def unanswered(self) -> float | None:
+        """Share of the cases with an answer without the transform that have none under it."""
+        lost = self.rejected + self.failed
+        return lost / (self.n + lost) if self.n + lost else None
+
+    @property
     def verdict(self) -> Verdict:
         return Verdict(
             _at_most(self.median_change.value, MEDIAN_BAR),
             _at_most(self.percentile_95_change.value, PERCENTILE_95_BAR),
             _at_most(self.mae_rise, mae_rise_bar(self.transform.family)),
+            _at_most(self.unanswered, UNANSWERED_BAR),
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -138,6 +153,7 @@ class Family:
             _at_most(self.worst("median_change"), MEDIAN_BAR),
             _at_most(self.worst("percentile_95_change"), PERCENTILE_95_BAR),
             _at_most(self.worst("mae_rise"), mae_rise_bar(self.name)),
+            _at_most(self.worst("unanswered"), UNANSWERED_BAR),
         )
 
     def as_dict(self) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,6 +123,8 @@ def read_stress(path: str | Path) -> list[StressRow]:
             try:
                 if cells[column]:
                     shares[region] = float(cells[column] or "")
+                    if not math.isfinite(shares[region]):
+                        raise ValueError
             except ValueError as error:
                 raise DatasetError(f"{where}: {column} is '{cells[column]}', which is no number.") from error
         rows.append(StressRow(name, prediction, shares))

@@ -38,7 +38,7 @@ def closest_card(record: Mapping[str, Any], assessment: Assessment) -> str:
     several = "sexes" if len(assessment.answers) > 1 else ""
     return (
         f'<div class="card"><h2>Closest cases of the same sex</h2><div class="{several}">{blocks}</div>'
-        f'<div class="quiet">Cases that the model was trained on ({escape(data)}) whose films its age network finds '
+        f'<div class="quiet">Cases of {escape(data)} whose films the age network finds '
         "most alike, with the bone ages that readers gave them. Distance: 0 is the same film, 1 is usual between two "
         "cases of any age. The network chose them by what its own answer is made of: they show what it compares the "
         "film with, and are no opinion from outside.</div></div>"

@@ -2,7 +2,7 @@
 
 An answer's score is its error over the reach of the network's own 90 % interval on that side (normalised conformal
 prediction, Lei et al. 2018). The factor at an age and a sex is the weighted 90 % quantile of the scores of similar
-cases (localised conformal prediction, Guan 2023): near in answered age, and counted in full only for the same sex.
+cases (localised conformal prediction, Guan 2023): near in answered age, and of the same sex.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from boneage.ages import Sex, expectation_months
 from boneage.calibration import PLAIN_TAIL, Correction, moved, reaches
 
 AT_MONTHS: Final = np.arange(12.0, 229.0, 12.0)
+COVERAGE: Final = 0.9
+"""Of the interval that every output calls the 90 % interval."""
 _BANDWIDTH_MONTHS: Final = 15.0
-_OTHER_SEX: Final = 0.3
-"""Weight of a case of the other sex."""
 _LEAST_CASES: Final = 40.0
 """Effective number of similar cases; the bandwidth grows until there are so many."""
+_OTHER_SEX: Final = 0.3
+"""Weight of a case of the other sex, where one sex alone has too few cases."""
 _PRIOR_CASES: Final = 20.0
 """A mean error of few cases is drawn towards 0 as if so many cases without error stood beside them."""
 _FOLDS: Final = 10
@@ -36,21 +38,29 @@ class Calibration:
 
     Attributes:
         correction: for every later answer.
-        coverage: share of *select* that its own intervals cover, each case left out of its own correction.
+        covered: bool [n]: whether the interval of a case of *select*, left out of its own correction, holds its age.
+        sexes: n.
         constant_months: half the width of an interval that is the same for every case and covers as many.
         errors_months: float64 [n], of the answers as they were.
         corrected_months: float64 [n], errors of the corrected answers, each case left out of its own correction.
     """
 
     correction: Correction
-    coverage: float
+    covered: npt.NDArray[np.bool_]
+    sexes: tuple[Sex, ...]
     constant_months: float
     errors_months: Values
     corrected_months: Values
 
+    @property
+    def coverage(self) -> float:
+        """Share of *select* that its own intervals cover."""
+        return float(self.covered.mean())
+
     def as_json(self) -> dict[str, Any]:
         """As it stands in `model.json`."""
         made = self.correction
+        near = made.near or {}
 
         def rounded(values: Values) -> list[float]:
             return [round(float(value), 4) for value in values]
@@ -58,6 +68,11 @@ class Calibration:
         return {
             "tail": PLAIN_TAIL,
             "coverage": round(self.coverage, 4),
+            "coverage_by_sex": {
+                sex.value: round(float(self.covered[of_sex].mean()), 4)
+                for sex in Sex
+                if (of_sex := np.array([other is sex for other in self.sexes])).any()
+            },
             "cases": len(self.errors_months),
             "split": "select",
             "constant_months": round(self.constant_months, 3),
@@ -66,6 +81,7 @@ class Calibration:
             "at_months": rounded(made.at_months),
             "shift_months": {sex.value: rounded(made.shift_months[sex]) for sex in Sex},
             "width": {sex.value: rounded(made.width[sex]) for sex in Sex},
+            "near": {sex.value: rounded(near[sex]) for sex in Sex},
         }
 
 
@@ -108,36 +124,49 @@ def calibrated(
             )
             for sex in Sex
         },
+        {sex: np.array([float(_nearness(at, months) @ (signs == sex.sign)) for at in AT_MONTHS]) for sex in Sex},
     )
-    covered = 0
+    covered = np.zeros(len(ages), dtype=bool)
     for at in range(len(ages)):
         rest = np.arange(len(ages)) != at
         weights = similar_weights(months[at], signs[at], months[rest], signs[rest])
-        covered += int(scores[at] <= weighted_quantile(scores[rest], weights, coverage))
+        covered[at] = scores[at] <= weighted_quantile(scores[rest], weights, coverage)
     constant = weighted_quantile(np.abs(months - ages), np.ones_like(ages), coverage)
-    return Calibration(made, covered / len(ages), constant, errors, months - ages)
+    return Calibration(made, covered, tuple(sexes), constant, errors, months - ages)
 
 
 def similar_weights(at: float, sign: float, months: Values, signs: Values) -> Values:
-    """How much each case has to say about an age and a sex, in (0, 1]."""
-    of_sex = np.where(signs == sign, 1.0, _OTHER_SEX)
-    bandwidth = _BANDWIDTH_MONTHS
-    for _ in range(12):
-        weights: Values = of_sex * np.exp(-0.5 * ((months - at) / bandwidth) ** 2)
-        total = float(weights.sum())
-        if total > 0 and total**2 / float((weights**2).sum()) >= min(_LEAST_CASES, 0.5 * len(months)):
-            return weights
-        bandwidth *= 1.3
-    return of_sex
+    """How much each case has to say about an age and a sex, in [0, 1].
+
+    Cases of the other sex say nothing: intervals that borrow from it cover one sex too often and the other too rarely.
+    Only where a sex has too few cases of its own do they count, for less.
+    """
+    needed = min(_LEAST_CASES, 0.5 * len(months))
+    same, both = np.where(signs == sign, 1.0, 0.0), np.where(signs == sign, 1.0, _OTHER_SEX)
+    for of_sex in (same, both):
+        for step in range(12):
+            weights = of_sex * _nearness(at, months, _BANDWIDTH_MONTHS * 1.3**step)
+            if effective_cases(weights) >= needed:
+                return weights
+    return both
+
+
+def _nearness(at: float, months: Values, bandwidth: float = _BANDWIDTH_MONTHS) -> Values:
+    return np.asarray(np.exp(-0.5 * ((months - at) / bandwidth) ** 2))
+
+
+def effective_cases(weights: Values) -> float:
+    """How many cases of equal weight would say as much (Kish): the squared sum over the sum of squares."""
+    squares = float((weights**2).sum())
+    return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
 def drawn_mean(errors: Values, weights: Values) -> float:
     """The weighted mean, drawn towards 0 as far as few cases speak; 0 where none does."""
     if not len(errors):
         return 0.0
-    total = float(weights.sum())
-    effective = total**2 / float((weights**2).sum())
-    return float(weights @ errors / total * effective / (effective + _PRIOR_CASES))
+    effective = effective_cases(weights)
+    return float(weights @ errors / weights.sum() * effective / (effective + _PRIOR_CASES))
 
 
 def weighted_quantile(scores: Values, weights: Values, level: float) -> float:

@@ -18,7 +18,7 @@ from boneage.ages import Sex
 from boneage.assessor import Assessor
 from boneage.cascade import cut_views
 from boneage.case_index import CaseIndex, write_index
-from boneage.errors import ModelError, RadiographError
+from boneage.errors import ModelError, RadiographError, UnsuitableRadiograph
 from boneage.evaluation.bootstrap import figure
 from boneage.model import Model, available_cores, load_model
 from boneage.views import View
@@ -139,7 +139,8 @@ class Describer:
                 upright, *_ = self.assessor.admitted(read(case.image))
                 film = cascade.film(upright)
             except (RadiographError, OSError) as error:
-                unreadable.append(Dropped(case.id, str(case.image), "unreadable file", str(error)))
+                reason = "refused" if isinstance(error, UnsuitableRadiograph) else "unreadable file"
+                unreadable.append(Dropped(case.id, str(case.image), reason, str(error)))
                 return None
             found = cascade.regions(film)
             if all_regions and found.missing:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +26,7 @@ from boneage.model_writing import rewritten
 from boneage.part_ages import UsualDifference
 from boneage.parts import ERASED_VIEWS, PARTS_FILE, Head, by_view, erased_features, parts_bytes
 from boneage.training.calibration import AT_MONTHS, drawn_mean, similar_weights, weighted_quantile
-from boneage.training.indexing import FEWEST_TO_COMPARE, Described, Describer, Views, correlation
+from boneage.training.indexing import FEWEST_TO_COMPARE, Described, Describer, Views, correlation, data_facts
 from boneage.views import View
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 PENALTIES: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 """Of the squared weights, a case, with features whose mean square is 1."""
+FEWEST_OF_A_SEX: Final = 10
+"""Cases of *train* of either sex from which on heads are fitted at all."""
 USUAL: Final = 0.95
 """Share of cases whose two ages lie no further apart than what is called usual."""
 _SEX_SCALE: Final = 3.0
@@ -216,26 +218,39 @@ def _as_json(usual: UsualDifference) -> dict[str, Any]:
     }
 
 
-def fitted(tensor: str, train: Described, select: Described) -> FittedParts:
+def fitted(tensor: str, train: Described, select: Described, data: Mapping[str, Any]) -> FittedParts:
     """Both heads, and how far apart they usually are.
 
     Args:
         tensor: see `Describer.tensor`.
         train: features as `PartDescriber` makes them.
         select: the same, with the model's answers.
+        data: what is said of the data set.
+
+    Raises:
+        UsageError: one sex has too few cases to learn from.
     """
+    for sex in Sex:
+        if train.sexes.count(sex) < FEWEST_OF_A_SEX:
+            raise UsageError(
+                f"{data['name']}: {train.sexes.count(sex)} {sex.value} cases of train show all three regions; at least "
+                f"{FEWEST_OF_A_SEX} are needed to tell carpal and tubular bone age apart. Train with parts=false."
+            )
+    if not select.ids:
+        select = replace(select, features=np.zeros((0, train.features.shape[1]), np.float32))
     channels = train.features.shape[1] // (1 + len(ERASED_VIEWS))
     carpal = ridge(train, select, slice(0, channels))
     tubular = ridge(train, select, slice(channels, None))
     difference = carpal.months - tubular.months
-    enough = len(difference) >= FEWEST_TO_COMPARE
+    enough = all(select.sexes.count(sex) >= FEWEST_TO_COMPARE for sex in Sex)
     usual = usual_difference(difference, select.months, select.sexes) if enough else None
-    data = parts_bytes(carpal.head, tubular.head)
+    content = parts_bytes(carpal.head, tubular.head)
     entry = {
         "file": PARTS_FILE,
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "sha256": hashlib.sha256(content).hexdigest(),
         "tensor": tensor,
         "usual_difference": None if usual is None else _as_json(usual),
+        "data": dict(data),
     }
     figures: dict[str, Any] = {
         "cases": len(difference),
@@ -253,7 +268,7 @@ def fitted(tensor: str, train: Described, select: Described) -> FittedParts:
         ends = [usual.ends(sex, months) for sex, months in zip(select.sexes, select.months, strict=True)]
         outside = [not low <= apart <= high for (low, high), apart in zip(ends, difference, strict=True)]
         figures["warned"] = round(float(np.mean(outside)), 4)
-    return FittedParts(data, entry, figures)
+    return FittedParts(content, entry, figures)
 
 
 def parts_of_training(shop: Workshop, regions: RegionsTable, folder: Path) -> Path:
@@ -264,7 +279,7 @@ def parts_of_training(shop: Workshop, regions: RegionsTable, folder: Path) -> Pa
     """
     model, material = load_model(folder), shop.material
     without = identity_sha256({key: value for key, value in model.document.items() if key != "parts"})
-    stage = shop.stage("parts", without, material.key, list(PENALTIES))
+    stage = shop.stage("parts", without, material.key, material.terms, list(PENALTIES))
     file = stage.folder / PARTS_FILE
     if not stage.complete or not file.is_file():
         stage.begin()
@@ -278,7 +293,9 @@ def parts_of_training(shop: Workshop, regions: RegionsTable, folder: Path) -> Pa
             return cut_views(film, found, views, model.regressor.input_size, squash=shop.squash)
 
         train = describer.described(material.train, views_of)
-        made = fitted(describer.tensor, train, describer.described(material.select, views_of, answers=True))
+        select = describer.described(material.select, views_of, answers=True)
+        data = data_facts(material.name, len(train.ids), material.terms, phantom=material.phantom)
+        made = fitted(describer.tensor, train, select, data)
         write_atomically(file, made.data)
         stage.finish(entry=dict(made.entry), figures=dict(made.figures))
     made = FittedParts(file.read_bytes(), stage.facts["entry"], stage.facts["figures"])
@@ -288,7 +305,7 @@ def parts_of_training(shop: Workshop, regions: RegionsTable, folder: Path) -> Pa
 
 
 def parts_of_dataset(
-    model: Model, dataset: Dataset, read: Callable[[Path], Radiograph], *, progress: bool = True
+    model: Model, dataset: Dataset, read: Callable[[Path], Radiograph], *, terms: str = "", progress: bool = True
 ) -> tuple[FittedParts, Dataset]:
     """Heads for a finished model from a data set's radiographs.
 
@@ -296,6 +313,7 @@ def parts_of_dataset(
         model: any whose age network looks at each view by itself.
         dataset: heads are fitted on its *train* cases, everything else on its *select* cases; *report* is not read.
         read: file -> radiograph.
+        terms: of the data set.
 
     Returns:
         What is to be added, and the data set with what could not be read among what was dropped.
@@ -304,7 +322,7 @@ def parts_of_dataset(
         DatasetError: more than 5 % of the data set had to be dropped, or nothing is left to learn from.
         ModelError: the model's parts cannot be told apart.
     """
-    from boneage.datasets import with_dropped
+    from boneage.datasets import has_phantoms, with_dropped
 
     used = dataset.check_for_training().of("train", "select")
     describer = PartDescriber(model, progress=progress)
@@ -315,4 +333,5 @@ def parts_of_dataset(
     used = with_dropped(used, sorted(unreadable, key=lambda item: item.id)).check_for_training()
     if not train.ids:
         raise UsageError(f"{dataset.root}: on no film of train all three regions were found: nothing to learn from.")
-    return fitted(describer.tensor, train, select), used
+    data = data_facts(dataset.name, len(train.ids), terms, phantom=has_phantoms(used))
+    return fitted(describer.tensor, train, select, data), used

@@ -12,13 +12,14 @@ import numpy.typing as npt
 import torch
 
 from boneage.assessor import Assessor
+from boneage.calibration import PLAIN_TAIL
 from boneage.cascade import cut_views
 from boneage.errors import UsageError
 from boneage.evaluation.bootstrap import figure
 from boneage.model import Model, Network, load_model
 from boneage.model_settings import GateSettings
 from boneage.model_writing import write_model
-from boneage.training.calibration import calibrated, spread_months
+from boneage.training.calibration import COVERAGE, calibrated, spread_months
 from boneage.training.export import export_regressor, exported_weights
 from boneage.training.networks import AgeRegressor
 from boneage.training.phase_1 import Chain, origin_of
@@ -107,7 +108,7 @@ def calibrated_model(
         errors, distributions = _answers(shop, Assessor(load_model(draft)), regions)
     ages = np.array([case.age_months for case in shop.material.select])
     sexes = [case.sex for case in shop.material.select]
-    calibration = calibrated(distributions, ages, sexes, shop.recipe.coverage)
+    calibration = calibrated(distributions, ages, sexes, COVERAGE)
     document["calibration"] = calibration.as_json()
     errors = calibration.corrected_months
     mae, bias = float(np.abs(errors).mean()), float(errors.mean())
@@ -171,7 +172,7 @@ def _document(shop: Workshop, chain: Chain) -> dict[str, Any]:
         "sex_input": bool(regressor.sex),
         "scalar": regressor.scalar,
         "scalar_sd_months": regressor.label_sd,
-        "calibration": {"tail": (1.0 - recipe.coverage) / 2},
+        "calibration": {"tail": PLAIN_TAIL},
         "phantom_trained": material.phantom
         or bool(chain.origin.get("phantom_trained") or origin.get("phantom_trained")),
         "training_data": {

@@ -291,7 +291,6 @@ class Recipe:
             counts); None: every film is assessed as it is.
         parts: tell carpal and tubular bone age apart, by heads on the finished age network (`boneage.parts`); it has to
             see R1, each view by itself.
-        coverage: share of *select* that the reported interval covers after calibration.
         fp16_weights: store large weights of the exported networks in half precision.
     """
 
@@ -317,5 +316,4 @@ class Recipe:
     regressor: RegressorSettings = field(default_factory=RegressorSettings)
     gate: GateSettings | None = None
     parts: bool = False
-    coverage: float = 0.9
     fp16_weights: bool = True

@@ -150,8 +150,6 @@ def check(recipe: Recipe) -> None:
             "parts=true needs all three regions, R1 among regressor.views, regressor.fusion=shared and "
             "regressor.merge=concat: the age network has to look at region 1 by itself. Set parts=false."
         )
-    if not 0.0 < recipe.coverage < 1.0:
-        raise UsageError(f"coverage is a share between 0 and 1, not {recipe.coverage:g}.")
     if recipe.student and len(known) < len(Region):
         raise UsageError("student=true needs all three regions.")
 
