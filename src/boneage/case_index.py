@@ -151,7 +151,8 @@ class CaseIndex:
         if nearest.distance < SAME_FILM and self.places.std() > 0:
             yield (
                 f"The case {nearest.id} is this very film or a copy of it: neither its bone age nor that of the "
-                "closest cases is an opinion from outside, and where the model has learnt from it neither is its own answer."
+                "closest cases is an opinion from outside, and where the model has learnt from it neither is its own "
+                "answer."
             )
         elif self.usual_difference_months is not None and abs(age - months) > self.usual_difference_months:
             yield (
