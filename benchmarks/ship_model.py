@@ -1,4 +1,4 @@
-"""Make a trained model the shipped one: its measured figures go into model.json and into MODEL_CARD.md.
+"""Make a trained model the shipped one: its measured figures go into model.json, MODEL_CARD.md and README.
 
     python benchmarks/ship_model.py RUN/model EVALUATION --name NAME --hardware "2 CPU cores"
 
@@ -22,6 +22,7 @@ from boneage.model_writing import rewritten
 MODELS = Path(boneage.__file__).parent / "models"
 TEMPLATE = Path(__file__).with_name("model_card.md")
 CARD = "MODEL_CARD.md"
+README = Path(__file__).parents[1] / "README.md"
 LIMIT_BYTES = 20_000_000
 
 
@@ -73,6 +74,36 @@ def localization_table(localization: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def parts_table(parts: dict[str, Any] | None) -> str:
+    """Markdown: carpal and tubular bone age overall, by sex, by band."""
+    if not parts:
+        return ""
+    groups = {"all": parts["overall"], **parts["by_sex"], **parts["by_age_band_years"]}
+    lines = [
+        "| cases | n | carpal | tubular | whole hand | bias, carpal | bias, tubular | warned, % |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, group in groups.items():
+        if group["n"]:
+            cells = [f"{name} years" if name[0].isdigit() else name, str(group["n"])]
+            cells += [
+                figure(group[key]) for key in ("carpal_mae", "tubular_mae", "whole_mae", "carpal_bias", "tubular_bias")
+            ]
+            lines.append("| " + " | ".join([*cells, figure(group["unusual"], percent=True)]) + " |")
+    return "\n".join(lines)
+
+
+def into_readme(tables: dict[str, str]) -> None:
+    """Put each table between its two marks."""
+    text = README.read_text()
+    for name, table in tables.items():
+        start, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+        if table and start in text:
+            before, rest = text.split(start, 1)
+            text = before + start + table + end + rest.split(end, 1)[1]
+    README.write_text(text)
+
+
 def constant_sentence(metrics: dict[str, Any]) -> str:
     """How an interval of constant width would do."""
     constant = metrics.get("constant_width_interval")
@@ -89,6 +120,16 @@ def stress_table(stress: dict[str, Any] | None) -> str:
     """Markdown: how answers move under each transform."""
     if not stress:
         return ""
+    lines = [
+        "## Under stress",
+        f"`boneage evaluate --stress`, {stress['cases']} cases of *report*; changes of the answer in months.",
+        "",
+    ]
+    return "\n".join([*lines, stress_rows(stress)]) + "\n"
+
+
+def stress_rows(stress: dict[str, Any]) -> str:
+    """Markdown: one row a transform."""
     head = (
         "transform",
         "n",
@@ -100,20 +141,14 @@ def stress_table(stress: dict[str, Any] | None) -> str:
         "95th percentile",
         "> 1 SD, %",
     )
-    lines = [
-        "## Under stress",
-        f"`boneage evaluate --stress`, {stress['cases']} cases of *report*; changes of the answer in months.",
-        "",
-        "| " + " | ".join(head) + " |",
-        "|---" * len(head) + "|",
-    ]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name, row in stress["transforms"].items():
         value = {key: entry.get("value") if isinstance(entry, dict) else entry for key, entry in row.items()}
         cells = [name, str(value["n"]), str(value["rejected"])]
         cells += [f"{value[key]:.2f}" for key in ("mae_before", "mae_after")]
         cells += [f"{value[key]:.1f}" for key in ("mae_rise_percent", "median_change", "percentile_95_change")]
         lines.append("| " + " | ".join([*cells, f"{100 * value['over_one_sd']:.0f}"]) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -150,6 +185,14 @@ def main() -> None:
     )
     rewritten(trained, target, settings, {CARD: card.encode()})
     assert load_model(target).sha256 == trained.sha256, "a name and figures are no part of a model's identity"
+    into_readme(
+        {
+            "accuracy": accuracy_table(accuracy),
+            "localization": localization_table(localization),
+            "stress": stress_rows(metrics["stress"]) if metrics.get("stress") else "",
+            "parts": parts_table(metrics.get("parts")),
+        }
+    )
     default = MODELS / ".DEFAULT.tmp"
     default.write_text(options.name + "\n")
     os.replace(default, MODELS / "DEFAULT")

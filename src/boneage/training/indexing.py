@@ -18,7 +18,7 @@ from boneage.ages import Sex
 from boneage.assessor import Assessor
 from boneage.cascade import cut_views
 from boneage.case_index import CaseIndex, write_index
-from boneage.errors import ModelError, RadiographError, UnsuitableRadiograph
+from boneage.errors import ModelError, RadiographError, UnsuitableRadiograph, UsageError
 from boneage.evaluation.bootstrap import figure
 from boneage.model import Model, available_cores, load_model
 from boneage.views import View
@@ -324,21 +324,49 @@ def index_of_dataset(
         The index (its `file` is not set yet), and the data set with what could not be read among what was dropped.
 
     Raises:
-        DatasetError: more than 5 % of the data set had to be dropped, or nothing is left to index.
+        DatasetError: more than 5 % of the data set had to be dropped.
+        UsageError: nothing is left to index.
         ModelError: the age network has no features that could be taken.
     """
-    from boneage.datasets import has_phantoms, with_dropped
+    from boneage.datasets import has_phantoms
 
-    features_tensor(model.regressor.path)  # a model that cannot be indexed shows before the long work
+    train, select, used = described_dataset(Describer(model, progress=progress), dataset, read, model.views)
+    data = data_facts(dataset.name, len(train.ids), terms, phantom=has_phantoms(used))
+    return dataclasses.replace(made(model, train, select), data=data), used
+
+
+def described_dataset(
+    describer: Describer,
+    dataset: Dataset,
+    read: Callable[[Path], Radiograph],
+    views: Sequence[View],
+    *,
+    all_regions: bool = False,
+) -> tuple[Described, Described, Dataset]:
+    """The cases of *train*, those of *select* with the model's answers, and the data set with what could not be read.
+
+    Args:
+        describer: runs the network.
+        dataset: its *report* cases are not read.
+        read: file -> radiograph.
+        views: see `Describer.views_from`, as `all_regions`.
+
+    Raises:
+        DatasetError: more than 5 % of the data set had to be dropped.
+        UsageError: nothing of *train* is left.
+    """
+    from boneage.datasets import with_dropped
+
     used = dataset.check_for_training().of("train", "select")
-    describer = Describer(model, progress=progress)
     unreadable: list[Dropped] = []
-    views_of = describer.views_from(read, model.views, unreadable)
+    views_of = describer.views_from(read, views, unreadable, all_regions=all_regions)
     train = describer.described(used.of("train").cases, views_of)
     select = describer.described(used.of("select").cases, views_of, answers=True)
     used = with_dropped(used, sorted(unreadable, key=lambda item: item.id)).check_for_training()
-    data = data_facts(dataset.name, len(train.ids), terms, phantom=has_phantoms(used))
-    return dataclasses.replace(made(model, train, select), data=data), used
+    if not train.ids:
+        found = "on no film of train all three regions were found" if all_regions else "no film of train is left"
+        raise UsageError(f"{dataset.root}: {found}: nothing to learn from.")
+    return train, select, used
 
 
 def data_facts(name: str, cases: int, terms: str, *, phantom: bool) -> dict[str, Any]:

@@ -26,11 +26,19 @@ from boneage.model_writing import rewritten
 from boneage.part_ages import UsualDifference
 from boneage.parts import ERASED_VIEWS, PARTS_FILE, Head, by_view, erased_features, parts_bytes
 from boneage.training.calibration import AT_MONTHS, drawn_mean, similar_weights, weighted_quantile
-from boneage.training.indexing import FEWEST_TO_COMPARE, Described, Describer, Views, correlation, data_facts
+from boneage.training.indexing import (
+    FEWEST_TO_COMPARE,
+    Described,
+    Describer,
+    Views,
+    correlation,
+    data_facts,
+    described_dataset,
+)
 from boneage.views import View
 
 if TYPE_CHECKING:
-    from boneage.datasets import Dataset, Dropped
+    from boneage.datasets import Dataset
     from boneage.radiograph import Radiograph
     from boneage.training.regions_table import RegionsTable
     from boneage.training.views_data import Labelled
@@ -322,16 +330,10 @@ def parts_of_dataset(
         DatasetError: more than 5 % of the data set had to be dropped, or nothing is left to learn from.
         ModelError: the model's parts cannot be told apart.
     """
-    from boneage.datasets import has_phantoms, with_dropped
+    from boneage.datasets import has_phantoms
 
-    used = dataset.check_for_training().of("train", "select")
     describer = PartDescriber(model, progress=progress)
-    unreadable: list[Dropped] = []
-    views_of = describer.views_from(read, (*model.views, *ERASED_VIEWS), unreadable, all_regions=True)
-    train = describer.described(used.of("train").cases, views_of)
-    select = describer.described(used.of("select").cases, views_of, answers=True)
-    used = with_dropped(used, sorted(unreadable, key=lambda item: item.id)).check_for_training()
-    if not train.ids:
-        raise UsageError(f"{dataset.root}: on no film of train all three regions were found: nothing to learn from.")
+    views = (*model.views, *ERASED_VIEWS)
+    train, select, used = described_dataset(describer, dataset, read, views, all_regions=True)
     data = data_facts(dataset.name, len(train.ids), terms, phantom=has_phantoms(used))
     return fitted(describer.tensor, train, select, data), used
