@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -60,6 +61,10 @@ class Assessor:
         gate = model.settings.gate
         self.gate = Gate(model.networks[gate.network], gate) if gate else None
         self.refuse = refuse
+
+    def plain(self) -> Assessor:
+        """The same for the whole hand's answer alone, without parts and closest cases, which cost time."""
+        return Assessor(replace(self.model, parts=None), self.cascade, refuse=self.refuse)
 
     @property
     def notice(self) -> str:

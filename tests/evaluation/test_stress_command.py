@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,6 +34,9 @@ class Bright:
     def __init__(self, patience: int | None = None) -> None:
         self.seen = 0
         self.patience = patience
+
+    def plain(self) -> Bright:
+        return self
 
     def assess(self, radiograph: Radiograph, sex: Sex | None) -> Assessment:
         if self.seen == self.patience:
@@ -135,6 +139,19 @@ def test_a_bad_file_stops_nothing(data: Path, tmp_path: Path, monkeypatch: pytes
     assert [(row.transform, row.prediction.status) for row in of_bad] == [("none", "failed")]
     assert len(rows) == EACH * (len(pictures) - 1) + 1
     assert json.loads((out / "metrics.json").read_text())["stress"]["without_answer"] == 1
+
+
+def test_a_model_without_regions(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Whole(Bright):
+        def assess(self, radiograph: Radiograph, sex: Sex | None) -> Assessment:
+            return replace(super().assess(radiograph, sex), regions={}, attention={})
+
+    out = tmp_path / "out"
+    result = run(monkeypatch, Whole(), "--data", data, "--out", out, "--split", "report", "--stress")
+    assert result.exit_code == 0, result.output
+    rows = read_stress(out / "stress.csv")
+    assert {row.transform for row in rows} == {"none", *(transform.name for transform in TRANSFORMS)}
+    assert "failed" not in {row.prediction.status for row in rows}
 
 
 def test_unknown_sex_has_no_single_answer(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,7 +140,7 @@ def evaluate(
             found = suite.run_stress(
                 suite.draw(scored, stress_count),
                 {row.id: row for row in accuracy_rows},
-                assessor,
+                assessor.plain(),
                 read_radiograph,
                 out / suite.PARTIAL_FILE,
                 workers=workers,
