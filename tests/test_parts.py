@@ -95,6 +95,17 @@ def test_what_is_usual_depends_on_the_age(months: float, usually: tuple[float, f
         assert "between -5 and +15" in told.remarks[0]
 
 
+@pytest.mark.parametrize(
+    ("sex", "months", "warned"), [("male", 199.9, False), ("male", 200.0, True), ("female", 180.0, True)]
+)
+def test_a_wrist_that_has_no_more_to_tell(sex: str, months: float, warned: bool) -> None:
+    until = {Sex.MALE: 200.0, Sex.FEMALE: 170.0}
+    settings = PartsSettings("p.npz", "", "t", carpal_until_months=until)
+    parts = Parts(Path("p.npz"), settings, CARPAL, TUBULAR)
+    told = parts.ages(np.array([30], np.float32), np.array([40, 80], np.float32), Sex(sex), months)
+    assert any("should not be used" in remark for remark in told.remarks) is warned
+
+
 def test_features_that_are_no_numbers() -> None:
     with pytest.raises(ModelError, match=r"p\.npz: the age network gives values that are no numbers"):
         parts_of().ages(np.array([np.nan], np.float32), np.zeros(2, np.float32), Sex.MALE, 100.0)

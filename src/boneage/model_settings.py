@@ -102,6 +102,8 @@ class PartsSettings:
         file, sha256: the heads in the model folder.
         tensor: name inside the age network of the views' features, float32 [n, views * C].
         usual: how far apart the two usually lie; None where that is not known.
+        carpal_until_months: by sex, the bone age from which on the carpal age says little; None where that is not
+            known.
         phantom: some of the films that the heads were fitted on are phantoms.
     """
 
@@ -109,6 +111,7 @@ class PartsSettings:
     sha256: str
     tensor: str
     usual: UsualDifference | None = None
+    carpal_until_months: Mapping[Sex, float] | None = None
     phantom: bool = False
 
 
@@ -322,9 +325,18 @@ def _parts(top: _Fields) -> PartsSettings | None:
             {sex: center.numbers(sex.value, -LAST_MONTH, LAST_MONTH, len(at)) for sex in Sex},
             {sex: reach.numbers(sex.value, 0.0, LAST_MONTH, len(at)) for sex in Sex},
         )
+    until = None
+    if entry.values.get("carpal_until_months") is not None:
+        ends = _Fields(entry.values["carpal_until_months"], top.file, "parts.carpal_until_months")
+        until = {sex: ends.number(sex.value, FIRST_MONTH, LAST_MONTH) for sex in Sex}
     data = _Fields(entry.values.get("data") or {}, top.file, "parts.data")
     return PartsSettings(
-        *(entry.file_name("file"), entry.text("sha256"), entry.text("tensor")), usual, data.flag("phantom", False)
+        file=entry.file_name("file"),
+        sha256=entry.text("sha256"),
+        tensor=entry.text("tensor"),
+        usual=usual,
+        carpal_until_months=until,
+        phantom=data.flag("phantom", False),
     )
 
 

@@ -30,6 +30,7 @@ ERASED_VIEWS: Final = (View.HE, View.R2E)
 _ROWS: Final = (Sex.MALE, Sex.FEMALE)
 _SHAPES: Final = {"carpal_weights": 2, "carpal_bias": 1, "tubular_weights": 2, "tubular_bias": 1}
 _PHANTOM: Final = "Carpal and tubular bone age were learnt from phantoms, not from radiographs alone."
+_GROWN: Final = "At this bone age the wrist has little more to tell: the carpal bone age comes out too young and should not be used."
 _AGAIN: Final = "Copy the model folder again, or fit them again with `boneage models parts`"
 
 Features = npt.NDArray[np.float32]
@@ -91,8 +92,16 @@ class Parts:
         wrist, rest = self.carpal.months(carpal, sex), self.tubular.months(tubular, sex)
         usual = None if self.settings.usual is None else self.settings.usual.ends(sex, months)
         told = PartAges(wrist, rest, usual)
-        remarks = (_PHANTOM,) if self.settings.phantom else ()
-        return replace(told, remarks=(*remarks, _remark(told)) if told.unusual else remarks)
+        remarks = (
+            *((_PHANTOM,) if self.settings.phantom else ()),
+            *((_GROWN,) if self._grown(sex, months) else ()),
+            *((_remark(told),) if told.unusual else ()),
+        )
+        return replace(told, remarks=remarks)
+
+    def _grown(self, sex: Sex, months: float) -> bool:
+        until = self.settings.carpal_until_months
+        return until is not None and months >= until[sex]
 
 
 def _remark(told: PartAges) -> str:

@@ -16,7 +16,7 @@ from boneage.model_writing import write_model
 from boneage.training.export import export_regressor
 from boneage.training.indexing import Described
 from boneage.training.networks import AgeRegressor
-from boneage.training.parts import PENALTIES, PartDescriber, fitted, ridge, usual_difference
+from boneage.training.parts import PENALTIES, PartDescriber, carpal_until, fitted, ridge, usual_difference
 from boneage.training.recipes import find_recipe, replaced
 from boneage.training.settings import Backbone, RegressorSettings
 from boneage.training.stages import check
@@ -97,6 +97,17 @@ def test_what_is_measured_is_what_will_answer() -> None:
     few = fitted("t", described(200, 0), described(5, 1), FACTS)
     assert few.entry["usual_difference"] is None
     assert "warned" not in few.figures
+
+
+def test_where_the_wrist_stops_telling() -> None:
+    """Boys' carpal errors are twice the tubular ones from 168 months on, girls' at 96 to 120 alone, which does not last."""
+    months = np.tile(np.arange(24.0, 228.0, 0.5), 2)
+    sexes = [Sex.MALE] * (len(months) // 2) + [Sex.FEMALE] * (len(months) // 2)
+    boys = np.array([sex is Sex.MALE for sex in sexes])
+    wide = (boys & (months >= 168)) | (~boys & (months > 96) & (months < 120))
+    found = carpal_until(np.where(wide, 12.0, 6.0), np.full(len(months), -6.0), months, sexes)
+    assert found[Sex.MALE] in (168.0, 180.0)  # neighbours in age count as well
+    assert found[Sex.FEMALE] == 240.0
 
 
 def test_without_select_heads_are_fitted_and_nothing_is_called_usual() -> None:

@@ -48,6 +48,8 @@ PENALTIES: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 """Of the squared weights, a case, with features whose mean square is 1."""
 FEWEST_OF_A_SEX: Final = 10
 """Cases of *train* of either sex from which on heads are fitted at all."""
+LITTLE_TO_TELL: Final = 1.5
+"""Ratio of the carpal age's error to the tubular age's from which on a reader is warned."""
 USUAL: Final = 0.95
 """Share of cases whose two ages lie no further apart than what is called usual."""
 _SEX_SCALE: Final = 3.0
@@ -218,6 +220,29 @@ def usual_difference(difference: Values, months: Values, sexes: Sequence[Sex]) -
     return UsualDifference(AT_MONTHS, center, reach)
 
 
+def carpal_until(
+    carpal_errors: Values, tubular_errors: Values, months: Values, sexes: Sequence[Sex]
+) -> dict[Sex, float]:
+    """From which bone age of the whole hand on the carpal age says little more, by sex; 240 where it never does so.
+
+    That is where its mean absolute error exceeds the tubular one's by half, and does so at every later age.
+
+    Args:
+        carpal_errors, tubular_errors: float64 [n], months.
+        months: float64 [n], bone ages of the whole hands.
+        sexes: n.
+    """
+    signs = np.array([sex.sign for sex in sexes])
+    found = {}
+    for sex in Sex:
+        weights = np.stack([similar_weights(at, sex.sign, months, signs) for at in AT_MONTHS])
+        worse = weights @ np.abs(carpal_errors) > LITTLE_TO_TELL * (weights @ np.abs(tubular_errors))
+        good = np.flatnonzero(~worse)
+        last = -1 if not len(good) else int(good[-1])
+        found[sex] = float(AT_MONTHS[last + 1]) if last + 1 < len(AT_MONTHS) else float(LAST_MONTH)
+    return found
+
+
 def _as_json(usual: UsualDifference) -> dict[str, Any]:
     return {
         "at_months": usual.at_months.tolist(),
@@ -252,12 +277,14 @@ def fitted(tensor: str, train: Described, select: Described, data: Mapping[str, 
     difference = carpal.months - tubular.months
     enough = all(select.sexes.count(sex) >= FEWEST_TO_COMPARE for sex in Sex)
     usual = usual_difference(difference, select.months, select.sexes) if enough else None
+    until = carpal_until(carpal.months - select.ages, tubular.months - select.ages, select.months, select.sexes)
     content = parts_bytes(carpal.head, tubular.head)
     entry = {
         "file": PARTS_FILE,
         "sha256": hashlib.sha256(content).hexdigest(),
         "tensor": tensor,
         "usual_difference": None if usual is None else _as_json(usual),
+        "carpal_until_months": {sex.value: until[sex] for sex in Sex} if enough else None,
         "data": dict(data),
     }
     figures: dict[str, Any] = {
