@@ -30,7 +30,7 @@ ERASED_VIEWS: Final = (View.HE, View.R2E)
 _ROWS: Final = (Sex.MALE, Sex.FEMALE)
 _SHAPES: Final = {"carpal_weights": 2, "carpal_bias": 1, "tubular_weights": 2, "tubular_bias": 1}
 _PHANTOM: Final = "Carpal and tubular bone age were learnt from phantoms, not from radiographs alone."
-_GROWN: Final = "At this bone age the wrist has little more to tell: the carpal bone age comes out too young and should not be used."
+_GROWN: Final = "At this bone age the wrist has little more to tell: do not use the carpal bone age, it is too young."
 _AGAIN: Final = "Copy the model folder again, or fit them again with `boneage models parts`"
 
 Features = npt.NDArray[np.float32]

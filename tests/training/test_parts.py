@@ -100,7 +100,7 @@ def test_what_is_measured_is_what_will_answer() -> None:
 
 
 def test_where_the_wrist_stops_telling() -> None:
-    """Boys' carpal errors are twice the tubular ones from 168 months on, girls' at 96 to 120 alone, which does not last."""
+    """Boys' carpal errors are twice the tubular ones from 168 months on, girls' from 96 to 120, which does not last."""
     months = np.tile(np.arange(24.0, 228.0, 0.5), 2)
     sexes = [Sex.MALE] * (len(months) // 2) + [Sex.FEMALE] * (len(months) // 2)
     boys = np.array([sex is Sex.MALE for sex in sexes])
