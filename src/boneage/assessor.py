@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from boneage.gate import Gate, Turn, WayBack
 from boneage.model import SETTINGS_FILE, Model, find_model, load_model
 from boneage.parts import ERASED_VIEWS, Features, by_view, erased_features
 from boneage.radiograph import Radiograph
-from boneage.views import View
+from boneage.views import FilmArray, View
 
 PHANTOM_NOTICE: Final = (
     "This model was trained on phantom hands, never on a child's radiograph: its ages mean nothing for a child."
@@ -30,6 +30,22 @@ PHANTOM_NOTICE: Final = (
 PHANTOM_WARNING: Final = "This is a phantom, not a radiograph: its bone age is no child's."
 
 ViewArrays = Mapping[View, npt.NDArray[np.uint8]]
+
+
+class Admitted(NamedTuple):
+    """A radiograph that the gate has let through.
+
+    Attributes:
+        radiograph: fingers up, bones bright.
+        film: of that, as the networks look at it: uint8 [h, w].
+        back: the way back to what was given.
+        remarks: what a reader should know.
+    """
+
+    radiograph: Radiograph
+    film: FilmArray
+    back: WayBack
+    remarks: tuple[str, ...]
 
 
 class Assessor:
@@ -89,8 +105,7 @@ class Assessor:
         started = time.perf_counter()
         radiograph = radiograph if isinstance(radiograph, Radiograph) else _read(radiograph)
         asked, warnings = _settle_sex(radiograph, sex)
-        upright, back, remarks = self.admitted(radiograph)
-        film = self.cascade.film(upright)
+        upright, film, back, remarks = self.admitted(radiograph)
         found = self.cascade.regions(film)
         views = cut_views(
             film, found, self.needed_views(found), self.model.regressor.input_size, squash=self.cascade.squash
@@ -122,25 +137,29 @@ class Assessor:
             back.turn.inverted,
         )
 
-    def admitted(self, radiograph: Radiograph) -> tuple[Radiograph, WayBack, tuple[str, ...]]:
-        """The radiograph fingers up with bright bones, the way back to what was given, and what a reader should know.
+    def admitted(self, radiograph: Radiograph) -> Admitted:
+        """The radiograph as it is assessed.
 
         Raises:
             UnsuitableRadiograph: the gate refuses it.
         """
+        film = self.cascade.film(radiograph)
         if self.gate is None:
-            return *Turn().upright(radiograph), ()
-        look = self.gate.look(self.cascade.film(radiograph))
+            upright, back = Turn().upright(radiograph)
+            return Admitted(upright, film, back, ())
+        look = self.gate.look(film)
         turn = self.gate.turn(look)
         upright, back = turn.upright(radiograph)
+        if turn:
+            film = self.cascade.film(upright)
         refusal = self.gate.refusal(look, radiograph.file)
         if refusal is not None and turn:
             # A hand upside down is odder than one that stands: the second look is at the film as it is assessed.
-            refusal = self.gate.refusal(self.gate.look(self.cascade.film(upright)), radiograph.file)
+            refusal = self.gate.refusal(self.gate.look(film), radiograph.file)
         if refusal is not None and self.refuse and not radiograph.phantom:
             raise refusal
         doubts = () if refusal is None else (f"Do not rely on this answer: {refusal.reason}.",)
-        return upright, back, (*doubts, *turn.words)
+        return Admitted(upright, film, back, (*doubts, *turn.words))
 
     def needed_views(self, found: Localization) -> tuple[View, ...]:
         """What is cut from a film: the age network's views, and those of its parts where every region was found."""

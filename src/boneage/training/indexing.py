@@ -136,8 +136,7 @@ class Describer:
 
         def views_of(case: Case) -> Views | None:
             try:
-                upright, *_ = self.assessor.admitted(read(case.image))
-                film = cascade.film(upright)
+                film = self.assessor.admitted(read(case.image)).film
             except (RadiographError, OSError) as error:
                 reason = "refused" if isinstance(error, UnsuitableRadiograph) else "unreadable file"
                 unreadable.append(Dropped(case.id, str(case.image), reason, str(error)))
