@@ -84,6 +84,12 @@ class Model:
         regressor = replace(self.regressor, also_gives=tuple(also))
         return replace(self, networks={**self.networks, NETWORK_OF_AGES: regressor})
 
+    def one_thread(self) -> Model:
+        """The same with networks that take one thread each: for several radiographs at the same time."""
+        networks = {name: replace(network, threads=1) for name, network in self.networks.items()}
+        steps = (replace(step, network=networks[step.network.name]) for step in self.localizers)
+        return replace(self, networks=networks, localizers=tuple(steps))
+
     @property
     def name(self) -> str:
         return self.settings.name

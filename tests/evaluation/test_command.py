@@ -33,6 +33,9 @@ class Always:
 
     model = SimpleNamespace(calibration=SimpleNamespace(constant_months=15.0))
 
+    def for_many(self) -> Always:
+        return self
+
     def assess(self, radiograph: Radiograph, sex: Sex | None) -> Assessment:
         w, h = radiograph.width, radiograph.height
         if w > 90:

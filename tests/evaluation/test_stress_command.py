@@ -35,6 +35,9 @@ class Bright:
         self.seen = 0
         self.patience = patience
 
+    def for_many(self) -> Bright:
+        return self
+
     def plain(self) -> Bright:
         return self
 
@@ -88,7 +91,7 @@ def test_every_case_under_every_transform(data: Path, tmp_path: Path, monkeypatc
 
 def test_an_interrupted_run_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
-    words = ("--data", data, "--split", "all", "--stress", "--stress-count", 3)
+    words = ("--data", data, "--split", "all", "--stress", "--stress-count", 3, "--workers", 1)
     assert run(monkeypatch, Bright(), *words, "--out", whole).exit_code == 0
     # All 30 as they are, one case under stress, half of another.
     run(monkeypatch, Bright(patience=30 + EACH + 10), *words, "--out", out)
@@ -110,7 +113,7 @@ def test_what_does_not_hold_is_measured_again(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     out = tmp_path / "out"
-    words = ("--data", data, "--split", "all", "--stress", "--stress-count", 2, "--out", out)
+    words = ("--data", data, "--split", "all", "--stress", "--stress-count", 2, "--workers", 1, "--out", out)
     run(monkeypatch, Bright(patience=30 + EACH + 5), *words)
     partial = out / PARTIAL_FILE
     lines = partial.read_text().splitlines(keepends=True)

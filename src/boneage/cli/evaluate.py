@@ -13,9 +13,10 @@ import typer
 
 from boneage.assessment import NOTICE, Assessment
 from boneage.cli.columns import Column, Data, Images, Table, named_columns
-from boneage.cli.reading_ahead import Assessing, outcome, read_ahead, with_progress
+from boneage.cli.reading_ahead import Assessing, in_order, outcome, with_progress
 from boneage.errors import DatasetError, OutputError, UsageError
 from boneage.files import removed_if_empty, write_atomically
+from boneage.model import available_cores
 from boneage.radiograph import Radiograph
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def evaluate(
     stress_count: Annotated[
         int | None, typer.Option(min=1, help="So many cases for --stress, drawn by their ids; all if left out.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Threads that read radiographs ahead.")] = 2,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Radiographs assessed at the same time; one a core if left out.")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the results of an earlier evaluation in --out.")
     ] = False,
@@ -96,6 +99,9 @@ def evaluate(
         other = None if against is None else read_predictions(against)
         truths = _truths(boxes)
         assessor = boneage.load(model)
+        workers = workers or available_cores()
+        if workers > 1:
+            assessor = assessor.for_many()
         dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
         typer.echo(dataset.report(), err=True)
         scored, boxed_only = choose(dataset, split, {case for truth in truths.values() for case in truth})
@@ -236,13 +242,16 @@ def spread(ids: Sequence[str], count: int) -> set[str]:
 def predict(
     cases: Sequence[Case], assessor: Assessing, read: Callable[[Path], Radiograph], *, workers: int = 1
 ) -> Iterator[_Outcome]:
-    """Assess the cases in order; threads read ahead. One bad radiograph yields its error and never stops the rest.
+    """Assess the cases in order, `workers` at a time. One bad radiograph yields its error and never stops the rest.
 
     Raises:
         ModelError: the model itself does not work.
     """
-    for case, reading in read_ahead(cases, read, workers=workers):
-        yield case, outcome(reading.result, case.sex, assessor)
+
+    def one(case: Case) -> Assessment | Exception:
+        return outcome(lambda: read(case.image), case.sex, assessor)
+
+    yield from in_order(cases, one, workers=workers)
 
 
 def _collect(

@@ -1,4 +1,4 @@
-"""Many radiographs, one after the other: threads read ahead while a model works, and progress is shown."""
+"""Many radiographs in order, several at the same time, with progress."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import typer
@@ -19,8 +18,8 @@ from boneage.radiograph import Radiograph
 if TYPE_CHECKING:
     from boneage.datasets import Case
 
-_READ_AHEAD: Final = 2
-"""Radiographs that wait decoded for each reading thread: keeps memory small whatever the data set's size."""
+_AHEAD: Final = 2
+"""Cases that are begun or wait done for each thread: keeps memory small whatever the data set's size."""
 
 T = TypeVar("T")
 
@@ -31,18 +30,16 @@ class Assessing(Protocol):
     def assess(self, radiograph: Radiograph, sex: Sex | None) -> Assessment: ...
 
 
-def read_ahead(
-    cases: Sequence[Case], read: Callable[[Path], Radiograph], *, workers: int = 1
-) -> Iterator[tuple[Case, Future[Radiograph]]]:
-    """The cases in order, each with its radiograph or with what went wrong while it was read."""
-    waiting: deque[Future[Radiograph]] = deque()
-    with ThreadPoolExecutor(workers) as readers:
+def in_order(cases: Sequence[Case], work: Callable[[Case], T], *, workers: int = 1) -> Iterator[tuple[Case, T]]:
+    """The cases in order, each with what `work` makes of it, in `workers` threads; what it raises is raised here."""
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
         ahead = iter(cases)
         try:
             for case in cases:
-                while len(waiting) < workers * _READ_AHEAD and (coming := next(ahead, None)) is not None:
-                    waiting.append(readers.submit(read, coming.image))
-                yield case, waiting.popleft()
+                while len(waiting) < workers * _AHEAD and (coming := next(ahead, None)) is not None:
+                    waiting.append(pool.submit(work, coming))
+                yield case, waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import typer
 
 from boneage.assessment import Assessment
-from boneage.cli.reading_ahead import Assessing, outcome, read_ahead, with_progress
+from boneage.cli.reading_ahead import Assessing, in_order, outcome, with_progress
 from boneage.errors import BoneAgeError, OutputError
 from boneage.evaluation.predictions import Prediction
 from boneage.evaluation.stress_rows import UNTRANSFORMED, StressRow, read_stress, stress_lines
@@ -91,12 +90,16 @@ def _under_stress(
     read: Callable[[Path], Radiograph],
     workers: int,
 ) -> Iterator[tuple[Case, list[StressRow]]]:
-    for case, reading in read_ahead(cases, read, workers=workers):
-        yield case, list(_rows(case, predictions[case.id], reading, assessor))
+    def one(case: Case) -> list[StressRow]:
+        return list(_rows(case, predictions[case.id], read, assessor))
+
+    yield from in_order(cases, one, workers=workers)
 
 
-def _rows(case: Case, known: Prediction, reading: Future[Radiograph], assessor: Assessing) -> Iterator[StressRow]:
-    plain = outcome(reading.result, case.sex, assessor)
+def _rows(
+    case: Case, known: Prediction, read: Callable[[Path], Radiograph], assessor: Assessing
+) -> Iterator[StressRow]:
+    plain = outcome(lambda: read(case.image), case.sex, assessor)
     yield _row(UNTRANSFORMED, plain, known)
     if isinstance(plain, Exception) or plain.bone_age_months is None:
         return

@@ -69,11 +69,7 @@ class Describer:
 
     def __init__(self, model: Model, *, progress: bool = True) -> None:
         self.tensor = features_tensor(model.regressor.path)
-        # One thread a network: many films run at the same time.
-        networks = {name: dataclasses.replace(network, threads=1) for name, network in model.networks.items()}
-        steps = (dataclasses.replace(step, network=networks[step.network.name]) for step in model.localizers)
-        alone = dataclasses.replace(model, networks=networks, localizers=tuple(steps))
-        self.assessor = Assessor(alone.giving(self.tensor))
+        self.assessor = Assessor(model.one_thread().giving(self.tensor))
         self.progress = progress
 
     def described(

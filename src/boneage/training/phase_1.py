@@ -218,12 +218,9 @@ def with_outline(shop: Workshop, outline: OutlineSettings, chain: Chain) -> Chai
 
 def taken_over(shop: Workshop, folder: str) -> Chain:
     """The localizers of a finished model, in place of phase I."""
-    model = load_model(folder)
-    steps = tuple(
-        dataclasses.replace(step, network=dataclasses.replace(step.network, threads=1)) for step in model.localizers
-    )
+    model = load_model(folder).one_thread()
     origin = model.document.get("localizers_of") or origin_of(model)
-    return Chain(key_of(shop.root_key, model.sha256, model.document["localizers"]), steps, origin=origin)
+    return Chain(key_of(shop.root_key, model.sha256, model.document["localizers"]), model.localizers, origin=origin)
 
 
 def origin_of(model: Model) -> dict[str, Any]:
