@@ -80,7 +80,7 @@ def parts_table(parts: dict[str, Any] | None) -> str:
         return ""
     groups = {"all": parts["overall"], **parts["by_sex"], **parts["by_age_band_years"]}
     lines = [
-        "| cases | n | carpal | tubular | whole hand | bias, carpal | bias, tubular | warned, % |",
+        "| cases | n | carpal | tubular | whole hand | bias, carpal | bias, tubular | unusual, % |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, group in groups.items():
@@ -93,15 +93,19 @@ def parts_table(parts: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
-def into_readme(tables: dict[str, str]) -> None:
-    """Put each table between its two marks."""
+def readme_with(tables: dict[str, str]) -> str:
+    """The README with each table between its two marks; the words around them are for people to bring up to date."""
     text = README.read_text()
     for name, table in tables.items():
         start, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
-        if table and start in text:
-            before, rest = text.split(start, 1)
-            text = before + start + table + end + rest.split(end, 1)[1]
-    README.write_text(text)
+        if not table or text.count(start) != 1 or text.count(end) != 1:
+            raise SystemExit(
+                f"README.md: the table '{name}' has no marks, or the evaluation no figures for it. Evaluate with "
+                "--boxes and --stress a model that has parts."
+            )
+        before, rest = text.split(start)
+        text = before + start + table + end + rest.split(end)[1]
+    return text
 
 
 def constant_sentence(metrics: dict[str, Any]) -> str:
@@ -166,6 +170,14 @@ def main() -> None:
             f"not {trained.sha256[:12]} on 'report'. Evaluate this model first."
         )
     accuracy, localization = metrics["accuracy"], metrics.get("localization") or {}
+    readme = readme_with(
+        {
+            "accuracy": accuracy_table(accuracy),
+            "localization": localization_table(localization),
+            "stress": stress_rows(metrics["stress"]) if metrics.get("stress") else "",
+            "parts": parts_table(metrics.get("parts")),
+        }
+    )
     document = trained.document
     settings = {
         "name": options.name,
@@ -185,14 +197,7 @@ def main() -> None:
     )
     rewritten(trained, target, settings, {CARD: card.encode()})
     assert load_model(target).sha256 == trained.sha256, "a name and figures are no part of a model's identity"
-    into_readme(
-        {
-            "accuracy": accuracy_table(accuracy),
-            "localization": localization_table(localization),
-            "stress": stress_rows(metrics["stress"]) if metrics.get("stress") else "",
-            "parts": parts_table(metrics.get("parts")),
-        }
-    )
+    README.write_text(readme)
     default = MODELS / ".DEFAULT.tmp"
     default.write_text(options.name + "\n")
     os.replace(default, MODELS / "DEFAULT")

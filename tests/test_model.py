@@ -19,6 +19,7 @@ from boneage.model import (
     find_model,
     load_model,
     networks_sha256,
+    replaced_model,
     settings_sha256,
     shipped_models,
 )
@@ -221,6 +222,17 @@ def test_what_a_user_keeps_beside_a_model_stays_when_it_is_replaced(standin_part
     assert (folder / "films" / "a.txt").read_text() == "also mine"
     assert not (folder / "card.md").exists()  # the model's own file, which the new one has not
     assert sorted(check_files(load_model(folder))) == ["films", "notes.txt"]
+
+
+def test_what_a_user_keeps_survives_a_kill_between_the_two_renames(standin_parts: Any, tmp_path: Path) -> None:
+    settings, networks = standin_parts
+    folder = write_model(tmp_path / "model", settings, networks)
+    (folder / "notes.txt").write_text("mine")
+    (folder / "films").symlink_to(tmp_path)
+    folder.rename(replaced_model(folder))
+    write_model(folder, settings, networks, replace=True)
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "films").is_symlink()
 
 
 def test_a_file_is_no_place_for_a_model(standin_parts: Any, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_wrist_that_has_no_more_to_tell(sex: str, months: float, warned: bool)
     settings = PartsSettings("p.npz", "", "t", carpal_until_months=until)
     parts = Parts(Path("p.npz"), settings, CARPAL, TUBULAR)
     told = parts.ages(np.array([30], np.float32), np.array([40, 80], np.float32), Sex(sex), months)
-    assert any("do not use the carpal bone age" in remark for remark in told.remarks) is warned
+    assert any("exact than the tubular one: do not use it" in remark for remark in told.remarks) is warned
 
 
 def test_features_that_are_no_numbers() -> None:

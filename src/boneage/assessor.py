@@ -79,7 +79,10 @@ class Assessor:
         self.refuse = refuse
 
     def for_many(self) -> Assessor:
-        """The same for callers that assess several radiographs at the same time, one thread each: more in an hour."""
+        """The same for callers that assess several radiographs at the same time, one thread each: more in an hour.
+
+        Its cascade is the model's own.
+        """
         return Assessor(self.model.one_thread(), refuse=self.refuse, index=self.index)
 
     def plain(self) -> Assessor:

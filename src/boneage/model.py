@@ -131,7 +131,8 @@ def networks_sha256(checksums: Mapping[str, str]) -> str:
 def identity_sha256(document: Mapping[str, Any]) -> str:
     """SHA-256 over what an answer depends on: networks, thresholds, views, calibration; not name, dates or figures.
 
-    The same networks with another tau, or with another calibration, give other answers and are another model.
+    The same networks with another tau, or with another calibration, give other answers and are another model. What
+    stands beside these (on which cases a calibration or the heads of the parts were fitted) counts as well.
     """
     said = {key: document.get(key) for key in _ANSWERS_DEPEND_ON}
     return _sha256_of_json(said | {key: document[key] for key in _AND_IF_THERE if key in document})

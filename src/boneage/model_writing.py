@@ -99,7 +99,8 @@ def write_model(
         _put(work, target)
     except OSError as error:
         raise OutputError(
-            f"{target}: the model cannot be written ({error.strerror}). Free some space or choose another folder."
+            f"{target}: the model cannot be written ({error.strerror or error}). Free some space or choose another "
+            "folder."
         ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -128,18 +129,19 @@ def rewritten(
 
 def _bring_along(target: Path, work: Path) -> None:
     """Copy what a user keeps in the folder of the model that is replaced, and no model has signed."""
-    if not target.is_dir():
+    source = target if target.is_dir() else replaced_model(target)
+    if not source.is_dir():
         return
     try:
-        document = json.loads((target / SETTINGS_FILE).read_bytes())
+        document = json.loads((source / SETTINGS_FILE).read_bytes())
         networks = [entry["file"] for entry in document["networks"].values()]
         signed = {SETTINGS_FILE, *networks, *(document.get(OTHER_FILES) or {})}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         signed = {SETTINGS_FILE}
-    for path in target.iterdir():
+    for path in source.iterdir():
         if path.name in signed or (work / path.name).exists():
             continue
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.copytree(path, work / path.name, symlinks=True)
         else:
             shutil.copy2(path, work / path.name, follow_symlinks=False)

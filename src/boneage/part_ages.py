@@ -42,7 +42,8 @@ class PartAges:
         tubular_months: the age from region 2 and the hand without region 1 (metacarpals and fingers), in [1, 240].
         usual_difference_months: (lower, upper): carpal minus tubular lies between them on 95 % of the cases of that
             sex and about that age that this was measured on; None where these were too few.
-        remarks: what a reader should know, a sentence each: the difference is unusual.
+        remarks: what a reader should know, a sentence each: the difference is unusual, the wrist has no more to tell,
+            phantoms taught the ages.
     """
 
     carpal_months: float

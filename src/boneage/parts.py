@@ -30,7 +30,10 @@ ERASED_VIEWS: Final = (View.HE, View.R2E)
 _ROWS: Final = (Sex.MALE, Sex.FEMALE)
 _SHAPES: Final = {"carpal_weights": 2, "carpal_bias": 1, "tubular_weights": 2, "tubular_bias": 1}
 _PHANTOM: Final = "Carpal and tubular bone age were learnt from phantoms, not from radiographs alone."
-_GROWN: Final = "At this bone age the wrist has little more to tell: do not use the carpal bone age, it is too young."
+_GROWN: Final = (
+    "From about this bone age on the wrist has little more to tell, and the carpal bone age was measured to be much "
+    "less exact than the tubular one: do not use it."
+)
 _AGAIN: Final = "Copy the model folder again, or fit them again with `boneage models parts`"
 
 Features = npt.NDArray[np.float32]
@@ -101,7 +104,7 @@ class Parts:
 
     def _grown(self, sex: Sex, months: float) -> bool:
         until = self.settings.carpal_until_months
-        return until is not None and months >= until[sex]
+        return until is not None and until[sex] <= months < LAST_MONTH
 
 
 def _remark(told: PartAges) -> str:

@@ -120,7 +120,7 @@ def test_without_select_heads_are_fitted_and_nothing_is_called_usual() -> None:
 def test_a_sex_that_train_has_not_is_told() -> None:
     train = described(200, 0)
     boys = replace(train, sexes=(Sex.MALE,) * 200)
-    with pytest.raises(UsageError, match=r"set: 0 female cases of train .* parts=false"):
+    with pytest.raises(UsageError, match=r"set: 0 female cases to learn from.* parts=false"):
         fitted("t", boys, described(60, 1), FACTS)
 
 

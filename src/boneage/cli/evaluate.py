@@ -72,7 +72,7 @@ def evaluate(
         int | None, typer.Option(min=1, help="So many cases for --stress, drawn by their ids; all if left out.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Radiographs assessed at the same time; one a core if left out.")
+        int | None, typer.Option(min=1, help="Radiographs assessed at the same time; one a core, up to 8, if left out.")
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the results of an earlier evaluation in --out.")
@@ -99,7 +99,7 @@ def evaluate(
         other = None if against is None else read_predictions(against)
         truths = _truths(boxes)
         assessor = boneage.load(model)
-        workers = workers or available_cores()
+        workers = workers or min(8, available_cores())
         if workers > 1:
             assessor = assessor.for_many()
         dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)

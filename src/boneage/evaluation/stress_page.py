@@ -13,6 +13,7 @@ from boneage.evaluation.stress import (
     PERCENTILE_95_BAR,
     STRICT_FAMILIES,
     STRICT_MAE_RISE_BAR,
+    UNANSWERED_BAR,
     Family,
     Stress,
     UnderTransform,
@@ -42,7 +43,8 @@ def stress_section(stress: Stress, picture: str) -> str:
         '<p class="note">Of each kind the worst of its levels. <span class="kept">kept</span> and '
         '<span class="over">over</span> speak of the bars: the answer of half of the cases moves by at most '
         f"{MEDIAN_BAR:g} months, that of 95 % by at most {PERCENTILE_95_BAR:g}, and the mean absolute error (MAE) "
-        f"rises by at most {100 * MAE_RISE_BAR:g} %, by {100 * STRICT_MAE_RISE_BAR:g} % for {strict}. 1 SD: the "
+        f"rises by at most {100 * MAE_RISE_BAR:g} %, by {100 * STRICT_MAE_RISE_BAR:g} % for {strict}; at most "
+        f"{100 * UNANSWERED_BAR:g} % of the cases lose their answer. 1 SD: the "
         "standard deviation of healthy children of that sex and bone age (Brush Foundation, in Greulich and Pyle "
         "1959).</p>",
         picture,
@@ -67,7 +69,10 @@ def _families(stress: Stress) -> str:
                 _against(family.worst("mae_rise"), 100.0, family.verdict.mae_rise, 0, unit=" %", signed=True)
                 + f"<small>bar {100 * mae_rise_bar(name):g} %</small>",
                 _against(family.worst("over_one_sd"), 100.0, None, 0, unit=" %"),
-                _lost(sum(level.rejected for level in family.levels), sum(level.failed for level in family.levels)),
+                _marked(
+                    _lost(sum(level.rejected for level in family.levels), sum(level.failed for level in family.levels)),
+                    family.verdict.answered,
+                ),
             ],
         )
         for name, family in stress.families.items()

@@ -60,7 +60,6 @@ class Calibration:
     def as_json(self) -> dict[str, Any]:
         """As it stands in `model.json`."""
         made = self.correction
-        near = made.near or {}
 
         def rounded(values: Values) -> list[float]:
             return [round(float(value), 4) for value in values]
@@ -81,7 +80,7 @@ class Calibration:
             "at_months": rounded(made.at_months),
             "shift_months": {sex.value: rounded(made.shift_months[sex]) for sex in Sex},
             "width": {sex.value: rounded(made.width[sex]) for sex in Sex},
-            "near": {sex.value: rounded(near[sex]) for sex in Sex},
+            **({"near": {sex.value: rounded(made.near[sex]) for sex in Sex}} if made.near else {}),
         }
 
 

@@ -40,6 +40,7 @@ from boneage.views import View
 if TYPE_CHECKING:
     from boneage.datasets import Dataset
     from boneage.radiograph import Radiograph
+    from boneage.training.material import Material
     from boneage.training.regions_table import RegionsTable
     from boneage.training.views_data import Labelled
     from boneage.training.workshop import Workshop
@@ -251,6 +252,22 @@ def _as_json(usual: UsualDifference) -> dict[str, Any]:
     }
 
 
+def _too_few(name: str, count: int, sex: Sex) -> str:
+    return (
+        f"{name}: {count} {sex.value} cases to learn from; at least {FEWEST_OF_A_SEX} with all three regions are "
+        "needed to tell carpal and tubular bone age apart. Use a larger data set; a training goes without with --set "
+        "parts=false."
+    )
+
+
+def check_sexes(material: Material) -> None:
+    """Raise UsageError where a sex has too few training cases for heads of its own."""
+    for sex in Sex:
+        count = sum(case.sex is sex for case in material.train)
+        if count < FEWEST_OF_A_SEX:
+            raise UsageError(_too_few(material.name, count, sex))
+
+
 def fitted(tensor: str, train: Described, select: Described, data: Mapping[str, Any]) -> FittedParts:
     """Both heads, and how far apart they usually are.
 
@@ -265,10 +282,7 @@ def fitted(tensor: str, train: Described, select: Described, data: Mapping[str, 
     """
     for sex in Sex:
         if train.sexes.count(sex) < FEWEST_OF_A_SEX:
-            raise UsageError(
-                f"{data['name']}: {train.sexes.count(sex)} {sex.value} cases of train show all three regions; at least "
-                f"{FEWEST_OF_A_SEX} are needed to tell carpal and tubular bone age apart. Train with parts=false."
-            )
+            raise UsageError(_too_few(data["name"], train.sexes.count(sex), sex))
     if not select.ids:
         select = replace(select, features=np.zeros((0, train.features.shape[1]), np.float32))
     channels = train.features.shape[1] // (1 + len(ERASED_VIEWS))
@@ -354,7 +368,8 @@ def parts_of_dataset(
         What is to be added, and the data set with what could not be read among what was dropped.
 
     Raises:
-        DatasetError: more than 5 % of the data set had to be dropped, or nothing is left to learn from.
+        DatasetError: more than 5 % of the data set had to be dropped.
+        UsageError: nothing is left to learn from, or too few cases of a sex.
         ModelError: the model's parts cannot be told apart.
     """
     from boneage.datasets import has_phantoms

@@ -11,7 +11,7 @@ from boneage.training.gate_stage import gate_taken_over, trained_gate
 from boneage.training.hardware import Machine, keep_freed_memory
 from boneage.training.indexing import index_of_training
 from boneage.training.material import Material, decoded
-from boneage.training.parts import parts_of_training
+from boneage.training.parts import check_sexes, parts_of_training
 from boneage.training.phase_1 import (
     Chain,
     attention_maps,
@@ -76,6 +76,8 @@ def train(
 
 def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine, *, index: bool = False) -> Path:
     """The whole training on decoded films, from where `out` stands; see `train`."""
+    if recipe.parts:
+        check_sexes(material)
     shop, chain, regions = localized(recipe, material, out, machine)
     gate = gate_taken_over(recipe.localizers, recipe.gate) if recipe.localizers and recipe.gate else None
     if gate is None and recipe.gate:

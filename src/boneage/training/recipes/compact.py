@@ -1,9 +1,10 @@
 """A small model for radiographs of about 300 to 500 pixels a side.
 
 Command:  boneage train compact --data DIR --out runs/compact [--set pretrained=FILE]
-Hardware: 2 CPU cores and 4 GB of memory, or any GPU
+Hardware: any GPU; or 2 CPU cores with 4 GB of memory for phase I and about 12 GB for the regressor (estimated; half of
+          that with --set regressor.schedule.batch=16)
 Hours:    12,111 cases of RSNA at 300 px: 1.6 for phase I and 0.1 for the gate on 2 cores; for the regressor 0.2 on one
-          H200 GPU with --workers 8, about 4.5 on 2 cores
+          H200 GPU with --workers 8, about 4.5 on 2 cores (estimated)
 Score:    MAE 6.95 months (6.59 to 7.30) on *report* there
 
 The shipped model's regressor saw 37 of the 40 epochs (docs/decisions.md, "A better age network").
