@@ -192,6 +192,7 @@ def main() -> None:
         accuracy=accuracy_table(accuracy),
         localization=localization_table(localization),
         constant=constant_sentence(metrics),
+        parts=parts_table(metrics.get("parts")),
         stress=stress_table(metrics.get("stress")),
         sha256=trained.sha256,
     )
