@@ -107,3 +107,11 @@ def test_recipes_of_ones_own(tmp_path: Path) -> None:
 def test_recipes_that_contradict_themselves(assignments: list[str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         check(replaced(Recipe(name="mine"), ["region_1.looks_at=H", "region_2.looks_at=HE", *assignments]))
+
+
+@pytest.mark.parametrize("line", ["RECIPE = Recipe(name='mine', colour=3)", "RECIPE = ("])
+def test_a_recipe_of_ones_own_that_cannot_be_run(line: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"from boneage.training.settings import Recipe\n{line}\n")
+    with pytest.raises(UsageError, match=r"mine\.py: cannot be run as a recipe \((TypeError|SyntaxError): "):
+        find_recipe(str(file))

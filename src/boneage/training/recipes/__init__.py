@@ -22,7 +22,7 @@ def find_recipe(name_or_file: str) -> Recipe:
     """A recipe that came with the package, or the `RECIPE` of a Python file of your own.
 
     Raises:
-        UsageError: there is no such recipe.
+        UsageError: there is no such recipe, or its file cannot be run.
     """
     file = Path(__file__).with_name(f"{name_or_file}.py") if name_or_file in NAMES else Path(name_or_file)
     if file.suffix != ".py" or not file.is_file():
@@ -33,7 +33,10 @@ def find_recipe(name_or_file: str) -> Recipe:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"{file}: cannot be run as a recipe ({type(error).__name__}: {error}). Correct it.") from error
     recipe = getattr(module, "RECIPE", None)
     if not isinstance(recipe, Recipe):
         raise UsageError(f"{file}: holds no RECIPE of the kind boneage.training.settings.Recipe.")
