@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 PENALTIES: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 """Of the squared weights, a case, with features whose mean square is 1."""
-FEWEST_OF_A_SEX: Final = 10
+FEWEST_OF_A_SEX: Final = 5
 """Cases of *train* of either sex from which on heads are fitted at all."""
 LITTLE_TO_TELL: Final = 1.5
 """Ratio of the carpal age's error to the tubular age's from which on a reader is warned."""
