@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,20 @@ def test_a_complete_cache_is_only_opened(dataset: Dataset, tmp_path: Path) -> No
     assert not reader.calls
     assert again.digest == first.digest
     assert build(dataset.of("select"), tmp_path / "cache", reader).ids == ()
+
+
+def test_the_digest_is_that_of_the_films_wherever_and_since_when_they_lie(dataset: Dataset, tmp_path: Path) -> None:
+    digest = build(dataset, tmp_path / "cache").digest
+    os.utime(dataset.cases[0].image, (1, 1))
+    assert build(dataset, tmp_path / "cache").digest == digest
+    elsewhere = tmp_path / "moved"
+    shutil.copytree(dataset.root, elsewhere)
+    cases = tuple(replace(case, image=elsewhere / case.image.name) for case in dataset.cases)
+    assert build(replace(dataset, root=elsewhere, cases=cases), tmp_path / "other").digest == digest
+    picture = np.array(Image.open(cases[3].image))
+    picture[0, 0] ^= 255
+    Image.fromarray(picture).save(cases[3].image)
+    assert build(replace(dataset, root=elsewhere, cases=cases), tmp_path / "other").digest != digest
 
 
 def test_an_interrupted_build_goes_on(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,10 +145,10 @@ def test_thresholds_refuse_no_more_than_they_may() -> None:
 
 def test_degraded_films_keep_shape_and_scale() -> None:
     film = np.random.default_rng(0).integers(0, 256, (90, 70), dtype=np.uint8)
-    changed = [degraded(film, np.random.default_rng(seed)) for seed in range(20)]
+    changed = [degraded(film, np.random.default_rng(seed), 0.4) for seed in range(20)]
     assert {(made.shape, str(made.dtype)) for made in changed} == {((90, 70), "uint8")}
     assert sum(not np.array_equal(made, film) for made in changed) > 10
-    assert np.array_equal(degraded(film, np.random.default_rng(5)), changed[5])
+    assert np.array_equal(degraded(film, np.random.default_rng(5), 0.4), changed[5])
 
 
 @pytest.fixture(scope="module")

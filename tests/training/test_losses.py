@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from boneage.training.losses import (
     localizer_loss,
     log_gaussian_label,
     soft_label,
+    steadiness_loss,
 )
 
 AGES = torch.tensor([1.0, 12.5, 120.0, 240.0])
@@ -60,3 +63,15 @@ def test_losses_of_the_localizer() -> None:
     assert float(localizer_loss(label + 0.25, AGES, "l1")) == pytest.approx(0.25)
     right = (label / label.sum(1, keepdim=True)).clamp(min=1e-12).log()
     assert localizer_loss(right, AGES, "cross_entropy") < localizer_loss(label, AGES, "cross_entropy")
+
+
+def test_steadiness_is_none_for_the_same_answer_and_by_hand_for_another() -> None:
+    logits = torch.zeros(1, 240)
+    logits[0, 99] = math.log(239.0)  # half of the mass in month 100, the rest evenly elsewhere
+    same = torch.softmax(logits, 1)
+    assert float(steadiness_loss(logits, same)) == pytest.approx(0.0, abs=1e-5)
+    sure = torch.zeros(1, 240)
+    sure[0, 89] = 1.0
+    # expectation .5 * 100 + .5 * mean of the other months (28920 - 100) / 239; KL(sure || p) = -ln p(90) = ln 478
+    expected = abs(50 + 0.5 * 28820 / 239 - 90) + 0.5 * math.log(478)
+    assert float(steadiness_loss(logits, sure)) == pytest.approx(expected, rel=1e-4)

@@ -25,7 +25,7 @@ from boneage.datasets.table import Case, Dataset, Dropped
 from boneage.errors import DatasetError, OutputError, RadiographError, UsageError
 from boneage.radiograph import Radiograph
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Goes up with every change in how a film is made or stored; older files are then left alone and made again."""
 CHUNK: Final = 32
 """Films that a worker decodes at a time, and the most that an interruption costs each of them."""
@@ -166,9 +166,12 @@ class FilmCache:
 
     @property
     def digest(self) -> str:
-        """sha256 (hex) over short side, and id, source (file, size, time) and shape of every film, sorted by id."""
+        """sha256 (hex) over short side, and id, shape and pixels of every film, sorted by id.
+
+        Neither folder nor time of the files counts: a training goes on with a copy of its data on another machine.
+        """
         lines = [
-            (entry.id, *entry.source, entry.height, entry.width)
+            (entry.id, entry.height, entry.width, entry.content)
             for entry in sorted(self._entries.values(), key=lambda entry: entry.id)
         ]
         return hashlib.sha256(json.dumps([FORMAT, self.short_side, lines]).encode()).hexdigest()
@@ -282,8 +285,10 @@ def _film(path: Path, entry: Entry, short_side: int | None, read: Read | None) -
         return Entry(entry.id, "", size, mtime_ns, error=error.strerror or str(error)), b""
     film = radiograph.film(short_side)
     height, width = film.shape
-    made = Entry(entry.id, file, size, mtime_ns, 0, height, width, radiograph.height, radiograph.width)
-    return made, film.tobytes()
+    pixels = film.tobytes()
+    content = hashlib.sha256(pixels).hexdigest()[:16]
+    made = Entry(entry.id, file, size, mtime_ns, 0, height, width, radiograph.height, radiograph.width, content)
+    return made, pixels
 
 
 def _may_pass(error: BaseException) -> bool:

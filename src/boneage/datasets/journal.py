@@ -26,6 +26,7 @@ class Entry:
         offset: first byte of the film in the flat file.
         height, width: of the film (0 where unreadable).
         full_height, full_width: of the radiograph.
+        content: sha256 (hex) of the film's pixels, shortened.
         error: why it could not be read, or "".
     """
 
@@ -38,6 +39,7 @@ class Entry:
     width: int = 0
     full_height: int = 0
     full_width: int = 0
+    content: str = ""
     error: str = ""
 
     @property

@@ -20,7 +20,7 @@ from boneage.model import load_model
 from boneage.regions import Region
 from boneage.training.settings import Backbone, RegressorSettings, Schedule, ViewName
 from boneage.training.tau import search_tau
-from boneage.training.trials import start_key
+from boneage.training.workshop import start_key
 
 Report = Callable[[Result], None]
 """Is given a result each time that one more of its cells is there."""

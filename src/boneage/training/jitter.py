@@ -45,12 +45,13 @@ def relit(view: npt.NDArray[np.uint8], rng: np.random.Generator, within: JitterR
     return np.asarray(np.rint(table.clip(0.0, 255.0)), dtype=np.uint8)[view]
 
 
-def degraded(film: FilmArray, rng: np.random.Generator) -> FilmArray:
+def degraded(film: FilmArray, rng: np.random.Generator, jpeg: float) -> FilmArray:
     """A film as a worse machine, another export or a narrower window would have given it; uint8, same shape.
 
     Each of these comes with a chance of its own: contrast (factor exp(+-0.5)) and brightness (+-0.25 of the scale), cut
-    off at black and white; fewer pixels (0.3 to 0.9 of each side); noise (up to 0.1 of the scale); JPEG (quality 5 to
-    50). The result is stretched again, as a radiograph is when it is read.
+    off at black and white; fewer pixels (0.3 to 0.9 of each side); noise (up to 0.1 of the scale); JPEG (with the
+    chance `jpeg`, of quality 5 to 50, as often from 5 to 16 as above). The result is stretched again, as a radiograph
+    is when it is read.
     """
     picture = film
     if rng.random() < 0.5:
@@ -66,9 +67,9 @@ def degraded(film: FilmArray, rng: np.random.Generator) -> FilmArray:
     if rng.random() < 0.35:
         sd = 255.0 * rng.uniform(0.0, 0.1)
         picture = _as_bytes(picture + np.float32(sd) * rng.standard_normal(film.shape, dtype=np.float32))
-    if rng.random() < 0.4:
+    if rng.random() < jpeg:
         stream = io.BytesIO()
-        Image.fromarray(picture).save(stream, "JPEG", quality=int(rng.integers(5, 51)))
+        Image.fromarray(picture).save(stream, "JPEG", quality=round(5.0 * 10.0 ** rng.random()))
         picture = np.asarray(Image.open(stream), dtype=np.uint8)
     low, high = np.percentile(picture, WINDOW_PERCENTILES)
     return _as_bytes((picture.astype(np.float32) - low) * (255.0 / max(high - low, 1.0)))

@@ -79,3 +79,15 @@ def distribution_loss(
     if kl_weight == 0.0:
         return error.mean()
     return (error + kl_weight * divergence(logits, age_months, sd, direction)).mean()
+
+
+def steadiness_loss(logits: Tensor, other: Tensor, kl_weight: float = 0.5) -> Tensor:
+    """|expectation - that of `other`| + lambda * KL(other || p), mean over the batch.
+
+    Args:
+        logits: float [n, 240], of a worse look at a film.
+        other: float32 [n, 240], the distribution that is held to: what a network says of the film itself.
+    """
+    error = (expectation(logits) - other @ months(other.device)).abs()
+    log_p = F.log_softmax(logits.float(), dim=1)
+    return (error + kl_weight * (torch.xlogy(other, other) - other * log_p).sum(dim=1)).mean()

@@ -67,6 +67,7 @@ class JitterRange:
         brightness: gray values times 1 +- brightness.
         degrade: chance that the film itself is degraded before views are cut (`jitter.degraded`): gray scale, noise,
             resolution, JPEG.
+        jpeg: chance that a film which is degraded is saved as a JPEG among other things.
     """
 
     degrees: float = 20.0
@@ -76,6 +77,7 @@ class JitterRange:
     gamma: float = 0.35
     brightness: float = 0.15
     degrade: float = 0.0
+    jpeg: float = 0.4
 
 
 NO_JITTER = JitterRange(0.0, 0.0, 0.0, False, 0.0, 0.0)
@@ -176,6 +178,8 @@ class RegressorSettings:
         kl_direction: "target_first" is KL(G || p), the formula of Eq. 10; "prediction_first" its title, KL(p || G).
         label_sd: delta of Eq. 11, months.
         erase: views cut from random boxes are blanked with this chance each in training (robustness; 0: never).
+        steady: weight of a second loss, in which the answers on jittered and degraded views are held to those of
+            `Recipe.regressor_start` on the plain film: the worse film may not change what is read from it.
     """
 
     views: tuple[ViewName, ...] = ("H", "R1", "R2")
@@ -192,8 +196,25 @@ class RegressorSettings:
     label_sd: float = 15.0
     average_mirror: bool = True
     erase: float = 0.0
+    steady: float = 0.0
     jitter: JitterRange = field(default_factory=JitterRange)
     schedule: Schedule = field(default_factory=Schedule)
+
+
+@dataclass(frozen=True)
+class FoldSettings:
+    """Age networks that are trained beside the one that ships, each without its part of the training films.
+
+    What they answer on the films that they never saw tells how errors change with age and sex, from all training cases
+    instead of the few of *select* (`boneage.training.calibration`). They are not kept.
+
+    Attributes:
+        count: how many parts.
+        regressor: the networks, from the recipe's `pretrained`; they need not be as good as the one that ships.
+    """
+
+    count: int = 4
+    regressor: RegressorSettings = field(default_factory=RegressorSettings)
 
 
 @dataclass(frozen=True)
@@ -287,6 +308,7 @@ class Recipe:
             (longer training, or fine-tuning on one's own films); None: `pretrained`.
         phase_1_cases: learn phase I from so many training films only (drawn by `seed`), None for all of them.
         student: replace the three localizers by one network trained on their boxes.
+        folds: calibrate with the answers of cross-validated age networks, too; None: on *select* alone.
         gate: the gate in front of the assessment (where one is taken over with `localizers`, only its `tilt_degrees`
             counts); None: every film is assessed as it is.
         parts: tell carpal and tubular bone age apart, by heads on the finished age network (`boneage.parts`); it has to
@@ -314,6 +336,7 @@ class Recipe:
     student: bool = False
     student_network: StudentSettings = field(default_factory=StudentSettings)
     regressor: RegressorSettings = field(default_factory=RegressorSettings)
+    folds: FoldSettings | None = None
     gate: GateSettings | None = None
     parts: bool = False
     fp16_weights: bool = True

@@ -59,7 +59,7 @@ class StudentData(ViewsData):
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         box = whole(film)
         if rng is not None and self.jitter is not None and rng.random() < self.jitter.degrade:
-            film = degraded(film, rng)
+            film = degraded(film, rng, self.jitter.jpeg)
         look = draw_jitter(rng, self.jitter) if rng is not None and self.jitter is not None else None
         view = cut(film, box, size, squash=self.squash, jitter=look)
         if rng is not None and self.jitter is not None:

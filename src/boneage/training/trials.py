@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from boneage.training.regressor import RegressorLearner, regressor_months
 from boneage.training.settings import Backbone, JitterRange, RegressorSettings, Schedule
 from boneage.training.stage import Stage
 from boneage.training.views_data import Example, Labelled, RegionsOf, Source, ViewsData, ViewSource
-from boneage.training.workshop import Workshop, sha256_of
+from boneage.training.workshop import Workshop, start_key
 from boneage.views import View, cut, whole
 
 
@@ -115,12 +114,6 @@ class AgeTrial:
         )
 
 
-def start_key(start: str) -> str:
-    """What starting weights are, wherever their file lies."""
-    file = Path(start)
-    return f"{file.name} {sha256_of(file)}" if file.is_file() else start
-
-
 def trained(shop: Workshop, stage: Stage, trial: AgeTrial, found: RegionsOf, seed: int, label: str) -> nn.Module:
     """The trial's network after its training, in evaluation mode; goes on where the stage's folder stands."""
     torch.manual_seed(seed)
@@ -193,6 +186,5 @@ __all__ = [
     "distributions_of",
     "months_of",
     "parameters_of",
-    "start_key",
     "trained",
 ]

@@ -173,7 +173,7 @@ class ViewsData(Dataset[Example]):
             return views, nothing
         mirror = draw_mirror(rng, self.jitter)
         if self.jitter.degrade and rng.random() < self.jitter.degrade:
-            film = degraded(film, rng)
+            film = degraded(film, rng, self.jitter.jpeg)
         for channel, source in enumerate(self.sources):
             picture, box = source(film, found)
             look = draw_jitter(rng, self.jitter, mirror=mirror)

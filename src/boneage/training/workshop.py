@@ -46,7 +46,9 @@ class Workshop:
         self.regions = [region for region in Region if region.value in recipe.regions]
         self.squash = recipe.layout == "squash"
         self.finder = Finder(material.films, recipe.layout, available_cores(), machine.progress)
-        self.root_key = key_of(material.key, recipe.film_short_side, recipe.layout, recipe.pretrained, recipe.seed)
+        self.root_key = key_of(
+            material.key, recipe.film_short_side, recipe.layout, start_key(recipe.pretrained), recipe.seed
+        )
 
     def settings(self, region: Region) -> LocalizerSettings:
         """The localizer of a region."""
@@ -105,6 +107,12 @@ class Workshop:
                 ) from error
         network.load_state_dict(load_file(file))
         return network.cpu().eval()
+
+
+def start_key(start: str) -> str:
+    """What starting weights are, wherever their file lies."""
+    file = Path(start)
+    return f"{file.name} {sha256_of(file)}" if file.is_file() else start
 
 
 def sha256_of(file: Path) -> str:

@@ -233,7 +233,7 @@ class TruthData(ViewsData):
                 "FromTruth, or leave this peer out."
             )
         if rng.random() < self.jitter.degrade:
-            film = degraded(film, rng)
+            film = degraded(film, rng, self.jitter.jpeg)
         picture, box = self.sources[0](film, found)
         look = draw_jitter(rng, self.jitter)
         view = relit(cut(picture, box, size, squash=self.squash, jitter=look), rng, self.jitter)
