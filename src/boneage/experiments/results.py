@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -136,7 +136,7 @@ class Result:
                     *(str(line.facts.get(fact, "")) for fact in facts),
                 ]
             )
-        text = [f"# {self.title}", "", self.setting, "", *("| " + " | ".join(row) + " |" for row in rows), ""]
+        text = [f"# {self.title}", "", self.setting, "", *map(_row, rows), ""]
         missing = [line for line in self.lines if line.empty and not shown]
         text += [f"- {' '.join(line.labels)}: {line.empty}." for line in missing]
         text += [f"- {note}" for note in self.notes]
@@ -150,6 +150,10 @@ class Result:
 
     def _facts(self) -> list[str]:
         return list(dict.fromkeys(fact for line in self.lines for fact in line.facts))
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 def _number(value: float | None) -> str:
