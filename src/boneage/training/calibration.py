@@ -7,7 +7,7 @@ cases (localised conformal prediction, Guan 2023): near in answered age, and of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,21 +33,6 @@ Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Answered:
-    """Cases and what a network that never saw them says of them.
-
-    Attributes:
-        distributions: float [n, 240] over months 1..240, each row with sum 1.
-        age_months: float64 [n], the labels.
-        sexes: n.
-    """
-
-    distributions: npt.NDArray[np.floating]
-    age_months: Values
-    sexes: Sequence[Sex]
-
-
-@dataclass(frozen=True)
 class Calibration:
     """What *select* taught.
 
@@ -58,7 +43,6 @@ class Calibration:
         constant_months: half the width of an interval that is the same for every case and covers as many.
         errors_months: float64 [n], of the answers as they were.
         corrected_months: float64 [n], errors of the corrected answers, each case left out of its own correction.
-        unseen: number of training cases that the course of the width rests on, 0 where *select* alone was asked.
     """
 
     correction: Correction
@@ -67,7 +51,6 @@ class Calibration:
     constant_months: float
     errors_months: Values
     corrected_months: Values
-    unseen: int = 0
 
     @property
     def coverage(self) -> float:
@@ -91,7 +74,6 @@ class Calibration:
             },
             "cases": len(self.errors_months),
             "split": "select",
-            **({"unseen_training_cases": self.unseen} if self.unseen else {}),
             "constant_months": round(self.constant_months, 3),
             "mae_months_as_answered": round(float(np.abs(self.errors_months).mean()), 3),
             "mae_months_corrected": round(float(np.abs(self.corrected_months).mean()), 3),
@@ -103,11 +85,7 @@ class Calibration:
 
 
 def calibrated(
-    distributions: npt.NDArray[np.floating],
-    age_months: Values,
-    sexes: Sequence[Sex],
-    coverage: float,
-    unseen: Answered | None = None,
+    distributions: npt.NDArray[np.floating], age_months: Values, sexes: Sequence[Sex], coverage: float
 ) -> Calibration:
     """Correction by age and sex, and intervals that cover `coverage` of cases like these.
 
@@ -116,7 +94,6 @@ def calibrated(
         age_months: float64 [n].
         sexes: n.
         coverage: share in (0, 1).
-        unseen: answers of cross-validated networks, from which the width's course over age and sex is then taken.
     """
     plain = np.asarray(distributions, dtype=np.float64)
     answered = np.asarray(expectation_months(plain), dtype=np.float64)
@@ -130,74 +107,31 @@ def calibrated(
         for i in np.flatnonzero(~rest):
             weights = similar_weights(answered[i], signs[i], answered[rest], signs[rest])
             shifts[i] = drawn_mean(errors[rest], weights)
-    months, scores = _scores(plain, shifts, ages)
-    shift = _course(errors, answered, signs, drawn_mean)
-    covered = np.zeros(len(ages), dtype=bool)
-    if unseen is None:
-        width = _course(scores, months, signs, lambda some, weights: weighted_quantile(some, weights, coverage))
-        near = _near(months, signs)
-        for at in range(len(ages)):
-            rest = np.arange(len(ages)) != at
-            weights = similar_weights(months[at], signs[at], months[rest], signs[rest])
-            covered[at] = scores[at] <= weighted_quantile(scores[rest], weights, coverage)
-    else:
-        course, of_training = _widths_of(unseen, coverage)
-        relative = scores / _at(course, months, signs)
-        level = weighted_quantile(relative, np.ones_like(relative), coverage)
-        width = {sex: level * values for sex, values in course.items()}
-        near = {sex: of_training[sex] + values for sex, values in _near(months, signs).items()}
-        for at in range(len(ages)):
-            rest = np.arange(len(ages)) != at
-            covered[at] = relative[at] <= weighted_quantile(relative[rest], np.ones(len(ages) - 1), coverage)
-    constant = weighted_quantile(np.abs(months - ages), np.ones_like(ages), coverage)
-    return Calibration(
-        Correction(AT_MONTHS, shift, width, near),
-        covered,
-        tuple(sexes),
-        constant,
-        errors,
-        months - ages,
-        len(unseen.age_months) if unseen else 0,
-    )
-
-
-def _widths_of(cases: Answered, coverage: float) -> tuple[dict[Sex, Values], dict[Sex, Values]]:
-    """How the width of these cases' intervals runs over age, by sex, and how many of them lie near each age."""
-    plain = np.asarray(cases.distributions, dtype=np.float64)
-    answered = np.asarray(expectation_months(plain), dtype=np.float64)
-    ages, signs = np.asarray(cases.age_months, dtype=np.float64), np.array([sex.sign for sex in cases.sexes])
-    shift = _course(answered - ages, answered, signs, drawn_mean)
-    months, scores = _scores(plain, _at(shift, answered, signs), ages)
-    course = _course(scores, months, signs, lambda some, weights: weighted_quantile(some, weights, coverage))
-    return course, _near(months, signs)
-
-
-def _scores(distributions: Values, shifts: Values, ages: Values) -> tuple[Values, Values]:
-    """Corrected ages, months, and errors over the reach of the network's own interval on that side."""
-    corrected = np.stack([moved(row, shift) for row, shift in zip(distributions, shifts, strict=True)])
+    corrected = np.stack([moved(row, shift) for row, shift in zip(plain, shifts, strict=True)])
     months = np.asarray(expectation_months(corrected), dtype=np.float64)
     reach = np.array([reaches(row) for row in corrected])
-    return months, np.maximum((months - ages) / reach[:, 0], (ages - months) / reach[:, 1])
-
-
-def _course(
-    values: Values, months: Values, signs: Values, statistic: Callable[[Values, Values], float]
-) -> dict[Sex, Values]:
-    """A statistic (values, weights) of similar cases at each of `AT_MONTHS`, by sex."""
-    return {
-        sex: np.array([statistic(values, similar_weights(at, sex.sign, months, signs)) for at in AT_MONTHS])
-        for sex in Sex
-    }
-
-
-def _at(course: dict[Sex, Values], months: Values, signs: Values) -> Values:
-    """A course at each case's age and sex, as `Correction` reads it."""
-    at = {sex: np.interp(months, AT_MONTHS, values) for sex, values in course.items()}
-    return np.where(signs == Sex.MALE.sign, at[Sex.MALE], at[Sex.FEMALE])
-
-
-def _near(months: Values, signs: Values) -> dict[Sex, Values]:
-    return {sex: np.array([float(_nearness(at, months) @ (signs == sex.sign)) for at in AT_MONTHS]) for sex in Sex}
+    scores = np.maximum((months - ages) / reach[:, 0], (ages - months) / reach[:, 1])
+    made = Correction(
+        AT_MONTHS,
+        {
+            sex: np.array([drawn_mean(errors, similar_weights(at, sex.sign, answered, signs)) for at in AT_MONTHS])
+            for sex in Sex
+        },
+        {
+            sex: np.array(
+                [weighted_quantile(scores, similar_weights(at, sex.sign, months, signs), coverage) for at in AT_MONTHS]
+            )
+            for sex in Sex
+        },
+        {sex: np.array([float(_nearness(at, months) @ (signs == sex.sign)) for at in AT_MONTHS]) for sex in Sex},
+    )
+    covered = np.zeros(len(ages), dtype=bool)
+    for at in range(len(ages)):
+        rest = np.arange(len(ages)) != at
+        weights = similar_weights(months[at], signs[at], months[rest], signs[rest])
+        covered[at] = scores[at] <= weighted_quantile(scores[rest], weights, coverage)
+    constant = weighted_quantile(np.abs(months - ages), np.ones_like(ages), coverage)
+    return Calibration(made, covered, tuple(sexes), constant, errors, months - ages)
 
 
 def similar_weights(at: float, sign: float, months: Values, signs: Values) -> Values:

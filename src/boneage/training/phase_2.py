@@ -26,7 +26,7 @@ from boneage.training.phase_1 import Chain, origin_of
 from boneage.training.regions_table import RegionsTable
 from boneage.training.regressor import RegressorLearner
 from boneage.training.settings import RegressorSettings
-from boneage.training.unseen import steady_data, unseen_answers
+from boneage.training.steady import steady_data
 from boneage.training.views_data import FromTable, ViewsData, ViewSource
 from boneage.training.workshop import NETWORK_FILE, Workshop, sha256_of
 from boneage.views import View
@@ -94,16 +94,12 @@ def calibrated_model(
     chain: Chain,
     gate: tuple[Network, GateSettings] | None = None,
 ) -> Path:
-    """Calibrate on *select* with the assessor that will answer later, and write the model folder.
-
-    With `folds` the cross-validated networks are trained first.
-    """
+    """Calibrate on *select* with the assessor that will answer later, and write the model folder."""
     target = shop.out / MODEL_FOLDER
     guarded = [sha256_of(gate[0].path), gate[1]] if gate else []
     stage = shop.stage("calibration", sha256_of(regressor), chain.key, shop.recipe, shop.material.terms, *guarded)
     if stage.complete and (target / "model.json").is_file():
         return target
-    unseen = unseen_answers(shop, regions, chain, shop.recipe.folds) if shop.recipe.folds else None
     stage.begin()
     networks = {**{step.network.name: step.network.path for step in chain.steps}, "regressor": regressor}
     document = _document(shop, chain)
@@ -120,7 +116,7 @@ def calibrated_model(
         errors, distributions = _answers(shop, Assessor(load_model(draft)), regions)
     ages = np.array([case.age_months for case in shop.material.select])
     sexes = [case.sex for case in shop.material.select]
-    calibration = calibrated(distributions, ages, sexes, COVERAGE, unseen)
+    calibration = calibrated(distributions, ages, sexes, COVERAGE)
     document["calibration"] = calibration.as_json()
     errors = calibration.corrected_months
     mae, bias = float(np.abs(errors).mean()), float(errors.mean())

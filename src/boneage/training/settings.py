@@ -202,22 +202,6 @@ class RegressorSettings:
 
 
 @dataclass(frozen=True)
-class FoldSettings:
-    """Age networks that are trained beside the one that ships, each without its part of the training films.
-
-    What they answer on the films that they never saw tells how errors change with age and sex, from all training cases
-    instead of the few of *select* (`boneage.training.calibration`). They are not kept.
-
-    Attributes:
-        count: how many parts.
-        regressor: the networks, from the recipe's `pretrained`; they need not be as good as the one that ships.
-    """
-
-    count: int = 4
-    regressor: RegressorSettings = field(default_factory=RegressorSettings)
-
-
-@dataclass(frozen=True)
 class TauSettings:
     """The search for tau without boxes (the paper's Figure 5a).
 
@@ -308,7 +292,6 @@ class Recipe:
             (longer training, or fine-tuning on one's own films); None: `pretrained`.
         phase_1_cases: learn phase I from so many training films only (drawn by `seed`), None for all of them.
         student: replace the three localizers by one network trained on their boxes.
-        folds: calibrate with the answers of cross-validated age networks, too; None: on *select* alone.
         gate: the gate in front of the assessment (where one is taken over with `localizers`, only its `tilt_degrees`
             counts); None: every film is assessed as it is.
         parts: tell carpal and tubular bone age apart, by heads on the finished age network (`boneage.parts`); it has to
@@ -336,7 +319,6 @@ class Recipe:
     student: bool = False
     student_network: StudentSettings = field(default_factory=StudentSettings)
     regressor: RegressorSettings = field(default_factory=RegressorSettings)
-    folds: FoldSettings | None = None
     gate: GateSettings | None = None
     parts: bool = False
     fp16_weights: bool = True

@@ -27,7 +27,6 @@ from boneage.training.phase_1 import (
 from boneage.training.phase_2 import calibrated_model, train_regressor
 from boneage.training.regions_table import RegionsTable
 from boneage.training.settings import Recipe, needed_regions
-from boneage.training.unseen import check_folds
 from boneage.training.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -79,8 +78,6 @@ def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine, *,
     """The whole training on decoded films, from where `out` stands; see `train`."""
     if recipe.parts:
         check_sexes(material)
-    if recipe.folds:
-        check_folds(recipe.folds, len(material.train))
     shop, chain, regions = localized(recipe, material, out, machine)
     gate = gate_taken_over(recipe.localizers, recipe.gate) if recipe.localizers and recipe.gate else None
     if gate is None and recipe.gate:
@@ -143,18 +140,11 @@ def check(recipe: Recipe) -> None:
             "regressor.steady holds the answers to those of regressor_start, which has to be given, and needs the "
             "distribution (regressor.scalar=false)."
         )
-    if recipe.folds and (recipe.regressor.scalar or recipe.folds.regressor.scalar or recipe.folds.regressor.steady):
-        raise UsageError(
-            "folds calibrate a distribution: regressor.scalar and folds.regressor.scalar have to be false, and "
-            "folds.regressor.steady 0. Or set folds=none."
-        )
-    readers = {"regressor": recipe.regressor, **({"folds.regressor": recipe.folds.regressor} if recipe.folds else {})}
-    for name, settings in readers.items():
-        if not settings.views:
-            raise UsageError(f"{name}.views is empty. Name at least one of O, H, R1, R2, E, HE, R2E.")
-        for view in settings.views:
-            if not needed_regions(view) <= known:
-                raise UsageError(f"{name}.views holds {view}, but regions={','.join(recipe.regions) or 'none'}.")
+    if not recipe.regressor.views:
+        raise UsageError("regressor.views is empty. Name at least one of O, H, R1, R2, E, HE, R2E.")
+    for view in recipe.regressor.views:
+        if not needed_regions(view) <= known:
+            raise UsageError(f"regressor.views holds {view}, but regions={','.join(recipe.regions) or 'none'}.")
     if recipe.gate and Region.REGION_1 not in known:
         raise UsageError("gate: films are cut off at region 1 to train it, but region_1 is not found. Set gate=none.")
     if recipe.gate and not 0.0 <= recipe.gate.refused < 1.0:

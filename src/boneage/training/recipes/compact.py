@@ -15,11 +15,8 @@ a cell of the map sees about a third of the view and evidence stays where it is;
 student learns the boxes of all training films, which evens out the misses of single films.
 """
 
-from dataclasses import replace
-
 from boneage.training.settings import (
     Backbone,
-    FoldSettings,
     GateSettings,
     JitterRange,
     LocalizerSettings,
@@ -51,27 +48,6 @@ def _joints(shares: bool) -> LocalizerSettings:
     )
 
 
-_REGRESSOR = RegressorSettings(
-    views=("H", "R1", "R2"),
-    size=224,
-    backbone=Backbone("mobilenetv2_100", drop_path=0.05),
-    fusion="shared",
-    sex=(32,),
-    label_sd=10.0,
-    jitter=JitterRange(degrees=20.0, zoom=0.2, shift=0.06, degrade=0.5),
-    schedule=Schedule(
-        epochs=40,
-        batch=32,
-        learning_rate=1.5e-3,
-        warmup=0.08,
-        weight_decay=0.02,
-        average=0.998,
-        size_schedule=((0, 160), (16, 192), (28, 224)),
-        validate_every=6,
-    ),
-)
-
-
 RECIPE = Recipe(
     name="compact",
     film_short_side=300,
@@ -101,20 +77,25 @@ RECIPE = Recipe(
         jitter=JitterRange(degrees=30.0, zoom=0.25, shift=0.1, degrade=0.5),
         schedule=Schedule(epochs=2, batch=16, learning_rate=2e-3, average=0.99, validate_every=2),
     ),
-    folds=FoldSettings(
-        count=4,
-        regressor=replace(
-            _REGRESSOR,
-            schedule=replace(
-                _REGRESSOR.schedule,
-                epochs=10,
-                warmup=0.1,
-                size_schedule=((0, 128), (3, 160), (6, 192), (9, 224)),
-                validate_every=0,
-            ),
-        ),
-    ),
     gate=GateSettings(),
     parts=True,
-    regressor=_REGRESSOR,
+    regressor=RegressorSettings(
+        views=("H", "R1", "R2"),
+        size=224,
+        backbone=Backbone("mobilenetv2_100", drop_path=0.05),
+        fusion="shared",
+        sex=(32,),
+        label_sd=10.0,
+        jitter=JitterRange(degrees=20.0, zoom=0.2, shift=0.06, degrade=0.5),
+        schedule=Schedule(
+            epochs=40,
+            batch=32,
+            learning_rate=1.5e-3,
+            warmup=0.08,
+            weight_decay=0.02,
+            average=0.998,
+            size_schedule=((0, 160), (16, 192), (28, 224)),
+            validate_every=6,
+        ),
+    ),
 )

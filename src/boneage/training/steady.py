@@ -1,0 +1,87 @@
+"""What a finished age network says of the plain training films, for one that is held to it on worse looks at them."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader
+
+from boneage.ages import MONTHS
+from boneage.errors import TrainingError
+from boneage.files import replacing
+from boneage.training.networks import AgeRegressor
+from boneage.training.regions_table import RegionsTable
+from boneage.training.regressor import SteadyData
+from boneage.training.settings import RegressorSettings
+from boneage.training.views_data import Example, FromTable, Labelled, ViewsData, ViewSource
+from boneage.training.workshop import Workshop
+from boneage.views import View
+
+_ANSWERS = "answers.npz"
+
+
+def steady_data(
+    shop: Workshop, start: AgeRegressor, settings: RegressorSettings, regions: RegionsTable, folder: Path, seed: int
+) -> tuple[SteadyData, SteadyData]:
+    """Training and selection views for a network that is held to what `start` says of the plain training films.
+
+    Args:
+        folder: of the stage; the answers are kept there, so that a resumed training has the same.
+
+    Raises:
+        TrainingError: kept answers are damaged.
+    """
+    sources = [ViewSource(View(name)) for name in settings.views]
+    data = shop.data(
+        SteadyData, sources, FromTable(regions), settings.size, settings.jitter, seed=seed, blank=settings.erase
+    )
+    file, train = folder / _ANSWERS, shop.material.train
+    if not file.is_file():
+        with replacing(file) as waiting, waiting.open("wb") as stream:
+            np.savez_compressed(stream, distributions=answers_of(shop, start, settings, train, regions))
+    data[0].answers = _kept(file, len(train))
+    return data
+
+
+def answers_of(
+    shop: Workshop,
+    network: AgeRegressor,
+    settings: RegressorSettings,
+    cases: Sequence[Labelled],
+    regions: RegionsTable,
+) -> npt.NDArray[np.float32]:
+    """Distributions float32 [n, 240] over months 1..240 on plain views, averaged with those of the mirror images."""
+    sources = [ViewSource(View(name)) for name in settings.views]
+    data = ViewsData(shop.material.films, cases, sources, FromTable(regions), settings.size, squash=shop.squash)
+    device = "cuda" if shop.machine.uses_gpu else "cpu"
+    learns = network.training
+    network.eval().to(device)
+    rows = []
+    with torch.inference_mode():
+        for batch in DataLoader(data, batch_size=64, num_workers=shop.machine.workers):
+            views, _, sex, _ = Example(*(part.to(device) for part in batch))
+            looks = (views, views.flip(3)) if settings.average_mirror else (views,)
+            rows.append(torch.stack([torch.softmax(network(look, sex).float(), dim=1) for look in looks]).mean(0).cpu())
+    network.cpu().train(learns)
+    return torch.cat(rows).numpy()
+
+
+def _kept(file: Path, count: int) -> npt.NDArray[np.float32]:
+    try:
+        with np.load(file) as stored:
+            distributions = np.asarray(stored["distributions"], dtype=np.float32)
+        if distributions.shape != (count, len(MONTHS)):
+            raise ValueError(f"{distributions.shape} answers instead of {(count, len(MONTHS))}")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise TrainingError(
+            f"{file}: cannot be read as the start's answers ({error}). Remove {file.parent} and go on with --resume."
+        ) from error
+    return distributions
+
+
+__all__ = ["answers_of", "steady_data"]
