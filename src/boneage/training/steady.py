@@ -73,7 +73,7 @@ def answers_of(
 
 def _kept(file: Path, count: int) -> npt.NDArray[np.float32]:
     try:
-        with np.load(file) as stored:
+        with file.open("rb") as stream, np.load(stream) as stored:
             distributions = np.asarray(stored["distributions"], dtype=np.float32)
         if distributions.shape != (count, len(MONTHS)):
             raise ValueError(f"{distributions.shape} answers instead of {(count, len(MONTHS))}")
