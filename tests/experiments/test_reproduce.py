@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from boneage.assessment import NOTICE
 from boneage.cli import app
 from boneage.cli.reproduce import _command
 from boneage.datasets import read_boxes
+from boneage.evaluation.bootstrap import figure
 from boneage.experiments import EXPERIMENTS
 from boneage.experiments.bench import Bench
 from boneage.experiments.region_cells import PAPER_TAU
+from boneage.experiments.results import MAE, Line, Result
 from boneage.phantom.dataset import Settings, write_phantoms
 from boneage.regions import Box
 
@@ -243,6 +246,14 @@ def test_distributions_and_curves_are_drawn(hands: Path, tmp_path: Path) -> None
     # Figure 4 shares its networks with Figure 5.
     assert len(list((tmp_path / "cells").glob("*/seed-0"))) == 16
     assert "masks of the distilled localizer" in (tmp_path / "figure5-tau.md").read_text()
+
+
+def test_a_bar_in_a_label_does_not_end_its_cell(tmp_path: Path) -> None:
+    line = Line(("KL(G || p)",), {MAE: figure(np.arange(5.0))}, against="KL(p || G)")
+    Result("kl", "Divergences", "here", ("divergence",), (line,)).write(tmp_path)
+    rows = [row for row in (tmp_path / "kl.md").read_text().splitlines() if row.startswith("|")]
+    assert rows[2].startswith(r"| KL(G \|\| p) | 2.00 (")
+    assert {len(re.split(r"(?<!\\)\|", row)) for row in rows} == {4}
 
 
 def test_a_result_says_how_to_rebuild_it() -> None:

@@ -151,6 +151,19 @@ def test_degraded_films_keep_shape_and_scale() -> None:
     assert np.array_equal(degraded(film, np.random.default_rng(5), 0.4), changed[5])
 
 
+def test_films_are_compressed_as_often_as_asked() -> None:
+    """Steps between blocks of 8 pixels give a compressed picture away."""
+    smooth = np.tile(np.linspace(20, 230, 96), (96, 1)).astype(np.uint8)
+
+    def blocky(jpeg: float) -> int:
+        films = [degraded(smooth, np.random.default_rng(seed), jpeg) for seed in range(40)]
+        steps = [np.abs(np.diff(film.astype(float), axis=1)).mean(axis=0) for film in films]
+        return sum(step[7::8].mean() > 1.5 * np.delete(step, np.s_[7::8]).mean() for step in steps)
+
+    assert blocky(0.0) == 0
+    assert blocky(1.0) > 15
+
+
 @pytest.fixture(scope="module")
 def guarded(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = dataclasses.replace(toy.toy_recipe(), gate=SMALL)

@@ -102,6 +102,10 @@ def test_recipes_of_ones_own(tmp_path: Path) -> None:
         (["regressor.views="], "is empty"),
         (["regions=hand,region_1", "regressor.views=H", "student=true"], "all three regions"),
         (["hand.looks_at=H"], "needs hand"),
+        (["regressor.steady=-1"], "a weight is 0 or more"),
+        (["tau.regressor.steady=1"], "only the age network itself"),
+        (["regressor.jitter.jpeg=7"], r"jitter\.jpeg=7: chances are from 0 to 1"),
+        (["student_network.jitter.degrade=-3"], r"jitter\.degrade=-3, "),
     ],
 )
 def test_recipes_that_contradict_themselves(assignments: list[str], says: str) -> None:

@@ -26,7 +26,7 @@ class Entry:
         offset: first byte of the film in the flat file.
         height, width: of the film (0 where unreadable).
         full_height, full_width: of the radiograph.
-        content: sha256 (hex) of the film's pixels, shortened.
+        content: first 16 hex digits of the sha256 of the film's pixels.
         error: why it could not be read, or "".
     """
 

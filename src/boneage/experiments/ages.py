@@ -19,8 +19,8 @@ from boneage.experiments.scales import PAPER_BACKBONES, PAPER_SIZES
 from boneage.model import load_model
 from boneage.regions import Region
 from boneage.training.settings import Backbone, RegressorSettings, Schedule, ViewName
+from boneage.training.stage import start_key
 from boneage.training.tau import search_tau
-from boneage.training.workshop import start_key
 
 Report = Callable[[Result], None]
 """Is given a result each time that one more of its cells is there."""

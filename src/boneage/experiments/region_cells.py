@@ -18,8 +18,9 @@ from boneage.training.export import export_localizer
 from boneage.training.phase_1 import fitted_localizer, localizer_step
 from boneage.training.regions_table import Maps, read_maps, write_maps
 from boneage.training.settings import LocalizerSettings, needed_regions
+from boneage.training.stage import start_key
 from boneage.training.views_data import FromTable, NoRegions, RegionsOf
-from boneage.training.workshop import NETWORK_FILE, start_key
+from boneage.training.workshop import NETWORK_FILE
 from boneage.views import whole
 
 MAPS_FILE: Final = "maps.npz"

@@ -50,7 +50,7 @@ def localizer_loss(
 
 def expectation(logits: Tensor) -> Tensor:
     """Bone age in months (Eq. 8) of logits [n, 240]: float32 [n]."""
-    return torch.softmax(logits.float(), dim=1) @ months(logits.device)
+    return _mean_month(torch.softmax(logits.float(), dim=1))
 
 
 def divergence(
@@ -88,6 +88,11 @@ def steadiness_loss(logits: Tensor, other: Tensor, kl_weight: float = 0.5) -> Te
         logits: float [n, 240], of a worse look at a film.
         other: float32 [n, 240], the distribution that is held to: what a network says of the film itself.
     """
-    error = (expectation(logits) - other @ months(other.device)).abs()
+    error = (expectation(logits) - _mean_month(other)).abs()
     log_p = F.log_softmax(logits.float(), dim=1)
     return (error + kl_weight * (torch.xlogy(other, other) - other * log_p).sum(dim=1)).mean()
+
+
+def _mean_month(probabilities: Tensor) -> Tensor:
+    # No matrix product: under autocast that one is rounded to bfloat16, whose steps are a month from 128 on.
+    return (probabilities.float() * months(probabilities.device)).sum(dim=1)

@@ -43,9 +43,9 @@ class Material:
 
     @property
     def key(self) -> str:
-        """Changes when films, labels or splits do."""
+        """Changes when films, labels or splits do, and not with the name of their folder."""
         rows = [(case.id, case.age_months, case.sex.value) for case in (*self.train, *self.select)]
-        return key_of(self.name, self.films_key, len(self.train), hashlib.sha256(repr(rows).encode()).hexdigest())
+        return key_of(self.films_key, len(self.train), hashlib.sha256(repr(rows).encode()).hexdigest())
 
     @property
     def ids(self) -> list[str]:

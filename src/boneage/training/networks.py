@@ -304,13 +304,18 @@ def _timm_network(settings: Backbone, channels: int, pretrained: str) -> Any:
     return network
 
 
+def check_start(start: str) -> None:
+    """Raise TrainingError where starting weights are a file that is not there."""
+    if start not in ("timm", "none") and not start.startswith("hf-hub:") and not Path(start).is_file():
+        raise TrainingError(
+            f"{start}: there is no such file to start from. Give the path of a .safetensors or .pth file, 'timm' for "
+            "timm's own weights, or 'none' for a random start."
+        )
+
+
 def _load_local(network: Any, name: str, file: Path, channels: int) -> None:
     """Weights from a .safetensors or .pth file; classifiers are left out, the first convolution is adapted."""
-    if not file.is_file():
-        raise TrainingError(
-            f"{file}: there is no such file to start '{name}' from. Give the path of a .safetensors or .pth file, "
-            "'timm' for timm's own weights, or 'none' for a random start."
-        )
+    check_start(str(file))
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file

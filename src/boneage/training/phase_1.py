@@ -23,11 +23,11 @@ from boneage.training.networks import Localizer
 from boneage.training.prior import BLEND, SMOOTHING, Population, PriorLocalizer, on_hand
 from boneage.training.regions_table import Maps, RegionsTable, read_maps, read_regions, write_maps, write_regions
 from boneage.training.settings import LocalizerSettings, OutlineSettings, needed_regions
-from boneage.training.stage import Stage, key_of
+from boneage.training.stage import Stage, key_of, sha256_of
 from boneage.training.student import OUTPUTS, Student, StudentData, StudentLearner, stride_of
 from boneage.training.tau import TOLERANCE, chosen, search_tau
 from boneage.training.views_data import FromTable, LookSource, NoRegions, RegionsOf, ViewsData
-from boneage.training.workshop import NETWORK_FILE, WEIGHTS_FILE, Workshop, sha256_of
+from boneage.training.workshop import NETWORK_FILE, WEIGHTS_FILE, Workshop
 
 MAPS_FILE, REGIONS_FILE = "maps.npz", "regions.csv"
 STUDENT_GRID: Final = (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)

@@ -26,9 +26,10 @@ from boneage.training.phase_1 import Chain, origin_of
 from boneage.training.regions_table import RegionsTable
 from boneage.training.regressor import RegressorLearner
 from boneage.training.settings import RegressorSettings
+from boneage.training.stage import sha256_of
 from boneage.training.steady import steady_data
 from boneage.training.views_data import FromTable, ViewsData, ViewSource
-from boneage.training.workshop import NETWORK_FILE, Workshop, sha256_of
+from boneage.training.workshop import NETWORK_FILE, Workshop
 from boneage.views import View
 
 MODEL_FOLDER = "model"
@@ -45,17 +46,17 @@ def train_regressor(shop: Workshop, regions: RegionsTable, chain: Chain) -> Path
     if not stage.complete:
         stage.begin()
         torch.manual_seed(seed)
-        begun = continuing(settings, start) if start else AgeRegressor(settings, start=recipe.pretrained)
+        network = continuing(settings, start) if start else AgeRegressor(settings, start=recipe.pretrained)
         data: tuple[ViewsData, ViewsData]
         if settings.steady:
-            data = steady_data(shop, begun, settings, regions, stage.folder, seed)
+            data = steady_data(shop, network, settings, regions, stage.folder, seed)
         else:
             sources = [ViewSource(View(name)) for name in settings.views]
             data = shop.data(
                 ViewsData, sources, FromTable(regions), settings.size, settings.jitter, seed=seed, blank=settings.erase
             )
         network = shop.fitted(
-            begun,
+            network,
             lambda network, steps: RegressorLearner(network, settings, seed=seed, steps_per_epoch=steps),
             data,
             stage,
@@ -97,7 +98,8 @@ def calibrated_model(
     """Calibrate on *select* with the assessor that will answer later, and write the model folder."""
     target = shop.out / MODEL_FOLDER
     guarded = [sha256_of(gate[0].path), gate[1]] if gate else []
-    stage = shop.stage("calibration", sha256_of(regressor), chain.key, shop.recipe, shop.material.terms, *guarded)
+    learnt = _without_paths(dataclasses.asdict(shop.recipe)), shop.material.name, shop.material.terms
+    stage = shop.stage("calibration", sha256_of(regressor), chain.key, *learnt, *guarded)
     if stage.complete and (target / "model.json").is_file():
         return target
     stage.begin()

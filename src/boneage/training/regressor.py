@@ -42,7 +42,7 @@ class RegressorLearner(Learner):
         loss = distribution_loss(
             answer, batch.age_months, self.settings.kl_weight, self.settings.label_sd, self.settings.kl_direction
         )
-        if self.settings.steady and batch.targets.numel():
+        if self.settings.steady:
             loss = loss + self.settings.steady * steadiness_loss(answer, batch.targets, self.settings.kl_weight)
         return loss
 

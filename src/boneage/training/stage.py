@@ -19,7 +19,10 @@ MARKER, BEGUN = "stage.json", "begun.json"
 
 
 def key_of(*parts: Any) -> str:
-    """A short SHA-256 of settings (data classes, texts, numbers, keys of earlier stages)."""
+    """A short SHA-256 of settings (data classes, texts, numbers, keys of earlier stages).
+
+    Files of starting weights that settings name (`pretrained`) count by name and content, not by folder.
+    """
     document = json.dumps([_plain(part) for part in parts], sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()[:16]
 
@@ -105,8 +108,31 @@ def _largest_resident_mb() -> int | None:
     return round(peak / 1024 if sys.platform != "darwin" else peak / 2**20)
 
 
+def start_key(start: str) -> str:
+    """What starting weights are, wherever their file lies."""
+    file = Path(start)
+    return f"{file.name} {sha256_of(file)}" if file.is_file() else start
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _plain(value: Any) -> Any:
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    return _by_content(dataclasses.asdict(value))
+
+
+def _by_content(settings: Any) -> Any:
+    if not isinstance(settings, dict):
+        return settings
+    return {
+        key: start_key(value) if key == "pretrained" and isinstance(value, str) else _by_content(value)
+        for key, value in settings.items()
+    }
 
 
 def _read(file: Path) -> dict[str, Any]:

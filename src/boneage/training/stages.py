@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from boneage.errors import OutputError, UsageError
 from boneage.regions import Region
@@ -11,6 +13,7 @@ from boneage.training.gate_stage import gate_taken_over, trained_gate
 from boneage.training.hardware import Machine, keep_freed_memory
 from boneage.training.indexing import index_of_training
 from boneage.training.material import Material, decoded
+from boneage.training.networks import check_start
 from boneage.training.parts import check_sexes, parts_of_training
 from boneage.training.phase_1 import (
     Chain,
@@ -26,11 +29,13 @@ from boneage.training.phase_1 import (
 )
 from boneage.training.phase_2 import calibrated_model, train_regressor
 from boneage.training.regions_table import RegionsTable
-from boneage.training.settings import Recipe, needed_regions
+from boneage.training.settings import Backbone, JitterRange, Recipe, needed_regions
 from boneage.training.workshop import Workshop
 
 if TYPE_CHECKING:
     from boneage.datasets import Dataset
+
+Group = TypeVar("Group", Backbone, JitterRange)
 
 
 def train(
@@ -117,7 +122,15 @@ def localized(recipe: Recipe, material: Material, out: Path, machine: Machine) -
 
 
 def check(recipe: Recipe) -> None:
-    """Raise UsageError where a recipe's views or looks need a region that nothing finds before."""
+    """Before anything that is there may be taken for another recipe's.
+
+    Raises:
+        UsageError: views or looks need a region that nothing finds before, or settings contradict each other.
+        TrainingError: starting weights are not there.
+    """
+    for start in (recipe.pretrained, *(backbone.pretrained for backbone in _nested(recipe, Backbone))):
+        if start is not None:
+            check_start(start)
     known: set[Region] = set(Region) if recipe.localizers else set()
     for region in Region:
         if region.value not in recipe.regions:
@@ -135,6 +148,13 @@ def check(recipe: Recipe) -> None:
         raise UsageError("outline asks each cell for an age, which hand.every_place=0 does not teach it.")
     if recipe.outline and not (recipe.localizers or (recipe.student and recipe.hand.looks_at == "O")):
         raise UsageError("outline needs hand.looks_at=O and student=true, which learns the boxes that come of it.")
+    if recipe.tau.regressor.steady:
+        raise UsageError("tau.regressor.steady: only the age network itself has a start that it can be held to. Set 0.")
+    if recipe.regressor.steady < 0.0:
+        raise UsageError(f"regressor.steady={recipe.regressor.steady:g}: a weight is 0 or more.")
+    for group in _nested(recipe, JitterRange):
+        if not (0.0 <= group.degrade <= 1.0 and 0.0 <= group.jpeg <= 1.0):
+            raise UsageError(f"jitter.degrade={group.degrade:g}, jitter.jpeg={group.jpeg:g}: chances are from 0 to 1.")
     if recipe.regressor.steady and (not recipe.regressor_start or recipe.regressor.scalar):
         raise UsageError(
             "regressor.steady holds the answers to those of regressor_start, which has to be given, and needs the "
@@ -159,6 +179,15 @@ def check(recipe: Recipe) -> None:
         )
     if recipe.student and len(known) < len(Region):
         raise UsageError("student=true needs all three regions.")
+
+
+def _nested(settings: object, kind: type[Group]) -> Iterator[Group]:
+    """All groups of a kind within a group of settings."""
+    if isinstance(settings, kind):
+        yield settings
+    elif dataclasses.is_dataclass(settings):
+        for field in dataclasses.fields(settings):
+            yield from _nested(getattr(settings, field.name), kind)
 
 
 def check_out(out: Path, *, resume: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import torch
 from torch.utils.data import DataLoader
 
 from boneage.ages import MONTHS
-from boneage.errors import TrainingError
 from boneage.files import replacing
 from boneage.training.networks import AgeRegressor
 from boneage.training.regions_table import RegionsTable
@@ -22,7 +21,7 @@ from boneage.training.views_data import Example, FromTable, Labelled, ViewsData,
 from boneage.training.workshop import Workshop
 from boneage.views import View
 
-_ANSWERS = "answers.npz"
+_ANSWERS = "answers.npy"
 
 
 def steady_data(
@@ -31,20 +30,24 @@ def steady_data(
     """Training and selection views for a network that is held to what `start` says of the plain training films.
 
     Args:
-        folder: of the stage; the answers are kept there, so that a resumed training has the same.
+        folder: of the stage; the answers are kept there, so that a resumed training need not ask again.
 
-    Raises:
-        TrainingError: kept answers are damaged.
+    Returns:
+        (training, selection); `targets` of the training views is float32 [240], the distribution that `start` gives.
     """
     sources = [ViewSource(View(name)) for name in settings.views]
     data = shop.data(
         SteadyData, sources, FromTable(regions), settings.size, settings.jitter, seed=seed, blank=settings.erase
     )
     file, train = folder / _ANSWERS, shop.material.train
-    if not file.is_file():
+    answers = _kept(file, len(train))
+    if answers is None:
+        if shop.machine.progress:
+            print(f"asking the start about {len(train)} plain films", file=sys.stderr, flush=True)
+        answers = answers_of(shop, start, settings, train, regions)
         with replacing(file) as waiting, waiting.open("wb") as stream:
-            np.savez_compressed(stream, distributions=answers_of(shop, start, settings, train, regions))
-    data[0].answers = _kept(file, len(train))
+            np.save(stream, answers)
+    data[0].answers = answers
     return data
 
 
@@ -63,7 +66,7 @@ def answers_of(
     network.eval().to(device)
     rows = []
     with torch.inference_mode():
-        for batch in DataLoader(data, batch_size=64, num_workers=shop.machine.workers):
+        for batch in DataLoader(data, batch_size=settings.schedule.batch, num_workers=shop.machine.workers):
             views, _, sex, _ = Example(*(part.to(device) for part in batch))
             looks = (views, views.flip(3)) if settings.average_mirror else (views,)
             rows.append(torch.stack([torch.softmax(network(look, sex).float(), dim=1) for look in looks]).mean(0).cpu())
@@ -71,17 +74,13 @@ def answers_of(
     return torch.cat(rows).numpy()
 
 
-def _kept(file: Path, count: int) -> npt.NDArray[np.float32]:
+def _kept(file: Path, count: int) -> npt.NDArray[np.float32] | None:
+    """What was kept; None where nothing is, or nothing that can be used: it is asked again."""
     try:
-        with file.open("rb") as stream, np.load(stream) as stored:
-            distributions = np.asarray(stored["distributions"], dtype=np.float32)
-        if distributions.shape != (count, len(MONTHS)):
-            raise ValueError(f"{distributions.shape} answers instead of {(count, len(MONTHS))}")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise TrainingError(
-            f"{file}: cannot be read as the start's answers ({error}). Remove {file.parent} and go on with --resume."
-        ) from error
-    return distributions
+        answers = np.load(file)
+    except (OSError, ValueError, EOFError):
+        return None
+    return answers if answers.dtype == np.float32 and answers.shape == (count, len(MONTHS)) else None
 
 
 __all__ = ["answers_of", "steady_data"]

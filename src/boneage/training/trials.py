@@ -21,9 +21,9 @@ from boneage.training.networks import AgeRegressor
 from boneage.training.peers import Peer, peer_months
 from boneage.training.regressor import RegressorLearner, regressor_months
 from boneage.training.settings import Backbone, JitterRange, RegressorSettings, Schedule
-from boneage.training.stage import Stage
+from boneage.training.stage import Stage, start_key
 from boneage.training.views_data import Example, Labelled, RegionsOf, Source, ViewsData, ViewSource
-from boneage.training.workshop import Workshop, start_key
+from boneage.training.workshop import Workshop
 from boneage.views import View, cut, whole
 
 

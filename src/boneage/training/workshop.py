@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +20,7 @@ from boneage.training.learner import Learner
 from boneage.training.material import Material
 from boneage.training.regions_table import Finder
 from boneage.training.settings import JitterRange, LocalizerSettings, Recipe, Schedule
-from boneage.training.stage import Stage, key_of
+from boneage.training.stage import Stage, key_of, start_key
 from boneage.training.views_data import RegionsOf, Source, ViewsData
 
 NETWORK_FILE, WEIGHTS_FILE = "network.onnx", "weights.safetensors"
@@ -107,15 +106,3 @@ class Workshop:
                 ) from error
         network.load_state_dict(load_file(file))
         return network.cpu().eval()
-
-
-def start_key(start: str) -> str:
-    """What starting weights are, wherever their file lies."""
-    file = Path(start)
-    return f"{file.name} {sha256_of(file)}" if file.is_file() else start
-
-
-def sha256_of(file: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
