@@ -44,6 +44,7 @@ table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; color: var(--soft); font-weight: 550; font-size: 12.5px; border-bottom: 2px solid var(--line);
   padding: 5px 12px 5px 0; }
 td { border-bottom: 1px solid var(--line); padding: 7px 12px 7px 0; vertical-align: middle; overflow-wrap: anywhere; }
+td a { display: inline-block; min-width: 18ch; }
 td img { display: block; max-width: 56px; max-height: 64px; border-radius: 3px; }
 tr { break-inside: avoid; }
 .pill { font-size: 12px; padding: 1px 8px; border-radius: 9px; background: #fdeeed; color: #8c1d18; }

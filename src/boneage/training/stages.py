@@ -122,7 +122,7 @@ def localized(recipe: Recipe, material: Material, out: Path, machine: Machine) -
 
 
 def check(recipe: Recipe) -> None:
-    """Before anything that is there may be taken for another recipe's.
+    """Refuse what cannot be trained, before anything that is there is taken for another recipe's.
 
     Raises:
         UsageError: views or looks need a region that nothing finds before, or settings contradict each other.
