@@ -50,6 +50,19 @@ def test_outliers_do_not_dim_the_film() -> None:
     assert Radiograph.from_values(values).pixels[50, 50] == pytest.approx(0.505, abs=0.01)
 
 
+@pytest.mark.parametrize(("bright", "gray"), [(40, 1.0), (60, 0.5)])
+def test_the_window_leaves_out_half_a_percent(bright: int, gray: float) -> None:
+    # 10,000 pixels, half of them 0 and half 100, some of these 200. The 99.5th percentile is the value of rank 9,949:
+    # of 40 bright pixels the first has rank 9,960, of 60 it has 9,940. So the window ends at 100, or at 200.
+    values = np.repeat([0.0, 100.0, 200.0], [5000, 5000 - bright, bright]).reshape(100, 100)
+    pixels = Radiograph.from_values(values).pixels
+    assert pixels[60, 0] == gray
+    assert pixels[99, 99] == 1.0
+    # The same at the dark end: rank 49.995 of the values turned round.
+    turned = Radiograph.from_values(200.0 - values).pixels
+    assert turned[60, 0] == 1.0 - gray
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -99,6 +112,18 @@ class TestFilm:
     def test_short_side_and_aspect(self, shape: tuple[int, int], expected: tuple[int, int]) -> None:
         values = np.random.default_rng(0).random(shape)
         assert Radiograph.from_values(values).film(64).shape == expected
+
+    def test_shrinking_by_two_averages_with_a_triangle(self) -> None:
+        # For the film's centre at 3 the pixels at 1.5, 2.5, 3.5 and 4.5 weigh 1/8, 3/8, 3/8, 1/8; for the one at 5 the
+        # pixel at 3.5 weighs 1/8; those at 1 and 7 do not reach it. 255 * 3/8 = 95.6 and 255 / 8 = 31.9, rounded.
+        pixels = np.zeros((8, 8), dtype=np.float32)
+        pixels[:, 3] = 1.0
+        np.testing.assert_array_equal(Radiograph(pixels).film(4), [[0, 96, 32, 0]] * 4)
+
+    def test_gray_values_are_rounded_not_cut_off(self) -> None:
+        # 255 times .11, .6 and .998 is 28.05, 153 and 254.49; times .999 it is 254.745.
+        pixels = np.full((5, 4), [0.11, 0.6, 0.998, 0.999], dtype=np.float32)
+        np.testing.assert_array_equal(Radiograph(pixels).film(), [[28, 153, 254, 255]] * 5)
 
     def test_places_keep_their_share_of_the_film(self) -> None:
         values = np.zeros((200, 400))
