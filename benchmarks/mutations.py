@@ -52,10 +52,10 @@ MUTATIONS = [
         ".digest()[8:16]",
     ),
     Mutation("maps enlarged to 64, not 224", "regions.py", "MAP_SIDE: Final = 224", "MAP_SIDE: Final = 64"),
-    Mutation("maps enlarged with LANCZOS", "cascade.py", ENLARGE, ENLARGE.replace("BILINEAR", "LANCZOS")),
+    Mutation("maps enlarged with LANCZOS", "pipeline/localization.py", ENLARGE, ENLARGE.replace("BILINEAR", "LANCZOS")),
     Mutation(
         "localizers do not average the mirror image",
-        "cascade.py",
+        "pipeline/localization.py",
         "        if localizer.average_mirror:\n            evidence =",
         "        if False:\n            evidence =",
     ),
@@ -74,7 +74,7 @@ MUTATIONS = [
     ),
     Mutation("window from the percentiles 2 and 98", "radiograph.py", "= (0.5, 99.5)", "= (2.0, 98.0)"),
     Mutation("film shrunk with LANCZOS", "radiograph.py", FILM, FILM.replace("BILINEAR", "LANCZOS")),
-    Mutation("the gate does not invert", "gate.py", "inverted = look.inverted > 0.5", "inverted = False"),
+    Mutation("the gate does not invert", "pipeline/gate.py", "inverted = look.inverted > 0.5", "inverted = False"),
 ]
 
 

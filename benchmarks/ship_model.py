@@ -16,8 +16,8 @@ from string import Template
 from typing import Any
 
 import boneage
-from boneage.model import load_model
-from boneage.model_writing import rewritten
+from boneage.model.folder import load_model
+from boneage.model.writing import rewritten
 
 MODELS = Path(boneage.__file__).parent / "models"
 TEMPLATE = Path(__file__).with_name("model_card.md")

@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader
 
 from boneage.ages import LAST_MONTH
 from boneage.datasets import FilmCache, read_dataset
-from boneage.training.settings import JitterRange
-from boneage.training.views_data import EpochOrder, Example, Labelled, LookSource, NoRegions, ViewsData
+from boneage.training.data.views_data import EpochOrder, Example, Labelled, LookSource, NoRegions, ViewsData
+from boneage.training.recipes.settings import JitterRange
 
 SIDE, EPOCHS, BATCH, LABEL_SD = 128, 14, 32, 15.0
 

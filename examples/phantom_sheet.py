@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from boneage.files import replacing
+from boneage.atomic import replacing
 from boneage.phantom import phantom
 
 AGES_MONTHS = (6, 18, 30, 45, 60, 80, 100, 125, 150, 175, 195, 225)

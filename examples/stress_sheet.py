@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from boneage.atomic import replacing
 from boneage.evaluation import TRANSFORMS, stressed
 from boneage.evaluation.names import FAMILY_NAMES
-from boneage.files import replacing
 from boneage.phantom import phantom
 from boneage.radiograph import Radiograph
 from boneage.regions import Region

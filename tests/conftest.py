@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from boneage.model_writing import write_model
+from boneage.model.writing import write_model
 from boneage.phantom.dataset import Settings, write_phantoms
 from boneage.radiograph import Radiograph
 
@@ -272,9 +274,21 @@ def hand_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gated_model(tmp_path: Path, standin_parts: Parts) -> Callable[..., Path]:
-    """Makes a model folder whose gate takes every film for one of `boneage.gate.KINDS`, turned by so many degrees."""
+    """Makes a model folder whose gate takes every film for one of `KINDS`, turned by so many degrees."""
 
     def make(kind: int, degrees: float = 0.0) -> Path:
         return write_model(tmp_path / f"gated-{kind}-{degrees:.0f}", *with_gate(standin_parts, kind, degrees))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def toy() -> ModuleType:
+    """`tests/training/toy.py`: a training set and recipes that train in seconds. It needs torch."""
+    file = Path(__file__).parent / "training" / "toy.py"
+    spec = importlib.util.spec_from_file_location("boneage_toy", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

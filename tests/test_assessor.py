@@ -12,8 +12,8 @@ from boneage.ages import MONTHS, Sex
 from boneage.assessment import NOTICE
 from boneage.assessor import Assessor, load
 from boneage.errors import ModelError, UnreadableRadiograph, UsageError
-from boneage.model import load_model
-from boneage.model_writing import write_model
+from boneage.model.folder import load_model
+from boneage.model.writing import write_model
 from boneage.radiograph import Radiograph
 from boneage.regions import Region
 from boneage.views import View

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from boneage.ages import Sex
-from boneage.closest import Closest
-from boneage.part_ages import PartAges
 from boneage.radiograph import Radiograph
+from boneage.regional_ages import PartAges
 from boneage.regions import Box, Region
+from boneage.similar import Closest
 from boneage.views import View
 
 NOTICE: Final = (

@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH, MONTHS, Sex, central_interval_months, expectation_months, parse_sex
 from boneage.assessment import NOTICE, Assessment, SexAnswer, remarks_of
-from boneage.cascade import Cascade, Localization, cut_views
-from boneage.case_index import CaseIndex, read_index
 from boneage.errors import ModelError
-from boneage.gate import Gate, Turn, WayBack
-from boneage.model import SETTINGS_FILE, Model, find_model, load_model
-from boneage.parts import ERASED_VIEWS, Features, by_view, erased_features
+from boneage.model.folder import SETTINGS_FILE, Model, find_model, load_model
+from boneage.model.regional_heads import ERASED_VIEWS, Features, by_view, erased_features
+from boneage.pipeline.gate import Gate, Turn, WayBack
+from boneage.pipeline.localization import Cascade, Localization, cut_views
+from boneage.pipeline.similar_cases import CaseIndex, read_index
 from boneage.radiograph import Radiograph
 from boneage.views import FilmArray, View
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import boneage.model
+import boneage.model.folder
 from boneage.assessment import NOTICE
 from boneage.cli import app
 
@@ -165,7 +165,7 @@ def test_a_model_that_is_not_there_is_wrong_usage(
     run: Run, hand_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(hand_file, "--model", "nowhere", model=False).exit_code == 2
-    monkeypatch.setattr(boneage.model, "MODELS_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(boneage.model.folder, "MODELS_FOLDER", tmp_path / "none")
     result = run(hand_file, model=False)
     assert result.exit_code == 2
     assert "--model DIR" in result.stderr

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 import boneage.cli.models
-import boneage.model
+import boneage.model.folder
 from boneage.cli import app
-from boneage.model import load_model
-from boneage.model_writing import write_model
+from boneage.model.folder import load_model
+from boneage.model.writing import write_model
 
 
 def run(*arguments: object) -> Any:
@@ -25,7 +25,7 @@ def shipped(standin_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     shutil.copytree(standin_model, folder / "one")
     shutil.copytree(standin_model, folder / "two")
     (folder / "DEFAULT").write_text("two\n")
-    monkeypatch.setattr(boneage.model, "MODELS_FOLDER", folder)
+    monkeypatch.setattr(boneage.model.folder, "MODELS_FOLDER", folder)
     monkeypatch.setattr(boneage.cli.models, "MODELS_FOLDER", folder)
     return folder
 
@@ -47,7 +47,7 @@ def test_list_shows_a_damaged_model(shipped: Path) -> None:
 
 
 def test_list_without_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boneage.model, "MODELS_FOLDER", tmp_path)
+    monkeypatch.setattr(boneage.model.folder, "MODELS_FOLDER", tmp_path)
     result = run("list")
     assert result.exit_code == 0
     assert "No model is shipped" in result.stdout

@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from boneage.cli import app
-from boneage.model_writing import write_model
+from boneage.model.writing import write_model
 from boneage.phantom import phantom
 
 

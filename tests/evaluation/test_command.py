@@ -59,7 +59,7 @@ class Always:
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("boneage.load", lambda model: Always())
-    monkeypatch.setattr("boneage.model.find_model", lambda model: model)
+    monkeypatch.setattr("boneage.model.folder.find_model", lambda model: model)
     folder = tmp_path / "data"
     (folder / "boneage-training-dataset").mkdir(parents=True)
     lines = ["id,boneage,male"]

@@ -11,8 +11,8 @@ from boneage.ages import Sex
 from boneage.datasets import read_boxes
 from boneage.errors import UsageError
 from boneage.phantom import phantom
+from boneage.phantom.anatomy.development import CARPALS, Child, appearances, fusions
 from boneage.phantom.dataset import Settings, write_phantoms
-from boneage.phantom.development import CARPALS, Child, appearances, fusions
 from boneage.phantom.truth import Truth
 from boneage.radiograph import Radiograph
 from boneage.regions import Region

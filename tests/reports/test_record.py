@@ -10,7 +10,7 @@ from boneage.ages import Sex
 from boneage.assessment import NOTICE, Assessment
 from boneage.assessor import Assessor
 from boneage.errors import ModelError, UnreadableRadiograph, UnsuitableRadiograph
-from boneage.model import load_model
+from boneage.model.folder import load_model
 from boneage.radiograph import Radiograph
 from boneage.reports import failed_record, record
 from boneage.reports.record import short_file_name, years_and_months

@@ -15,10 +15,12 @@ from pathlib import Path
 
 import torch
 
-from boneage.training import export, fit, phase_2, stage
-from boneage.training.hardware import Machine
-from boneage.training.settings import Recipe
-from boneage.training.stages import train_on
+from boneage.training.age import phase_2
+from boneage.training.networks.networks import export
+from boneage.training.pipeline import train_on
+from boneage.training.recipes.settings import Recipe
+from boneage.training.run import fit, stage
+from boneage.training.run.hardware import Machine
 
 spec = importlib.util.spec_from_file_location("toy", Path(__file__).with_name("toy.py"))
 assert spec is not None

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from boneage.errors import TrainingError, UsageError
-from boneage.model import Network, check_files, load_model
-from boneage.model_writing import write_model
+from boneage.model.folder import Network, check_files, load_model
+from boneage.model.writing import write_model
 from boneage.regions import Region
-from boneage.training import prior
-from boneage.training.hardware import Machine
-from boneage.training.settings import OutlineSettings, Recipe
-from boneage.training.stages import train_on
+from boneage.training.localization import prior
+from boneage.training.pipeline import train_on
+from boneage.training.recipes.settings import OutlineSettings, Recipe
+from boneage.training.run.hardware import Machine
 
 MACHINE = Machine(accelerator="cpu", progress=False)
 

@@ -8,10 +8,10 @@ from types import ModuleType
 
 import pytest
 
-from boneage.training import views_data
-from boneage.training.hardware import Machine
-from boneage.training.stages import train_on
-from boneage.training.views_data import Key
+from boneage.training.data import views_data
+from boneage.training.data.views_data import Key
+from boneage.training.pipeline import train_on
+from boneage.training.run.hardware import Machine
 
 
 def test_epochs_differ_and_sizes_follow_the_schedule(

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from boneage.errors import UsageError
+from boneage.training.pipeline import check
 from boneage.training.recipes import NAMES, find_recipe, replaced
-from boneage.training.settings import Recipe
-from boneage.training.stages import check
+from boneage.training.recipes.settings import Recipe
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,7 +82,7 @@ def test_wrong_settings_are_wrong_usage(assignment: str, says: str) -> None:
 
 def test_recipes_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
-    file.write_text("from boneage.training.settings import Recipe\nRECIPE = Recipe(name='mine')\n")
+    file.write_text("from boneage.training.recipes.settings import Recipe\nRECIPE = Recipe(name='mine')\n")
     assert find_recipe(str(file)) == Recipe(name="mine")
     file.write_text("RECIPE = 3\n")
     with pytest.raises(UsageError, match="no RECIPE"):
@@ -116,6 +116,6 @@ def test_recipes_that_contradict_themselves(assignments: list[str], says: str) -
 @pytest.mark.parametrize("line", ["RECIPE = Recipe(name='mine', colour=3)", "RECIPE = ("])
 def test_a_recipe_of_ones_own_that_cannot_be_run(line: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
-    file.write_text(f"from boneage.training.settings import Recipe\n{line}\n")
+    file.write_text(f"from boneage.training.recipes.settings import Recipe\n{line}\n")
     with pytest.raises(UsageError, match=r"mine\.py: cannot be run as a recipe \((TypeError|SyntaxError): "):
         find_recipe(str(file))

@@ -16,17 +16,17 @@ from PIL import Image
 
 import boneage
 from boneage.ages import Sex, expectation_months
-from boneage.cascade import Cascade, cut_views
 from boneage.formats import read_radiograph
-from boneage.model import load_model
-from boneage.model_writing import write_model
-from boneage.network import Network
+from boneage.model.folder import load_model
+from boneage.model.network import Network
+from boneage.model.writing import write_model
 from boneage.phantom import phantom
+from boneage.pipeline.localization import Cascade, cut_views
 from boneage.regions import Region
-from boneage.training.export import export_regressor, export_student
-from boneage.training.networks import AgeRegressor, dropped_to_half
-from boneage.training.settings import Backbone, RegressorSettings, StudentSettings
-from boneage.training.student import OUTPUTS, Student
+from boneage.training.localization.student import OUTPUTS, Student
+from boneage.training.networks.export import export_regressor, export_student
+from boneage.training.networks.networks import AgeRegressor, dropped_to_half
+from boneage.training.recipes.settings import Backbone, RegressorSettings, StudentSettings
 from boneage.views import View
 
 SMALL = Backbone("mobilenetv2_050")

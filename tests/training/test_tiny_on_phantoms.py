@@ -16,7 +16,7 @@ pytest.importorskip("lightning")
 
 from boneage.cli import app
 from boneage.phantom.dataset import Settings, write_phantoms
-from boneage.training.views_data import Example, ViewsData
+from boneage.training.data.views_data import Example, ViewsData
 
 pytestmark = pytest.mark.slow
 

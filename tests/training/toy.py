@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from boneage.ages import Sex
-from boneage.training import prior
-from boneage.training.material import Material
+from boneage.training.data.training_set import Material
+from boneage.training.data.views_data import Labelled
+from boneage.training.localization import prior
 from boneage.training.recipes import replaced
-from boneage.training.settings import (
+from boneage.training.recipes.settings import (
     Backbone,
     LocalizerSettings,
     Recipe,
@@ -20,7 +21,6 @@ from boneage.training.settings import (
     StudentSettings,
     TauSettings,
 )
-from boneage.training.views_data import Labelled
 
 _SHORT = Schedule(epochs=2, batch=8, learning_rate=2e-3, average=0.9)
 _SMALL = Backbone("mobilenetv2_050")

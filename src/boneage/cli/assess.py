@@ -23,10 +23,10 @@ from boneage.assessor import Assessor, load
 from boneage.cli.output import Printer, printer
 from boneage.cli.requests import Request, gather
 from boneage.errors import BoneAgeError, OutputError, UnreadableRadiograph, UsageError
-from boneage.model import available_cores
+from boneage.model.folder import available_cores
 from boneage.radiograph import Radiograph
 from boneage.reports import failed_record, record
-from boneage.reports.page import Report
+from boneage.reports.html.report_folder import Report
 
 
 class Format(StrEnum):

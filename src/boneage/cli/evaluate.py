@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from boneage.assessment import NOTICE, Assessment
+from boneage.atomic import removed_if_empty, write_atomically
+from boneage.batch import Assessing, in_order, outcome, with_progress
 from boneage.cli.columns import Column, Data, Images, Table, named_columns
-from boneage.cli.reading_ahead import Assessing, in_order, outcome, with_progress
 from boneage.errors import DatasetError, OutputError, UsageError
-from boneage.files import removed_if_empty, write_atomically
-from boneage.model import available_cores
+from boneage.model.folder import available_cores
 from boneage.radiograph import Radiograph
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import typer
 from boneage.errors import UsageError
 
 if TYPE_CHECKING:
-    from boneage.training.hardware import Machine
+    from boneage.training.run.hardware import Machine
 
 Workers = Annotated[int, typer.Option(min=0, help="Processes that cut views ahead of the training.")]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
@@ -28,7 +28,7 @@ def machine_of(workers: int, accelerator: str, precision: str, *, quiet: bool, d
     Raises:
         UsageError: no such accelerator or precision.
     """
-    from boneage.training.hardware import Machine
+    from boneage.training.run.hardware import Machine
 
     _one_of("--accelerator", accelerator, _ACCELERATORS)
     _one_of("--precision", precision, _PRECISIONS)

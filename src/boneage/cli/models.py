@@ -13,7 +13,7 @@ import typer
 from boneage.cli.columns import Column, Data, Images, Table, named_columns
 from boneage.cli.output import write_out
 from boneage.errors import ModelError, UsageError
-from boneage.model import (
+from boneage.model.folder import (
     MODELS_FOLDER,
     OTHER_FILES,
     SETTINGS_FILE,
@@ -139,10 +139,10 @@ def index_cases(
     It holds ids, ages, sexes and features of the data set's train cases, no picture; what it says is measured on the
     select cases. Needs boneage[train].
     """
-    from boneage.case_index import write_index
     from boneage.datasets import read_dataset
     from boneage.formats import read_radiograph
-    from boneage.training.indexing import index_of_dataset
+    from boneage.pipeline.similar_cases import write_index
+    from boneage.training.heads.similar_cases import index_of_dataset
 
     if out.is_dir() or (out.exists() and not force):
         raise UsageError(f"{out}: is there already. Name another file with --out, or replace a file with --force.")
@@ -184,7 +184,7 @@ def fit_parts(
     """
     from boneage.datasets import read_dataset
     from boneage.formats import read_radiograph
-    from boneage.training.parts import parts_of_dataset
+    from boneage.training.heads.regional import parts_of_dataset
 
     if out.exists() and not force:
         raise UsageError(f"{out}: is there already. Name another folder with --out, or replace a model with --force.")

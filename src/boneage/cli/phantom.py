@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from boneage.errors import UsageError
-from boneage.model import available_cores
+from boneage.model.folder import available_cores
 from boneage.phantom.dataset import Settings, write_phantoms
 from boneage.phantom.truth import NOTICE
 

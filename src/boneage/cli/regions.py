@@ -16,11 +16,11 @@ from PIL import Image
 
 from boneage.assessment import Assessment
 from boneage.assessor import load
+from boneage.atomic import write_atomically
 from boneage.cli.assess import Outcome, outcomes, progress
 from boneage.cli.requests import Request, gather
 from boneage.errors import OutputError, UsageError
-from boneage.files import write_atomically
-from boneage.model import available_cores
+from boneage.model.folder import available_cores
 from boneage.regions import Region
 
 TABLE, CROPS = "regions.csv", "crops"

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from boneage.assessment import NOTICE
+from boneage.atomic import removed_if_empty
 from boneage.cli.columns import Column, Images, Table, named_columns
 from boneage.cli.hardware import Accelerator, Precision, Quiet, Workers, machine_of
 from boneage.errors import OutputError, UsageError
-from boneage.files import removed_if_empty
 
 
 def reproduce(
@@ -57,12 +57,12 @@ def reproduce(
     """
     # Here, not above: torch takes seconds to import, and --help should not.
     from boneage.datasets import read_boxes, read_dataset
-    from boneage.experiments import EXPERIMENTS, Bench, find_scale
-    from boneage.experiments import reproduce as run
-    from boneage.model import load_model
+    from boneage.model.folder import load_model
     from boneage.phantom.reading import TruthFolder
+    from boneage.research import EXPERIMENTS, Bench, find_scale
+    from boneage.research import reproduce as run
+    from boneage.training.pipeline import check_out
     from boneage.training.recipes import replaced
-    from boneage.training.stages import check_out
 
     if not experiments:
         width = max(map(len, EXPERIMENTS))

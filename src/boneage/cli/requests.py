@@ -93,7 +93,7 @@ def read_table(table: Path, *, sex_needed: bool = True) -> list[Request]:
     Raises:
         UsageError: not readable, a column is missing, or it has no rows.
     """
-    from boneage.datasets.spreadsheets import read_sheet
+    from boneage.datasets.tabular import read_sheet
 
     try:
         sheet = read_sheet(table)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from boneage.assessment import Assessment
-from boneage.cli.reading_ahead import Assessing, in_order, outcome, with_progress
+from boneage.atomic import write_atomically
+from boneage.batch import Assessing, in_order, outcome, with_progress
 from boneage.errors import BoneAgeError, OutputError
 from boneage.evaluation.predictions import Prediction
-from boneage.evaluation.stress_rows import UNTRANSFORMED, StressRow, read_stress, stress_lines
-from boneage.evaluation.transforms import MASKED, TRANSFORMS, Transform, stressed
-from boneage.files import write_atomically
+from boneage.evaluation.stress.table import UNTRANSFORMED, StressRow, read_stress, stress_lines
+from boneage.evaluation.stress.transforms import MASKED, TRANSFORMS, Transform, stressed
 from boneage.radiograph import Radiograph
 from boneage.regions import Box, Region
 

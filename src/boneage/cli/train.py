@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from boneage.assessment import NOTICE
+from boneage.atomic import removed_if_empty
 from boneage.cli.columns import Column, Data, Images, Table, named_columns
 from boneage.cli.hardware import Accelerator, Precision, Quiet, Workers, machine_of
 from boneage.errors import OutputError
-from boneage.files import removed_if_empty
 
 
 def train(
@@ -48,9 +48,9 @@ def train(
     """
     # Here, not above: torch takes seconds to import, and --help should not.
     from boneage.datasets import read_dataset
-    from boneage.training.indexing import INDEX_FILE
+    from boneage.training.heads.similar_cases import INDEX_FILE
+    from boneage.training.pipeline import check, check_out, train
     from boneage.training.recipes import find_recipe, replaced
-    from boneage.training.stages import check, check_out, train
 
     settings = replaced(find_recipe(recipe), assign or [])
     check(settings)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from boneage.datasets.boxes import read_boxes
 from boneage.datasets.cache import FilmCache
+from boneage.datasets.columns import Columns
 from boneage.datasets.layouts import read_dataset
 from boneage.datasets.phantoms import has_phantoms
-from boneage.datasets.sheets import Columns
 from boneage.datasets.table import Case, Dataset, Dropped, Split, dropped_table, split_of, with_dropped
 
 __all__ = [

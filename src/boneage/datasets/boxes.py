@@ -7,8 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
-from boneage.datasets.sheets import case_id, plain
-from boneage.datasets.spreadsheets import Sheet, read_sheet
+from boneage.datasets.columns import case_id, plain
+from boneage.datasets.tabular import Sheet, read_sheet
 from boneage.errors import DatasetError, UsageError
 
 Corners = tuple[float, float, float, float]

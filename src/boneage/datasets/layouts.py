@@ -29,10 +29,10 @@ from pathlib import Path
 from typing import Final
 
 from boneage.ages import Sex
-from boneage.datasets.pictures import Pictures, part_of_folder, part_of_words, walk
-from boneage.datasets.sheets import TABLE_SUFFIXES, Columns, Row, find_columns, plain, read_rows, stem_of
-from boneage.datasets.spreadsheets import read_sheet
+from boneage.datasets.columns import TABLE_SUFFIXES, Columns, Row, find_columns, plain, read_rows, stem_of
+from boneage.datasets.image_matching import Pictures, part_of_folder, part_of_words, walk
 from boneage.datasets.table import Case, Dataset, Dropped, Split, split_of
+from boneage.datasets.tabular import read_sheet
 from boneage.errors import DatasetError, UsageError
 
 _ATLAS_FOLDER: Final = re.compile(r"(ASI|BLK|CAU|HIS)([FM])(\d\d)", re.IGNORECASE)

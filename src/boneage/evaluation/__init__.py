@@ -7,9 +7,9 @@ from boneage.evaluation.localization import Localization, evaluate_localization
 from boneage.evaluation.metrics import Accuracy, Comparison, Metrics, accuracy, compare, evaluate_predictions
 from boneage.evaluation.predictions import Prediction, read_predictions, write_predictions
 from boneage.evaluation.report import Evaluation, Provenance, write_evaluation
-from boneage.evaluation.stress import Stress, UnderTransform, evaluate_stress
-from boneage.evaluation.stress_rows import StressRow, read_stress, write_stress
-from boneage.evaluation.transforms import TRANSFORMS, Transform, stressed
+from boneage.evaluation.stress.figures import Stress, UnderTransform, evaluate_stress
+from boneage.evaluation.stress.table import StressRow, read_stress, write_stress
+from boneage.evaluation.stress.transforms import TRANSFORMS, Transform, stressed
 
 __all__ = [
     "TRANSFORMS",

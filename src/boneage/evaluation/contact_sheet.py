@@ -16,9 +16,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from boneage.assessment import NOTICE, Assessment
+from boneage.atomic import write_atomically
 from boneage.errors import UsageError
 from boneage.evaluation.localization import REGION_OF_TRUTH, Corners
-from boneage.files import write_atomically
 from boneage.regions import Box, Region
 
 TILE: Final = 240

@@ -11,7 +11,7 @@ from boneage.evaluation.markup import MISSING, cell, months, number, percent, pl
 from boneage.evaluation.metrics import BANDS, Accuracy, Comparison
 from boneage.evaluation.names import GROUP_NAMES, TRUTH_NAMES
 from boneage.evaluation.predictions import Prediction
-from boneage.evaluation.stress_page import stress_section
+from boneage.evaluation.stress.page import stress_section
 
 if TYPE_CHECKING:
     from boneage.evaluation.report import Evaluation

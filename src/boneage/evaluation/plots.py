@@ -15,8 +15,8 @@ from boneage.evaluation.localization import Localization
 from boneage.evaluation.metrics import BANDS, Metrics, age_band, scored_only
 from boneage.evaluation.names import FAMILY_NAMES, GROUP_NAMES, TRUTH_NAMES
 from boneage.evaluation.predictions import Prediction
-from boneage.evaluation.stress import MEDIAN_BAR, PERCENTILE_95_BAR, Stress
-from boneage.evaluation.transforms import MASKED
+from boneage.evaluation.stress.figures import MEDIAN_BAR, PERCENTILE_95_BAR, Stress
+from boneage.evaluation.stress.transforms import MASKED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

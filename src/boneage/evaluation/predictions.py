@@ -12,8 +12,8 @@ from typing import Final, Literal, Self, cast, get_args
 
 from boneage.ages import Sex, parse_sex
 from boneage.assessment import Assessment
+from boneage.atomic import write_atomically
 from boneage.errors import BoneAgeError, DatasetError, RadiographError, UnsuitableRadiograph, UsageError
-from boneage.files import write_atomically
 from boneage.regions import Box, Region
 
 Status = Literal["assessed", "rejected", "failed"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from boneage.assessment import NOTICE
+from boneage.atomic import write_atomically
 from boneage.evaluation import plots
 from boneage.evaluation.bootstrap import LEVEL, RESAMPLES
 from boneage.evaluation.localization import Localization, Truths, evaluate_localization
@@ -22,11 +23,10 @@ from boneage.evaluation.metrics import (
     scored_only,
 )
 from boneage.evaluation.page import page
-from boneage.evaluation.part_metrics import PartsAccuracy, evaluate_parts
 from boneage.evaluation.predictions import Prediction
-from boneage.evaluation.stress import Stress, evaluate_stress
-from boneage.evaluation.stress_rows import StressRow
-from boneage.files import write_atomically
+from boneage.evaluation.regional_metrics import PartsAccuracy, evaluate_parts
+from boneage.evaluation.stress.figures import Stress, evaluate_stress
+from boneage.evaluation.stress.table import StressRow
 
 METRICS_FILE: Final = "metrics.json"
 PAGE_FILE: Final = "report.html"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from boneage.errors import RadiographError, UnreadableRadiograph, UsageError
 from boneage.formats.dicom import MAGIC, MAGIC_OFFSET, dicom_says_phantom, looks_like_dicom, read_dicom
-from boneage.formats.pictures import kind_of_picture, picture_says_phantom, read_picture
+from boneage.formats.raster import kind_of_picture, picture_says_phantom, read_picture
 from boneage.radiograph import Radiograph
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from boneage.formats.dicom_values import (
     windowed,
     without_padding,
 )
-from boneage.formats.pictures import gray_of_colour, refuse_huge
+from boneage.formats.raster import gray_of_colour, refuse_huge
 from boneage.radiograph import PHANTOM_MARK, Laterality, Radiograph
 
 if TYPE_CHECKING:

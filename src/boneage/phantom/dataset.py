@@ -33,8 +33,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
+from boneage.atomic import write_atomically
 from boneage.errors import OutputError, UsageError
-from boneage.files import write_atomically
 from boneage.phantom.dataset_tables import FIRST_ID, read_record, write_tables
 from boneage.phantom.synthesis import LARGEST_SIZE, Phantom, phantom
 from boneage.phantom.truth import NOTICE

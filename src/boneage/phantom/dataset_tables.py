@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from boneage.ages import Sex
+from boneage.atomic import write_atomically
 from boneage.errors import OutputError
-from boneage.files import write_atomically
 from boneage.phantom.truth import NOTICE
 from boneage.regions import Region
 

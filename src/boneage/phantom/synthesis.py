@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
 from boneage.errors import UsageError
-from boneage.phantom.bones import build_skeleton
-from boneage.phantom.development import Child
-from boneage.phantom.film import Exposure, add_borders, add_markers, expose
-from boneage.phantom.pieces import Posture, Skeleton
-from boneage.phantom.projection import Placement, draw_bone
-from boneage.phantom.texture import Grain
-from boneage.phantom.tissue import soft_tissue
+from boneage.phantom.anatomy.bones import build_skeleton
+from boneage.phantom.anatomy.development import Child
+from boneage.phantom.anatomy.pieces import Posture, Skeleton
+from boneage.phantom.anatomy.tissue import soft_tissue
+from boneage.phantom.imaging.exposure import Exposure, add_borders, add_markers, expose
+from boneage.phantom.imaging.projection import Placement, draw_bone
+from boneage.phantom.imaging.texture import Grain
 from boneage.phantom.truth import Truth, hand_truth
 from boneage.radiograph import SMALLEST_SIDE, Laterality
 

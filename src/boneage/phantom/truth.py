@@ -12,12 +12,12 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from boneage.ages import Sex
-from boneage.phantom.development import CARPALS, CentreState
-from boneage.phantom.outlines import Points, resampled
-from boneage.phantom.pieces import Skeleton
-from boneage.phantom.projection import Placement
+from boneage.phantom.anatomy.development import CARPALS, CentreState
+from boneage.phantom.anatomy.outlines import Points, resampled
+from boneage.phantom.anatomy.pieces import Skeleton
+from boneage.phantom.anatomy.skeleton_plan import CARPAL_PLAN
+from boneage.phantom.imaging.projection import Placement
 from boneage.phantom.runs import as_runs
-from boneage.phantom.skeleton_plan import CARPAL_PLAN
 from boneage.radiograph import Laterality
 from boneage.regions import Box, Region
 

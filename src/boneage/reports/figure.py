@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from boneage.ages import MONTHS
 from boneage.assessment import Assessment
 from boneage.reports.chart import SEX_COLOURS
-from boneage.reports.pictures import COLOURS, TITLES, VIEW_TITLES, attention_picture, film_picture
+from boneage.reports.overlays import COLOURS, TITLES, VIEW_TITLES, attention_picture, film_picture
 from boneage.reports.record import short_file_name, years_and_months
 from boneage.views import View
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from boneage.ages import Sex
 from boneage.assessment import NOTICE, Assessment, SexAnswer
-from boneage.closest import Closest
 from boneage.errors import RadiographError, UnsuitableRadiograph
-from boneage.part_ages import PartAges
+from boneage.regional_ages import PartAges
+from boneage.similar import Closest
 
 
 def record(assessment: Assessment, file: str | None = None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
 from boneage.errors import UsageError
-from boneage.training.settings import Recipe
+from boneage.training.recipes.settings import Recipe
 
 NAMES = ("paper", "compact", "tiny")
 Settings = TypeVar("Settings")
@@ -39,7 +39,7 @@ def find_recipe(name_or_file: str) -> Recipe:
         raise UsageError(f"{file}: cannot be run as a recipe ({type(error).__name__}: {error}). Correct it.") from error
     recipe = getattr(module, "RECIPE", None)
     if not isinstance(recipe, Recipe):
-        raise UsageError(f"{file}: holds no RECIPE of the kind boneage.training.settings.Recipe.")
+        raise UsageError(f"{file}: holds no RECIPE of the kind boneage.training.recipes.settings.Recipe.")
     return recipe
 
 

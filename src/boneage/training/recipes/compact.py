@@ -15,7 +15,7 @@ a cell of the map sees about a third of the view and evidence stays where it is;
 student learns the boxes of all training films, which evens out the misses of single films.
 """
 
-from boneage.training.settings import (
+from boneage.training.recipes.settings import (
     Backbone,
     GateSettings,
     JitterRange,

@@ -10,7 +10,7 @@ map's maximum. Inception's map at 560 pixels has 16 x 16 cells. Deviations: the 
 1..240, and the loss of Eq. 12 (lambda 0.5) is the formula KL(G || p).
 """
 
-from boneage.training.settings import (
+from boneage.training.recipes.settings import (
     NO_JITTER,
     Backbone,
     LocalizerSettings,

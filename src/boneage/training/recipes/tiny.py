@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from boneage.training.recipes import compact
-from boneage.training.settings import (
+from boneage.training.recipes.settings import (
     Backbone,
     JitterRange,
     LocalizerSettings,

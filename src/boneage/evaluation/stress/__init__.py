@@ -1,0 +1,1 @@
+"""How far answers move when a radiograph is rotated, marked or compressed."""

@@ -1,0 +1,201 @@
+"""Carpal and tubular bone age: linear heads on what the age network makes of single views.
+
+The age network describes each of its views by itself. A head reads one age from the description of region 1, another
+from those of the hand and of region 2 on the film with region 1 erased; the network itself stays as it is. The heads
+lie in the model folder as `parts.npz`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
+from boneage.errors import ModelError
+from boneage.model.document import PartsSettings
+from boneage.model.network import Network
+from boneage.regional_ages import PartAges
+from boneage.views import View
+
+PARTS_FILE: Final = "parts.npz"
+ERASED_VIEWS: Final = (View.HE, View.R2E)
+"""The views behind the tubular age; the carpal age is read from R1 as the age network sees it anyway."""
+_ROWS: Final = (Sex.MALE, Sex.FEMALE)
+_SHAPES: Final = {"carpal_weights": 2, "carpal_bias": 1, "tubular_weights": 2, "tubular_bias": 1}
+_PHANTOM: Final = "Carpal and tubular bone age were learnt from phantoms, not from radiographs alone."
+_GROWN: Final = (
+    "From about this bone age on the wrist has little more to tell, and the carpal bone age was measured to be much "
+    "less exact than the tubular one: do not use it."
+)
+_AGAIN: Final = "Copy the model folder again, or fit them again with `boneage models parts`"
+
+Features = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A linear head: by sex (male, female), weights float32 [2, C] and bias float32 [2] in months."""
+
+    weights: npt.NDArray[np.float32] = field(repr=False)
+    bias: npt.NDArray[np.float32]
+
+    def months(self, features: Features, sex: Sex) -> float:
+        """The age of features float32 [C], in [1, 240]."""
+        row = _ROWS.index(sex)
+        months = float(self.weights[row].astype(np.float64) @ features + self.bias[row])
+        return float(np.clip(months, FIRST_MONTH, LAST_MONTH))
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The two heads of a model.
+
+    Attributes:
+        file: where they lie (or will lie).
+        settings: the tensor that they read, and the usual difference.
+        carpal: on features [C] of view R1.
+        tubular: on features [2 C] of `ERASED_VIEWS`.
+    """
+
+    file: Path
+    settings: PartsSettings
+    carpal: Head
+    tubular: Head
+
+    def ages(self, carpal: Features, tubular: Features, sex: Sex, months: float) -> PartAges:
+        """The ages of the parts, and whether they lie unusually far apart.
+
+        Args:
+            carpal: float32 [C].
+            tubular: float32 [2 C].
+            sex: of the child.
+            months: the bone age from the whole hand; how far apart is usual depends on it.
+
+        Raises:
+            ModelError: the network gives features of another number, or no numbers.
+        """
+        if not (np.isfinite(carpal).all() and np.isfinite(tubular).all()):
+            raise ModelError(
+                f"{self.file}: the age network gives values that are no numbers. Verify the model with "
+                "`boneage models verify`."
+            )
+        for head, given in ((self.carpal, carpal), (self.tubular, tubular)):
+            if given.shape != head.weights.shape[1:]:
+                raise ModelError(
+                    f"{self.file}: was made for {head.weights.shape[1]} features, the age network gives {given.size}. "
+                    f"{_AGAIN}."
+                )
+        wrist, rest = self.carpal.months(carpal, sex), self.tubular.months(tubular, sex)
+        usual = None if self.settings.usual is None else self.settings.usual.ends(sex, months)
+        told = PartAges(wrist, rest, usual)
+        remarks = (
+            *((_PHANTOM,) if self.settings.phantom else ()),
+            *((_GROWN,) if self._grown(sex, months) else ()),
+            *((_remark(told),) if told.unusual else ()),
+        )
+        return replace(told, remarks=remarks)
+
+    def _grown(self, sex: Sex, months: float) -> bool:
+        until = self.settings.carpal_until_months
+        return until is not None and until[sex] <= months < LAST_MONTH
+
+
+def _remark(told: PartAges) -> str:
+    low, high = told.usual_difference_months or (0.0, 0.0)
+    return (
+        f"Carpal bone age ({told.carpal_months:.0f} months) minus tubular bone age ({told.tubular_months:.0f}) is "
+        f"{told.difference_months:+.0f} months; on 95 % of the cases of this sex and age that this was measured on it "
+        f"lies between {low:+.0f} and {high:+.0f}. Region 1 may have been badly found, or the film be hard to read; or "
+        "the parts of this hand mature at different paces, which happens in health and more often in some disorders "
+        "of growth. Look at the film and at both parts; readers usually trust the tubular bones more."
+    )
+
+
+def by_view(features: Features, views: int) -> npt.NDArray[np.float32]:
+    """Features float32 [n, views * C] of n looks (a view and its mirror image) -> their mean, float32 [views, C]."""
+    mean: npt.NDArray[np.float32] = features.mean(axis=0).reshape(views, -1)
+    return mean
+
+
+def erased_features(
+    network: Network, tensor: str, views: Mapping[View, npt.NDArray[np.uint8]], channels: int, *, sex_input: bool
+) -> Features:
+    """What the age network makes of the views without region 1.
+
+    Three looks: the hand, its mirror image, and region 2, so that a network of three views runs once.
+
+    Args:
+        network: gives `tensor` beside its answer.
+        tensor: float32 [n, channels * C] of the network.
+        views: uint8 [size, size] each, `ERASED_VIEWS` among them.
+        channels: views that the network takes at a time.
+        sex_input: the network takes the sex; what it is told makes no difference here.
+
+    Returns:
+        float32 [2 C].
+    """
+    hand, region_2 = (views[view] for view in ERASED_VIEWS)
+    looks = [hand, hand[:, ::-1], region_2]
+    looks += [np.zeros_like(hand)] * (-len(looks) % channels)
+    batch = np.stack(looks).reshape(-1, channels, *hand.shape)
+    feeds: dict[str, npt.NDArray[np.generic]] = {"views": batch}
+    if sex_input:
+        feeds["sex"] = np.ones((len(batch), 1), dtype=np.float32)
+    seen = network.output(network.run(feeds), tensor)
+    seen = seen.reshape(len(looks), -1)
+    return np.concatenate([seen[:2].mean(axis=0), seen[2]]).astype(np.float32)
+
+
+def parts_bytes(carpal: Head, tubular: Head) -> bytes:
+    """The content of `parts.npz`."""
+    stream = io.BytesIO()
+    np.savez(
+        stream,
+        carpal_weights=np.asarray(carpal.weights, dtype=np.float32),
+        carpal_bias=np.asarray(carpal.bias, dtype=np.float32),
+        tubular_weights=np.asarray(tubular.weights, dtype=np.float32),
+        tubular_bias=np.asarray(tubular.bias, dtype=np.float32),
+    )
+    return stream.getvalue()
+
+
+def read_parts(file: Path, settings: PartsSettings) -> Parts:
+    """Read and verify the heads of a model.
+
+    Raises:
+        ModelError: the file is missing or damaged, or is another one than `settings` sign; the message names it.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read ({error.strerror}). {_AGAIN}.") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != settings.sha256:
+        raise ModelError(
+            f"{file}: the checksum differs from model.json (SHA-256 {found[:12]}... instead of "
+            f"{settings.sha256[:12]}...): the file is damaged or is another one. {_AGAIN}."
+        )
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in _SHAPES}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise ModelError(f"{file}: cannot be read as heads for the parts of a hand ({error}). {_AGAIN}.") from error
+    right = all(
+        array.ndim == _SHAPES[name] and len(array) == len(_ROWS) and np.isfinite(array).all()
+        for name, array in arrays.items()
+    )
+    if not right or arrays["tubular_weights"].shape[1] != 2 * arrays["carpal_weights"].shape[1]:
+        raise ModelError(f"{file}: its arrays do not fit each other. {_AGAIN}.")
+    return Parts(
+        file,
+        settings,
+        Head(arrays["carpal_weights"], arrays["carpal_bias"]),
+        Head(arrays["tubular_weights"], arrays["tubular_bias"]),
+    )

@@ -1,0 +1,1 @@
+"""What a growing hand is made of: bones, growth plates, soft tissue."""

@@ -1,0 +1,29 @@
+"""A child's bones in one posture, in millimetres of an adult hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from boneage.phantom.anatomy.development import Child
+from boneage.phantom.anatomy.fingers import add_ray
+from boneage.phantom.anatomy.pieces import Build, Posture, Skeleton
+from boneage.phantom.anatomy.skeleton_plan import (
+    FOREARM_PLAN,
+    RAYS,
+)
+from boneage.phantom.anatomy.wrist import add_carpals, add_forearm_bone
+
+
+def build_skeleton(child: Child, age_months: float, posture: Posture, rng: np.random.Generator) -> Skeleton:
+    """Every piece of bone of a child's hand at a bone age."""
+    growth = child.growth(age_months)
+    stout = (1.0 + 0.5 * max(0.0, 0.52 - growth)) * float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.1))
+    build = Build(child, age_months, growth, stout, rng)
+    hand = Skeleton(states={name: child.centre(name, age_months) for name in child.appears_months})
+    # Metacarpals lie before the carpals: what overlaps adds up, so the order does not matter to the film.
+    for number in range(1, len(RAYS) + 1):
+        add_ray(hand, build, number, posture)
+    add_carpals(hand, build)
+    for name, plan in FOREARM_PLAN.items():
+        add_forearm_bone(hand, build, name, plan, posture.wrist_degrees)
+    return hand

@@ -1,0 +1,1 @@
+"""From anatomy to pixels: projection, texture, exposure, markers."""

@@ -1,0 +1,1 @@
+"""From radiograph to answer, in this order: gate, localization, age network, similar cases."""

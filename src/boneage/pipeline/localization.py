@@ -1,0 +1,212 @@
+"""Phase I as it runs: film -> attention maps -> regions.
+
+Training cuts its crops with the same class after each localizer is exported, so that they equal those at assessment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from boneage.assessment import Attention
+from boneage.errors import ModelError
+from boneage.model.document import Layout
+from boneage.model.folder import Localizer
+from boneage.radiograph import Radiograph
+from boneage.regions import MAP_SIDE, Box, Region, box_of_map, normalised_map
+from boneage.views import FilmArray, Frame, View, cut, erased, whole
+
+Answers = dict[tuple[int, str, bool], dict[str, npt.NDArray[np.float32]]]
+"""What the networks said of one radiograph: by network, what it looked at, and whether a mirror image went along."""
+
+_WORDS: Final = {
+    Region.HAND: "The hand",
+    Region.REGION_1: "Region 1 (carpal bones)",
+    Region.REGION_2: "Region 2 (metacarpal bones)",
+}
+_CUT_FROM: Final = {
+    View.H: Region.HAND,
+    View.R1: Region.REGION_1,
+    View.R2: Region.REGION_2,
+    View.HE: Region.HAND,
+    View.R2E: Region.REGION_2,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Localization:
+    """Where the regions are.
+
+    Attributes:
+        boxes: in pixels of the film (or of what it was `scaled` to), always inside it.
+        attention: the map behind each region, over the square that its network looked at; that square may reach
+            beyond the film.
+        missing: regions for which nothing spoke; their boxes are the documented places that stand in for them.
+        warnings: one sentence for each missing region.
+    """
+
+    boxes: Mapping[Region, Box] = field(default_factory=dict)
+    attention: Mapping[Region, Attention] = field(default_factory=dict)
+    missing: frozenset[Region] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+    def scaled(self, horizontally: float, vertically: float) -> Localization:
+        """The same places in a picture that is so many times as wide and as high."""
+        return Localization(
+            {region: box.scaled(horizontally, vertically) for region, box in self.boxes.items()},
+            {
+                region: Attention(seen.map, seen.box.scaled(horizontally, vertically))
+                for region, seen in self.attention.items()
+            },
+            self.missing,
+            self.warnings,
+        )
+
+    def erase_region_1(self, film: FilmArray) -> FilmArray:
+        """The film of view E. Where region 1 was not found nothing is erased: its box would be the whole hand."""
+        if Region.REGION_1 in self.missing or Region.REGION_1 not in self.boxes:
+            return film
+        return erased(film, self.boxes[Region.REGION_1])
+
+    def place(self, view: View, film: FilmArray) -> tuple[FilmArray, Box]:
+        """What is cut for a view: the picture to cut from, and the box in its pixels."""
+        if view is View.O:
+            return film, whole(film)
+        picture = self.erase_region_1(film) if view in (View.E, View.HE, View.R2E) else film
+        if view is View.E:
+            return picture, whole(film)
+        return picture, self.boxes[_CUT_FROM[view]]
+
+
+class Cascade:
+    """The chain of localizers.
+
+    Args:
+        localizers: in the order in which they run.
+        film_short_side: pixels, as for `Radiograph.film`; None for the radiograph's own resolution.
+        layout: how a box becomes a square view.
+    """
+
+    def __init__(
+        self, localizers: Sequence[Localizer], film_short_side: int | None = None, layout: Layout = "letterbox"
+    ) -> None:
+        self.localizers = tuple(localizers)
+        self.film_short_side = film_short_side
+        self.layout = layout
+
+    @property
+    def squash(self) -> bool:
+        return self.layout == "squash"
+
+    def film(self, radiograph: Radiograph) -> FilmArray:
+        """The film that the networks look at, uint8 [h, w]."""
+        return radiograph.film(self.film_short_side)
+
+    def regions(self, film: FilmArray) -> Localization:
+        """Find every region.
+
+        Where a map has no evidence for any place (empty, all negative, of one value), the hand is taken to be the
+        whole film and regions 1 and 2 the hand box, and a warning says so.
+
+        Args:
+            film: uint8 [h, w] as `film` makes it.
+
+        Returns:
+            Boxes in pixels of the film.
+
+        Raises:
+            ModelError: a network does not give what `model.json` promises.
+        """
+        found = Localization()
+        memo: Answers = {}
+        for localizer in self.localizers:
+            picture, looked_at = self._look(localizer, film, found)
+            attention = self.attention(localizer, picture, looked_at, memo)
+            box = self._box(localizer, attention, picture, looked_at)
+            warnings, missing = found.warnings, found.missing
+            if box is None:
+                stand_in = Region.HAND in found.boxes and localizer.region is not Region.HAND
+                box = found.boxes[Region.HAND] if stand_in else whole(film)
+                place = "the hand box" if stand_in else "the whole film"
+                warnings += (f"{_WORDS[localizer.region]} was not found; {place} is used instead.",)
+                missing |= {localizer.region}
+            found = Localization(
+                {**found.boxes, localizer.region: box},
+                {**found.attention, localizer.region: attention},
+                missing,
+                warnings,
+            )
+        return found
+
+    def attention(self, localizer: Localizer, film: FilmArray, box: Box, memo: Answers | None = None) -> Attention:
+        """The attention map of one localizer.
+
+        Args:
+            film: uint8 [h, w], what it looks at.
+            box: the part of it, in film pixels.
+            memo: answers for this radiograph so far, so that a network that serves several regions runs once.
+
+        Returns:
+            float32 [m, m] in [0, 1] over the square around `box`; cells whose centre is off the film are 0, and a
+            map that says the same of every place of the film is 0 throughout.
+        """
+        size = localizer.network.input_size
+        memo = {} if memo is None else memo
+        look = (id(localizer.network), localizer.looks_at, localizer.average_mirror)
+        if look not in memo:
+            view = cut(film, box, size, squash=self.squash)
+            batch = np.stack([view, view[:, ::-1]]) if localizer.average_mirror else view[None]
+            memo[look] = localizer.network.run({"view": np.ascontiguousarray(batch[:, None])})
+        maps = localizer.network.output(memo[look], localizer.output)
+        views = 2 if localizer.average_mirror else 1
+        if maps.ndim != 3 or maps.shape[0] != views or maps.shape[1] != maps.shape[2]:
+            raise ModelError(
+                f"{localizer.network.path}: the output '{localizer.output}' has the shape {maps.shape}, "
+                f"not {views} x m x m. Export the network again."
+            )
+        evidence = normalised_map(maps[0])
+        if localizer.average_mirror:
+            evidence = (evidence + normalised_map(maps[1])[:, ::-1]) * np.float32(0.5)
+        frame = Frame.around(box, size, squash=self.squash)
+        shown = frame.shows_film(evidence.shape[0], film.shape[1], film.shape[0])
+        on_film = evidence[shown]
+        # A flat map is no evidence; zeroed padding would otherwise give it an edge, and so a box.
+        if on_film.size == 0 or float(on_film.min()) == float(on_film.max()):
+            evidence = np.zeros_like(evidence)
+        seen = frame.to_film(Box(0.0, 0.0, float(size), float(size)))
+        return Attention(normalised_map(np.where(shown, evidence, 0.0)), seen)
+
+    def _look(self, localizer: Localizer, film: FilmArray, found: Localization) -> tuple[FilmArray, Box]:
+        picture = found.erase_region_1(film) if localizer.looks_at in ("E", "HE") else film
+        return picture, found.boxes[Region.HAND] if localizer.looks_at in ("H", "HE") else whole(film)
+
+    def _box(self, localizer: Localizer, attention: Attention, film: FilmArray, looked_at: Box) -> Box | None:
+        box = box_of_map(enlarged(attention.map), localizer.tau, localizer.components)
+        if box is None:
+            return None
+        frame = Frame.around(looked_at, localizer.network.input_size, squash=self.squash)
+        smallest = localizer.smallest * max(looked_at.width, looked_at.height)
+        on_film = frame.to_film(box, MAP_SIDE).grown(localizer.margin).at_least(smallest)
+        return on_film.within(float(film.shape[1]), float(film.shape[0]))
+
+
+def enlarged(attention: npt.NDArray[np.float32], side: int = MAP_SIDE) -> npt.NDArray[np.float32]:
+    """A coarse map, enlarged bilinearly: float32 [m, m] -> float32 [side, side]."""
+    image = Image.fromarray(np.ascontiguousarray(attention, dtype=np.float32))
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR), dtype=np.float32)
+
+
+def cut_views(
+    film: FilmArray, found: Localization, views: Iterable[View], size: int, *, squash: bool = False
+) -> dict[View, npt.NDArray[np.uint8]]:
+    """The views of a film, uint8 [size, size] each."""
+    cuts = {}
+    for view in views:
+        picture, box = found.place(view, film)
+        cuts[view] = cut(picture, box, size, squash=squash)
+    return cuts

@@ -1,0 +1,266 @@
+"""The index of a model's training cases: features, ages, sexes and ids in one file, no picture among them.
+
+An index belongs to one model: its features are what that model's age network hands to its last layer, without what it
+was told about the sex. They are centred, turned onto their principal axes and cut after the first few.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
+from boneage.atomic import replacing
+from boneage.errors import ModelError
+from boneage.model.folder import Model
+from boneage.similar import Closest, ClosestCase
+
+FORMAT: Final = 1
+SAME_FILM: Final = 0.01
+"""Distance below which two films are one: other films of RSNA lie at least four times as far apart."""
+_ARRAYS: Final = {"mean": "f4", "axes": "f4", "places": "f2", "ages": "f4", "males": "b1", "ids": "U"}
+"""Array -> type in the file."""
+_MAKE_AGAIN: Final = "Make it again with `boneage models index` or `boneage train --index`"
+
+
+@dataclass(frozen=True, eq=False)
+class CaseIndex:
+    """Training cases by the features of their films.
+
+    Attributes:
+        file: where it lies (or will lie).
+        model, model_sha256: the one model that it belongs to.
+        tensor: the name inside the age network of the features float32 [n, C].
+        closest_cases: how many cases `closest` gives.
+        usual_difference_months: see `boneage.similar.Closest`.
+        data: name, terms and split of the data set, the number of its cases, and whether phantoms are among them.
+        figures: what was measured on *select*.
+        mean: float32 [C].
+        axes: float32 [d, C]; the place of a film is `axes @ (features - mean)`.
+        places: float32 [n, d].
+        ages: float32 [n], months.
+        males: bool [n].
+        ids: n names.
+    """
+
+    file: Path
+    model: str
+    model_sha256: str
+    tensor: str
+    closest_cases: int
+    usual_difference_months: float | None
+    data: Mapping[str, Any]
+    mean: npt.NDArray[np.float32] = field(repr=False)
+    axes: npt.NDArray[np.float32] = field(repr=False)
+    places: npt.NDArray[np.float32] = field(repr=False)
+    ages: npt.NDArray[np.float32] = field(repr=False)
+    males: npt.NDArray[np.bool_] = field(repr=False)
+    ids: tuple[str, ...] = field(repr=False)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, sex: Sex) -> int:
+        """How many cases are of this sex."""
+        return int((self.males == (sex is Sex.MALE)).sum())
+
+    def summary(self) -> str:
+        """What the index holds and what was measured, for people, a line or two."""
+        lines = [f"{len(self.ids):,} cases: " + ", ".join(f"{sex.value} {self.of(sex):,}" for sex in Sex)]
+        if seen := self.figures.get("select"):
+            lines.append(
+                f"mean absolute error on select (n = {seen['cases']}): the {self.closest_cases} closest cases "
+                f"{seen['closest_mae_months']['value']:.2f} months, the model {seen['model_mae_months']['value']:.2f}"
+                + ("" if seen["error_correlation"] is None else f"; errors correlate, {seen['error_correlation']:.2f}")
+            )
+        return "\n".join(lines)
+
+    def for_model(self, model: Model) -> Model:
+        """The model with an age network that gives the features beside its answer.
+
+        Raises:
+            ModelError: the index belongs to another model.
+        """
+        if self.model_sha256 != model.sha256:
+            raise ModelError(
+                f"{self.file}: belongs to the model {self.model} (SHA-256 {self.model_sha256[:12]}...), not to "
+                f"{model.name} ({model.sha256[:12]}...). Name its own model with --model, or make an index of this one "
+                "with `boneage models index`."
+            )
+        return model.giving(self.tensor)
+
+    def closest(self, features: npt.NDArray[np.float32], sex: Sex, months: float) -> Closest | None:
+        """The closest cases of one sex.
+
+        Args:
+            features: float32 [C] of the film.
+            sex: of the child.
+            months: the model's bone age, to compare.
+
+        Returns:
+            At most `closest_cases`, the closest first; None where the index has no case of that sex.
+
+        Raises:
+            ModelError: the network gives features of another number, or no numbers.
+        """
+        if features.shape != self.mean.shape:
+            raise ModelError(
+                f"{self.file}: was made of {self.mean.size} features a film, the model gives {features.shape}. "
+                f"{_MAKE_AGAIN}."
+            )
+        if not np.isfinite(features).all():
+            raise ModelError(
+                f"{self.file}: the age network gives values that are no numbers. Verify the model with "
+                "`boneage models verify`."
+            )
+        members, tree = self._trees[sex]
+        count = min(self.closest_cases, len(members))
+        if not count:
+            return None
+        distances, found = tree.query(self.place(features), k=[rank + 1 for rank in range(count)])
+        ages = self.ages[members[found]].astype(np.float64)
+        cases = tuple(
+            ClosestCase(self.ids[members[at]], float(age), float(distance))
+            for at, age, distance in zip(found, ages, distances, strict=True)
+        )
+        age = float(np.median(ages))
+        remarks = tuple(self._remarks(cases[0], age, months))
+        return Closest(cases, age, str(self.data.get("name", "")), self.usual_difference_months, remarks)
+
+    def place(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Features float32 [..., C] -> where the film lies among the cases, float32 [..., d]."""
+        return np.asarray((features - self.mean) @ self.axes.T, dtype=np.float32)
+
+    @cached_property
+    def _trees(self) -> dict[Sex, tuple[npt.NDArray[np.intp], Any]]:
+        # Here, not above: assessing without an index does without it.
+        from scipy.spatial import KDTree
+
+        members = {sex: np.flatnonzero(self.males == (sex is Sex.MALE)) for sex in Sex}
+        return {sex: (rows, KDTree(self.places[rows])) for sex, rows in members.items()}
+
+    def _remarks(self, nearest: ClosestCase, age: float, months: float) -> Iterator[str]:
+        if self.data.get("phantom"):
+            yield "Phantoms, not radiographs alone, are among the cases that the closest ones are taken from."
+        if nearest.distance < SAME_FILM and self.places.std() > 0:
+            yield (
+                f"The case {nearest.id} is this very film or a copy of it: neither its bone age nor that of the "
+                "closest cases is an opinion from outside, and where the model has learnt from it neither is its own "
+                "answer."
+            )
+        elif self.usual_difference_months is not None and abs(age - months) > self.usual_difference_months:
+            yield (
+                f"The closest cases speak for {age:.0f} months, the model for {months:.0f}: further apart than on 95 % "
+                f"of the cases that this was measured on ({self.usual_difference_months:.0f} months). Look at the film "
+                "before you trust either."
+            )
+
+
+def write_index(index: CaseIndex) -> Path:
+    """Write an index to its `file`, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written; what stood there before is untouched.
+    """
+    from boneage import __version__
+
+    arrays: dict[str, Any] = {
+        name: np.array(getattr(index, name)) if kind == "U" else np.asarray(getattr(index, name), dtype=kind)
+        for name, kind in _ARRAYS.items()
+    }
+    header = {
+        "format": FORMAT,
+        "model": index.model,
+        "model_sha256": index.model_sha256,
+        "tensor": index.tensor,
+        "closest_cases": index.closest_cases,
+        "usual_difference_months": index.usual_difference_months,
+        "data": dict(index.data),
+        "figures": dict(index.figures),
+        "code_version": __version__,
+    }
+    signed = {**header, "sha256": _digest(header, arrays)}
+    text = np.frombuffer(json.dumps(signed).encode(), dtype=np.uint8)
+    with replacing(index.file) as waiting, waiting.open("wb") as stream:
+        np.savez_compressed(stream, header=text, **arrays)
+    return index.file
+
+
+def read_index(file: str | Path) -> CaseIndex:
+    """Read and verify an index.
+
+    Raises:
+        ModelError: it is missing, damaged, or of another version; the message names the file.
+    """
+    path = Path(file)
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            header = json.loads(stored["header"].tobytes())
+            checksum = header.pop("sha256")
+            # The version comes first: another version may well hold other arrays.
+            arrays = {name: stored[name] for name in _ARRAYS} if header["format"] == FORMAT else {}
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: there is no such index. {_MAKE_AGAIN}.") from error
+    except Exception as error:
+        # A damaged archive may raise anything: its unpacking passes through three libraries.
+        raise ModelError(f"{path}: cannot be read as an index of cases ({error}). {_MAKE_AGAIN}.") from error
+    if not arrays:
+        raise ModelError(
+            f"{path}: index format {header['format']!r}; this version of boneage reads format {FORMAT}. {_MAKE_AGAIN}."
+        )
+    if checksum != _digest(header, arrays):
+        raise ModelError(f"{path}: does not match its checksum: the file was changed. {_MAKE_AGAIN}.")
+    try:
+        index = CaseIndex(
+            file=path,
+            model=str(header["model"]),
+            model_sha256=str(header["model_sha256"]),
+            tensor=str(header["tensor"]),
+            closest_cases=int(header["closest_cases"]),
+            usual_difference_months=header["usual_difference_months"],
+            data=header["data"],
+            figures=header["figures"],
+            mean=arrays["mean"],
+            axes=arrays["axes"],
+            places=arrays["places"].astype(np.float32),
+            ages=arrays["ages"],
+            males=arrays["males"],
+            ids=tuple(arrays["ids"].tolist()),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: is no whole index of cases ({error!r}). {_MAKE_AGAIN}.") from error
+    _check(index)
+    return index
+
+
+def _check(index: CaseIndex) -> None:
+    """Raise ModelError where the arrays do not fit each other."""
+    cases = len(index.ids)
+    wrong = [
+        index.axes.ndim != 2 or index.mean.shape != index.axes.shape[1:],
+        index.places.shape != (cases, len(index.axes)),
+        index.ages.shape != (cases,),
+        index.males.shape != (cases,),
+        cases == 0 or index.closest_cases < 1,
+    ]
+    if any(wrong) or not np.isfinite(index.places).all() or not _are_ages(index.ages):
+        raise ModelError(f"{index.file}: its arrays do not fit each other. {_MAKE_AGAIN}.")
+
+
+def _are_ages(ages: npt.NDArray[np.float32]) -> bool:
+    return bool(np.isfinite(ages).all() and ages.min() >= FIRST_MONTH and ages.max() <= LAST_MONTH)
+
+
+def _digest(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    digest = hashlib.sha256(json.dumps(dict(header), sort_keys=True).encode())
+    for name in _ARRAYS:
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Pages for people: one folder with an index and one page a radiograph."""

@@ -1,0 +1,221 @@
+"""What a peer is: another method's design, on the data, budget and backbone that the caller gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from boneage.errors import UsageError
+from boneage.regions import Region
+from boneage.research.baselines.seen import MaskedSource
+from boneage.training.data.views_data import Example, Films, Labelled, RegionsOf, Source, ViewsData
+from boneage.training.networks.losses import expectation
+from boneage.training.recipes.settings import Backbone, JitterRange, Schedule
+from boneage.training.run.learner import Learner
+
+Truth = Literal["mask", "box", "key_points"]
+"""What only phantoms can give."""
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(answer of the network, age_months float32 [n]) -> float32 []."""
+
+
+def l1_months(months: Tensor, age_months: Tensor) -> Tensor:
+    """Mean absolute error of months [n]: float32 []."""
+    return (months.float() - age_months).abs().mean()
+
+
+def l2_months(months: Tensor, age_months: Tensor) -> Tensor:
+    """Mean squared error of months [n], in units of 40 months so that it starts near 1: float32 []."""
+    return ((months.float() - age_months) / 40.0).square().mean()
+
+
+def answered_months(answer: Tensor) -> Tensor:
+    """Months float32 [n] of what a peer's network answers: months [n] as they are, logits [n, 240] by expectation."""
+    return answer.float() if answer.ndim == 1 else expectation(answer)
+
+
+class PeerLearner(Learner):
+    """A peer's own loss; measured by the absolute error in months."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: Schedule,
+        loss: Loss,
+        *,
+        seed: int,
+        steps_per_epoch: int,
+        average_mirror: bool = False,
+    ) -> None:
+        super().__init__(network, schedule, seed=seed, steps_per_epoch=steps_per_epoch)
+        self.own_loss = loss
+        self.average_mirror = average_mirror
+
+    def loss(self, network: nn.Module, batch: Example) -> Tensor:
+        return self.own_loss(network(batch.views, batch.sex), batch.age_months)
+
+    def error(self, network: nn.Module, batch: Example) -> Tensor:
+        return (peer_months(network, batch.views, batch.sex, mirror=self.average_mirror) - batch.age_months).abs()
+
+
+def peer_months(network: nn.Module, views: Tensor, sex: Tensor, *, mirror: bool = False) -> Tensor:
+    """A network's months for views uint8 [n, v, S, S] and sex float32 [n, 1]: float32 [n].
+
+    With `mirror` the mean over the views and their mirror images.
+    """
+    months = answered_months(network(views, sex))
+    return (months + answered_months(network(views.flip(3), sex))) / 2 if mirror else months
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another method's design.
+
+    Attributes:
+        name: for tables and folders.
+        citation: whose design it is.
+        differs: how this one differs from theirs, and what of theirs is uncertain; one or more sentences.
+        sources: what its views are cut from.
+        build: (backbone, size, start) -> network with `forward(views uint8 [n, v, V, V], sex float32 [n, 1])`
+            -> months float32 [n], or logits float32 [n, 240] (see `answered_months`).
+        loss: on the network's answer.
+        regions: which regions its sources need.
+        needs: which truths it learns from; where this is not empty, `regions_of` has to be a `FromTruth` on phantoms
+            for training (for measuring, too, with `answers_from_truth`).
+        scale: side of its views over `size` (its networks look at cuts of `size` of them).
+        corrected: its answers go through a `LinearCorrection`, fitted on a set that is not the one reported.
+        data: of views.
+        learner_of: its learner; `Peer.learner` calls it.
+    """
+
+    name: str
+    citation: str
+    differs: str
+    sources: tuple[Source, ...]
+    build: Callable[[Backbone, int, str], nn.Module]
+    loss: Loss = l1_months
+    regions: frozenset[Region] = frozenset()
+    needs: frozenset[Truth] = frozenset()
+    scale: int = 1
+    corrected: bool = False
+    data: type[ViewsData] = ViewsData
+    learner_of: Callable[..., PeerLearner] = PeerLearner
+
+    @property
+    def answers_from_truth(self) -> bool:
+        """Whether it needs the truth of the very case that it answers for, and not only of those it learns from."""
+        return any(isinstance(source, MaskedSource) and source.kind == "truth" for source in self.sources)
+
+    def network(self, backbone: Backbone, size: int, *, start: str = "none") -> nn.Module:
+        """Its network, with fresh weights where `start` gives none."""
+        return self.build(backbone, size, start)
+
+    def learner(
+        self, network: nn.Module, schedule: Schedule, *, seed: int, steps_per_epoch: int, average_mirror: bool = False
+    ) -> PeerLearner:
+        """How it learns."""
+        return self.learner_of(
+            network,
+            schedule,
+            self.loss,
+            seed=seed,
+            steps_per_epoch=steps_per_epoch,
+            average_mirror=average_mirror,
+        )
+
+    def views(
+        self,
+        films: Films,
+        cases: Sequence[Labelled],
+        regions_of: RegionsOf,
+        size: int,
+        *,
+        jitter: JitterRange | None = None,
+        seed: int = 0,
+        squash: bool = False,
+    ) -> ViewsData:
+        """Its views of cases: jittered for training (`NO_JITTER` for not at all), plain (`jitter` None) for measuring.
+
+        Args:
+            size: that of its networks; the views are `scale` times as large.
+        """
+        return self.data(
+            films, cases, self.sources, regions_of, size * self.scale, squash=squash, jitter=jitter, seed=seed
+        )
+
+
+@dataclass(frozen=True)
+class LinearCorrection:
+    """months -> intercept + slope * months, within the age axis; `LinearCorrection()` changes nothing.
+
+    Fit it on cases that are not reported on: the reported ones would be told their own answers.
+    """
+
+    intercept: float = 0.0
+    slope: float = 1.0
+
+    @classmethod
+    def fitted(cls, answers: npt.ArrayLike, ages: npt.ArrayLike) -> LinearCorrection:
+        """The least-squares line through (answer, age).
+
+        Args:
+            answers, ages: float [n], months, of the same n >= 2 cases.
+
+        Raises:
+            UsageError: there are fewer than two cases, the lengths differ, or all answers are the same.
+        """
+        x, y = np.asarray(answers, dtype=np.float64), np.asarray(ages, dtype=np.float64)
+        if x.ndim != 1 or x.shape != y.shape or len(x) < 2:
+            raise UsageError(f"answers of shape {x.shape} and ages of shape {y.shape}: give both of two cases or more.")
+        spread = float(((x - x.mean()) ** 2).sum())
+        if spread == 0.0:
+            raise UsageError("all answers are the same; no line goes through them. Use them as they are.")
+        slope = float(((x - x.mean()) * (y - y.mean())).sum()) / spread
+        return cls(float(y.mean()) - slope * float(x.mean()), slope)
+
+    def __call__(self, answers: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Corrected months, float64 [n], within 1..240."""
+        return np.clip(self.intercept + self.slope * np.asarray(answers, dtype=np.float64), 1.0, 240.0)
+
+
+class Head(nn.Module):
+    """Dense layers with ReLU over features and a sex embedding, and months on top.
+
+    `forward`: features float32 [n, C], sex float32 [n, 1] -> months float32 [n].
+
+    Args:
+        width: C.
+        layers: widths of the dense layers.
+        sex: width of the sex embedding (dense, ReLU); 0 for none.
+        dropout: before each dense layer.
+    """
+
+    _CENTER_MONTHS, _SCALE_MONTHS = 127.0, 40.0
+
+    def __init__(self, width: int, layers: Sequence[int], sex: int = 32, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.sex = nn.Sequential(nn.Linear(1, sex), nn.ReLU()) if sex else None
+        widths = (width + sex, *layers)
+        dense: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            dense += [nn.Dropout(dropout), nn.Linear(before, after), nn.ReLU()]
+        self.dense = nn.Sequential(*dense)
+        self.answer = nn.Linear(widths[-1], 1)
+        nn.init.normal_(self.answer.weight, 0.0, 0.01)
+        nn.init.zeros_(self.answer.bias)
+
+    def forward(self, features: Tensor, sex: Tensor | None) -> Tensor:
+        if self.sex is not None:
+            if sex is None:
+                raise UsageError("this network has a sex input; give float32 [n, 1], +1 or -1.")
+            features = torch.cat([features, self.sex(sex.to(features.dtype))], dim=1)
+        months: Tensor = self._CENTER_MONTHS + self._SCALE_MONTHS * self.answer(self.dense(features))[:, 0]
+        return months

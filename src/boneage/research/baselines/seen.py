@@ -1,0 +1,249 @@
+"""What peers see and know: films without their background, and the truth of phantoms beside the views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor
+
+from boneage.assessment import Attention
+from boneage.errors import TrainingError
+from boneage.pipeline.localization import Localization
+from boneage.regions import Box, Region, normalised_map
+from boneage.training.data.augmentation import degraded, draw_jitter, relit
+from boneage.training.data.views_data import Films, ViewsData
+from boneage.views import FilmArray, Frame, cut, points_in_view, whole
+
+KEY_POINTS: Final = (
+    "DP3_head", "capitate", "DP1_head",
+    "MC1_head", "MC2_head", "MC3_head", "MC4_head", "MC5_head",
+    "PP1_head", "PP2_head", "PP3_head", "PP4_head", "PP5_head",
+    "MP2_head", "MP3_head", "MP4_head", "MP5_head",
+    "distal_radius", "distal_ulna",
+)  # fmt: skip
+"""The key points that peers learn: the three by which Iglovikov et al. register a hand, then joints and wrist."""
+_MASK_STRIDE: Final = 4
+
+Mask = npt.NDArray[np.bool_]
+
+
+class HandTruth(Protocol):
+    """What is known of a hand, in pixels of the film as it was written (`boneage.phantom.reading.KnownHand`)."""
+
+    @property
+    def mask(self) -> Mask: ...
+    @property
+    def boxes(self) -> Mapping[Region, Box]: ...
+    @property
+    def key_points(self) -> Mapping[str, tuple[float, float]]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Known(Localization):
+    """True regions with what else is known, in pixels of the film: bool [h, w], and float64 [19, 2] as `KEY_POINTS`."""
+
+    mask: Mask | None = None
+    key_points: npt.NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class FromTruth:
+    """The truth as regions of cases (a `RegionsOf`), in pixels of the films, which may be smaller than as written.
+
+    Attributes:
+        truth: case id -> what is known of its hand.
+        films: the films that the views are cut from.
+    """
+
+    truth: Callable[[str], HandTruth]
+    films: Films
+
+    def __call__(self, case_id: str, rng: np.random.Generator | None) -> Known:
+        hand = self.truth(case_id)
+        absent = [name for name in KEY_POINTS if name not in hand.key_points]
+        if absent:
+            raise TrainingError(
+                f"case '{case_id}': its truth lacks the key points {', '.join(absent)}. Write the phantoms anew, or "
+                "leave out the peers that learn from key points."
+            )
+        height, width = self.films.film(case_id).shape
+        mask = np.asarray(Image.fromarray(hand.mask).resize((width, height), Image.Resampling.NEAREST), dtype=bool)
+        x, y = width / hand.mask.shape[1], height / hand.mask.shape[0]
+        points = np.array([hand.key_points[name] for name in KEY_POINTS], dtype=np.float64) * (x, y)
+        return Known({region: box.scaled(x, y) for region, box in hand.boxes.items()}, mask=mask, key_points=points)
+
+
+@dataclass(frozen=True)
+class WithHandMaps:
+    """Regions of a table, with the hand's attention maps, which tables leave out (a `RegionsOf`).
+
+    Attributes:
+        table: as phase I wrote it.
+        maps: float32 [m, m] by case id (`boneage.training.localization.regions_table.read_maps`), of a
+            hand's localizer or student that looked at whole films.
+        films: the films that the views are cut from.
+        squash: as the localizer looked at them.
+    """
+
+    table: Mapping[str, Localization]
+    maps: Mapping[str, npt.NDArray[np.float32]]
+    films: Films
+    squash: bool = False
+
+    def __call__(self, case_id: str, rng: np.random.Generator | None) -> Localization:
+        frame = Frame.around(whole(self.films.film(case_id)), 1, squash=self.squash)
+        seen = Attention(self.maps[case_id], frame.to_film(Box(0.0, 0.0, 1.0, 1.0)))
+        found = self.table[case_id]
+        return replace(found, attention={**found.attention, Region.HAND: seen})
+
+
+MaskKind = Literal["box", "attention", "truth"]
+
+
+@dataclass(frozen=True)
+class MaskedSource:
+    """The hand's box, cut from a film on which everything outside the hand is black.
+
+    Attributes:
+        kind: what counts as the hand. "box": phase I's hand box, found from ages alone: a rectangle, which leaves the
+            background between the fingers; "attention": where phase I's attention map of the hand is at least `tau` of
+            its maximum (largest connected part): a blob around the hand, no outline; "truth": a phantom's true mask.
+        tau: for "attention".
+    """
+
+    kind: MaskKind = "box"
+    tau: float = 0.1
+
+    def __call__(self, film: FilmArray, found: Localization) -> tuple[FilmArray, Box]:
+        mask = self.mask(film, found)
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not rows.size:
+            return film, whole(film)
+        box = Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
+        return np.where(mask, film, np.uint8(0)), box
+
+    def mask(self, film: FilmArray, found: Localization) -> Mask:
+        """Where the hand is, bool [h, w]; empty where nothing is known of it on this film.
+
+        Raises:
+            TrainingError: the regions of this case come without what `kind` needs.
+        """
+        if self.kind == "truth":
+            mask = found.mask if isinstance(found, Known) else None
+            if mask is None:
+                raise TrainingError(
+                    "the true mask of a hand is known of phantoms only. Give the regions by FromTruth, or take the "
+                    "mask from phase I (kind 'attention' or 'box')."
+                )
+            return mask
+        if self.kind == "attention":
+            if Region.HAND not in found.attention:
+                raise TrainingError(
+                    "these regions come without attention maps (tables keep boxes only). Give them by WithHandMaps, "
+                    "or take the mask from the hand's box (kind 'box')."
+                )
+            return attention_mask(found.attention[Region.HAND], film.shape, self.tau)
+        if Region.HAND not in found.boxes:
+            raise TrainingError("the hand's box is not known here. Give regions that phase I has found.")
+        mask = np.zeros(film.shape, dtype=bool)
+        x0, y0, x1, y1 = (max(0, round(at)) for at in found.boxes[Region.HAND].as_list())
+        mask[y0:y1, x0:x1] = True
+        return mask
+
+
+def attention_mask(attention: Attention, shape: tuple[int, ...], tau: float) -> Mask:
+    """The largest connected part of a film where an attention map is at least `tau` of its maximum, holes filled.
+
+    Args:
+        attention: float [m, m] over its box in film pixels.
+        shape: (h, w) of the film.
+        tau: in (0, 1].
+
+    Returns:
+        bool [h, w], empty for a map without evidence.
+    """
+    height, width = shape
+    box, side = attention.box, attention.map.shape[0]
+    evidence = Image.fromarray(normalised_map(attention.map))
+    step_x, step_y = side / box.width, side / box.height
+    matrix = (step_x, 0.0, -box.x0 * step_x, 0.0, step_y, -box.y0 * step_y)
+    on_film = evidence.transform((width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    labels, count = ndimage.label(np.asarray(on_film) >= tau)
+    if not count:
+        return np.zeros((height, width), dtype=bool)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray(ndimage.binary_fill_holes(labels == sizes.argmax()), dtype=bool)
+
+
+class Places(NamedTuple):
+    """The truth beside a batch of views, in fractions of the view's side.
+
+    Attributes:
+        box: float32 [n, 4]: around what the view shows of the hand.
+        points: float32 [n, 19, 2], as `KEY_POINTS`; some may lie outside 0..1.
+        mask: float32 [n, 1, m, m] in [0, 1], the hand's share of each cell of 4 x 4 pixels.
+    """
+
+    box: Tensor
+    points: Tensor
+    mask: Tensor
+
+    @classmethod
+    def of(cls, targets: Tensor) -> Places:
+        """Unpack the `targets` float32 [n, ...] of a batch of `TruthData`.
+
+        Raises:
+            TrainingError: there is no truth in them.
+        """
+        ends = 4 + 2 * len(KEY_POINTS)
+        cells = targets.shape[1] - ends
+        side = int(max(cells, 0) ** 0.5)
+        if cells <= 0 or side * side != cells:
+            raise TrainingError(
+                "this peer learns from masks and key points, and its batches have none. Make its data with TruthData "
+                "and FromTruth on phantoms, or leave this peer out."
+            )
+        box, points, mask = torch.split(targets, [4, ends - 4, cells], dim=1)
+        return cls(box, points.reshape(-1, len(KEY_POINTS), 2), mask.reshape(-1, 1, side, side))
+
+
+class TruthData(ViewsData):
+    """Views with the truth as `targets` (see `Places`); `regions_of` is a `FromTruth`.
+
+    The first source alone is cut; truth and view share one look. Without jitter (for measuring) there are no targets;
+    to learn without any, give `NO_JITTER`.
+    """
+
+    def looks(
+        self, film: FilmArray, found: Localization, size: int, rng: np.random.Generator | None
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        if rng is None or self.jitter is None:
+            return super().looks(film, found, size, rng)
+        if not isinstance(found, Known) or found.mask is None or found.key_points is None:
+            raise TrainingError(
+                "this peer learns from masks and key points, which are known of phantoms only. Give the regions by "
+                "FromTruth, or leave this peer out."
+            )
+        if rng.random() < self.jitter.degrade:
+            film = degraded(film, rng, self.jitter.jpeg)
+        picture, box = self.sources[0](film, found)
+        look = draw_jitter(rng, self.jitter)
+        view = relit(cut(picture, box, size, squash=self.squash, jitter=look), rng, self.jitter)
+        mask = cut(found.mask.astype(np.uint8) * np.uint8(255), box, size, squash=self.squash, jitter=look)
+        points = points_in_view(found.key_points, box, size, squash=self.squash, jitter=look) / size
+        rows, columns = np.flatnonzero((mask > 127).any(axis=1)), np.flatnonzero((mask > 127).any(axis=0))
+        corners = np.array([0, 0, size, size])
+        if rows.size:
+            corners = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+        cells = size // _MASK_STRIDE
+        share = mask[: cells * _MASK_STRIDE, : cells * _MASK_STRIDE].reshape(cells, _MASK_STRIDE, cells, _MASK_STRIDE)
+        targets = [corners / size, points.ravel(), share.mean(axis=(1, 3)).ravel() / 255.0]
+        return view[None].copy(), np.concatenate(targets).astype(np.float32)

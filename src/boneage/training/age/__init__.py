@@ -1,0 +1,1 @@
+"""Phase II: the age network and its calibration."""

@@ -1,0 +1,61 @@
+"""How the age regressor of phase II learns."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from boneage.training.data.views_data import Example, Key, ViewsData
+from boneage.training.networks.losses import distribution_loss, expectation, steadiness_loss
+from boneage.training.networks.networks import AgeRegressor
+from boneage.training.recipes.settings import RegressorSettings
+from boneage.training.run.learner import Learner
+
+
+class SteadyData(ViewsData):
+    """Views with what another network says of the plain film: `targets` float32 [240], empty where it was not asked."""
+
+    answers: npt.NDArray[np.float32] | None = None
+    """float32 [cases, 240]."""
+
+    def __getitem__(self, key: Key | int) -> Example:
+        example = super().__getitem__(key)
+        if self.answers is None:
+            return example
+        index = key[1] if isinstance(key, tuple) else key
+        return example._replace(targets=torch.from_numpy(self.answers[index]))
+
+
+class RegressorLearner(Learner):
+    """Distribution + expectation + KL, or plain L1; measured by the absolute error in months."""
+
+    def __init__(self, network: AgeRegressor, settings: RegressorSettings, *, seed: int, steps_per_epoch: int) -> None:
+        super().__init__(network, settings.schedule, seed=seed, steps_per_epoch=steps_per_epoch)
+        self.settings = settings
+
+    def loss(self, network: nn.Module, batch: Example) -> Tensor:
+        answer: Tensor = network(batch.views, batch.sex)
+        if self.settings.scalar:
+            return (answer.float() - batch.age_months).abs().mean()
+        loss = distribution_loss(
+            answer, batch.age_months, self.settings.kl_weight, self.settings.label_sd, self.settings.kl_direction
+        )
+        if self.settings.steady:
+            loss = loss + self.settings.steady * steadiness_loss(answer, batch.targets, self.settings.kl_weight)
+        return loss
+
+    def error(self, network: nn.Module, batch: Example) -> Tensor:
+        return (regressor_months(network, batch, self.settings) - batch.age_months).abs()
+
+
+def regressor_months(network: nn.Module, batch: Example, settings: RegressorSettings) -> Tensor:
+    """The bone ages of a batch, float32 [n]; with `average_mirror` the mean with those of the mirror images."""
+
+    def answered(views: Tensor) -> Tensor:
+        answer: Tensor = network(views, batch.sex)
+        return answer.float() if settings.scalar else expectation(answer)
+
+    months = answered(batch.views)
+    return (months + answered(batch.views.flip(3))) / 2 if settings.average_mirror else months

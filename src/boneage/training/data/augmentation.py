@@ -1,0 +1,79 @@
+"""Augmentation: random looks at a film and random lighting, drawn from a generator that the caller seeds."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from boneage.radiograph import WINDOW_PERCENTILES
+from boneage.training.recipes.settings import JitterRange
+from boneage.views import FilmArray, Jitter
+
+
+def draw_jitter(rng: np.random.Generator, within: JitterRange, *, mirror: bool | None = None) -> Jitter:
+    """One random look.
+
+    Args:
+        rng: all randomness comes from here.
+        within: the ranges.
+        mirror: fixed by the caller where several views of one film must be mirrored together.
+    """
+    degrees = rng.uniform(-within.degrees, within.degrees)
+    zoom = math.exp(rng.uniform(-within.zoom, within.zoom))
+    shift_x, shift_y = rng.uniform(-within.shift, within.shift, 2)
+    if mirror is None:
+        mirror = draw_mirror(rng, within)
+    return Jitter(float(degrees), zoom, float(shift_x), float(shift_y), mirror)
+
+
+def draw_mirror(rng: np.random.Generator, within: JitterRange) -> bool:
+    """Whether a film's views are mirrored."""
+    return bool(rng.random() < 0.5) and within.mirror
+
+
+def relit(view: npt.NDArray[np.uint8], rng: np.random.Generator, within: JitterRange) -> npt.NDArray[np.uint8]:
+    """The view with another gamma and brightness; uint8, same shape."""
+    gamma = math.exp(rng.uniform(-within.gamma, within.gamma))
+    factor = rng.uniform(1.0 - within.brightness, 1.0 + within.brightness)
+    if gamma == 1.0 and factor == 1.0:
+        return view
+    table = np.linspace(0.0, 1.0, 256) ** gamma * (255.0 * factor)
+    return np.asarray(np.rint(table.clip(0.0, 255.0)), dtype=np.uint8)[view]
+
+
+def degraded(film: FilmArray, rng: np.random.Generator, jpeg: float) -> FilmArray:
+    """A film as a worse machine, another export or a narrower window would have given it; uint8, same shape.
+
+    Each of these comes with a chance of its own: contrast (factor exp(+-0.5)) and brightness (+-0.25 of the scale), cut
+    off at black and white; fewer pixels (0.3 to 0.9 of each side); noise (up to 0.1 of the scale); JPEG (with the
+    chance `jpeg`, of quality 5 to 50, as often from 5 to 16 as above). The result is stretched again, as a radiograph
+    is when it is read.
+    """
+    picture = film
+    if rng.random() < 0.5:
+        gray = (film.astype(np.float32) - 127.5) * math.exp(rng.uniform(-0.5, 0.5)) + 127.5
+        picture = _as_bytes(gray + 255.0 * rng.uniform(-0.25, 0.25))
+    if rng.random() < 0.4:
+        share = rng.uniform(0.3, 0.9)
+        height, width = film.shape
+        small = Image.fromarray(picture).resize(
+            (max(8, round(width * share)), max(8, round(height * share))), Image.Resampling.BILINEAR
+        )
+        picture = np.asarray(small.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
+    if rng.random() < 0.35:
+        sd = 255.0 * rng.uniform(0.0, 0.1)
+        picture = _as_bytes(picture + np.float32(sd) * rng.standard_normal(film.shape, dtype=np.float32))
+    if rng.random() < jpeg:
+        stream = io.BytesIO()
+        Image.fromarray(picture).save(stream, "JPEG", quality=round(5.0 * 10.0 ** rng.random()))
+        picture = np.asarray(Image.open(stream), dtype=np.uint8)
+    low, high = np.percentile(picture, WINDOW_PERCENTILES)
+    return _as_bytes((picture.astype(np.float32) - low) * (255.0 / max(high - low, 1.0)))
+
+
+def _as_bytes(gray: npt.NDArray[np.floating]) -> FilmArray:
+    return np.asarray(np.rint(np.clip(gray, 0.0, 255.0)), dtype=np.uint8)

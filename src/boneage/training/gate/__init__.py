@@ -1,0 +1,1 @@
+"""The gate: what it learns from, and its thresholds."""

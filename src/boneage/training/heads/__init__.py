@@ -1,0 +1,1 @@
+"""What is fitted on the finished age network: regional bone ages, the index of similar cases."""

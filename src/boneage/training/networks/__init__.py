@@ -1,0 +1,1 @@
+"""The networks of both phases, their losses, and their export."""

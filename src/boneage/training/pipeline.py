@@ -1,0 +1,203 @@
+"""The story of a training: data set -> localizers -> regions table -> regressor -> calibration -> model folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from boneage.errors import OutputError, UsageError
+from boneage.regions import Region
+from boneage.training.age.phase_2 import calibrated_model, train_regressor
+from boneage.training.data.training_set import Material, decoded
+from boneage.training.gate.stage import gate_taken_over, trained_gate
+from boneage.training.heads.regional import check_sexes, parts_of_training
+from boneage.training.heads.similar_cases import index_of_training
+from boneage.training.localization.phase_1 import (
+    Chain,
+    attention_maps,
+    choose_tau,
+    distilled,
+    lengthened,
+    regions_of_all,
+    taken_over,
+    train_localizer,
+    with_outline,
+    with_prior,
+)
+from boneage.training.localization.regions_table import RegionsTable
+from boneage.training.networks.networks import check_start
+from boneage.training.recipes.settings import Backbone, JitterRange, Recipe, needed_regions
+from boneage.training.run.hardware import Machine, keep_freed_memory
+from boneage.training.run.training_run import Workshop
+
+if TYPE_CHECKING:
+    from boneage.datasets import Dataset
+
+Group = TypeVar("Group", Backbone, JitterRange)
+
+
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    out: Path,
+    machine: Machine | None = None,
+    *,
+    resume: bool = False,
+    films: Path | None = None,
+    terms: str = "",
+    index: bool = False,
+) -> Path:
+    """Train a model on a data set.
+
+    Args:
+        recipe: what to train.
+        dataset: as `boneage.datasets.read_dataset` gives it; the *report* split is never touched.
+        out: gets one folder a stage, and the model in `out/model`.
+        machine: devices, workers, precision.
+        resume: go on in a folder that is not empty. Complete stages are not run again unless their settings changed.
+        films: folder of the decoded films; several trainings may share one. `out/films` if left out.
+        terms: of the data set, for the model's provenance.
+        index: also make an index of the training cases, `out/index.npz`; see `boneage.pipeline.similar_cases`.
+
+    Returns:
+        The model folder.
+
+    Raises:
+        UsageError: `out` is not empty and `resume` is not set, or the recipe contradicts itself.
+        DatasetError: more than 5 % of the data set had to be dropped.
+        OutputError: `out` cannot be written.
+        TrainingError: a network cannot be started or trained.
+    """
+    machine = machine or Machine()
+    check(recipe)
+    check_out(out, resume=resume)
+    material = decoded(
+        recipe, dataset, films or out / "films", out / "dropped.csv", terms=terms, progress=machine.progress
+    )
+    return train_on(recipe, material, out, machine, index=index)
+
+
+def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine, *, index: bool = False) -> Path:
+    """The whole training on decoded films, from where `out` stands; see `train`."""
+    if recipe.parts:
+        check_sexes(material)
+    shop, chain, regions = localized(recipe, material, out, machine)
+    gate = gate_taken_over(recipe.localizers, recipe.gate) if recipe.localizers and recipe.gate else None
+    if gate is None and recipe.gate:
+        gate = trained_gate(shop, recipe.gate, regions, chain.key)
+    regressor = train_regressor(shop, regions, chain)
+    model = calibrated_model(shop, regions, regressor, chain, gate)
+    if recipe.parts:
+        parts_of_training(shop, regions, model)
+    if index:
+        index_of_training(shop, regions, model)
+    return model
+
+
+def localized(recipe: Recipe, material: Material, out: Path, machine: Machine) -> tuple[Workshop, Chain, RegionsTable]:
+    """Phase I alone: the workshop of all films, the localizers, and the regions of every film of the material."""
+    check(recipe)
+    if not machine.uses_gpu:
+        keep_freed_memory()
+    shop = Workshop(recipe, material.thinned(recipe.phase_1_cases, recipe.seed), out, machine)
+    chain = taken_over(shop, recipe.localizers) if recipe.localizers else Chain(shop.root_key)
+    for region in (
+        () if recipe.localizers else shop.regions
+    ):  # hand; region 1; region 2, in the paper on the film with region 1 erased
+        network = train_localizer(shop, region, chain)
+        if shop.settings(region).prior:
+            network = with_prior(shop, region, network, chain)
+        maps = attention_maps(shop, region, network, chain)
+        tau = choose_tau(shop, region, network, maps, chain)
+        chain = lengthened(shop, chain, region, network, maps, tau)
+    if recipe.outline and not recipe.localizers:
+        chain = with_outline(shop, recipe.outline, chain)
+    if recipe.student and (recipe.distil_again or not recipe.localizers):
+        chain = distilled(shop, chain)
+    shop = Workshop(recipe, material, out, machine)
+    chain = chain.for_films(shop)
+    return shop, chain, regions_of_all(shop, chain)
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse what cannot be trained, before anything that is there is taken for another recipe's.
+
+    Raises:
+        UsageError: views or looks need a region that nothing finds before, or settings contradict each other.
+        TrainingError: starting weights are not there.
+    """
+    for start in (recipe.pretrained, *(backbone.pretrained for backbone in _nested(recipe, Backbone))):
+        if start is not None:
+            check_start(start)
+    known: set[Region] = set(Region) if recipe.localizers else set()
+    for region in Region:
+        if region.value not in recipe.regions:
+            continue
+        looks_at = getattr(recipe, region.value).looks_at
+        if not needed_regions(looks_at) <= known:
+            missing = " and ".join(sorted(needed_regions(looks_at) - known))
+            raise UsageError(f"{region.value}.looks_at={looks_at} needs {missing} to be found before.")
+        if getattr(recipe, region.value).prior and looks_at != "H":
+            raise UsageError(f"{region.value}.prior=true needs {region.value}.looks_at=H, not {looks_at}.")
+        known.add(region)
+    if recipe.region_2.shares and recipe.region_2.size != recipe.region_1.size:
+        raise UsageError("region_2.shares=region_1 needs region_2.size to be region_1.size: it is one network.")
+    if recipe.outline and not (recipe.localizers or recipe.hand.every_place):
+        raise UsageError("outline asks each cell for an age, which hand.every_place=0 does not teach it.")
+    if recipe.outline and not (recipe.localizers or (recipe.student and recipe.hand.looks_at == "O")):
+        raise UsageError("outline needs hand.looks_at=O and student=true, which learns the boxes that come of it.")
+    if recipe.tau.regressor.steady:
+        raise UsageError("tau.regressor.steady: only the age network itself has a start that it can be held to. Set 0.")
+    if recipe.regressor.steady < 0.0:
+        raise UsageError(f"regressor.steady={recipe.regressor.steady:g}: a weight is 0 or more.")
+    for group in _nested(recipe, JitterRange):
+        if not (0.0 <= group.degrade <= 1.0 and 0.0 <= group.jpeg <= 1.0):
+            raise UsageError(f"jitter.degrade={group.degrade:g}, jitter.jpeg={group.jpeg:g}: chances are from 0 to 1.")
+    if recipe.regressor.steady and (not recipe.regressor_start or recipe.regressor.scalar):
+        raise UsageError(
+            "regressor.steady holds the answers to those of regressor_start, which has to be given, and needs the "
+            "distribution (regressor.scalar=false)."
+        )
+    if not recipe.regressor.views:
+        raise UsageError("regressor.views is empty. Name at least one of O, H, R1, R2, E, HE, R2E.")
+    for view in recipe.regressor.views:
+        if not needed_regions(view) <= known:
+            raise UsageError(f"regressor.views holds {view}, but regions={','.join(recipe.regions) or 'none'}.")
+    if recipe.gate and Region.REGION_1 not in known:
+        raise UsageError("gate: films are cut off at region 1 to train it, but region_1 is not found. Set gate=none.")
+    if recipe.gate and not 0.0 <= recipe.gate.refused < 1.0:
+        raise UsageError(f"gate.refused is a share from 0 to under 1, not {recipe.gate.refused:g}.")
+    sees = recipe.regressor
+    if recipe.parts and (
+        sees.fusion != "shared" or sees.merge != "concat" or "R1" not in sees.views or len(known) < len(Region)
+    ):
+        raise UsageError(
+            "parts=true needs all three regions, R1 among regressor.views, regressor.fusion=shared and "
+            "regressor.merge=concat: the age network has to look at region 1 by itself. Set parts=false."
+        )
+    if recipe.student and len(known) < len(Region):
+        raise UsageError("student=true needs all three regions.")
+
+
+def _nested(settings: object, kind: type[Group]) -> Iterator[Group]:
+    """All groups of a kind within a group of settings."""
+    if isinstance(settings, kind):
+        yield settings
+    elif dataclasses.is_dataclass(settings):
+        for field in dataclasses.fields(settings):
+            yield from _nested(getattr(settings, field.name), kind)
+
+
+def check_out(out: Path, *, resume: bool) -> None:
+    """Raise UsageError where `out` holds something and is not resumed, OutputError where it cannot be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        empty = not any(out.iterdir())
+        (out / ".writable").touch()
+        (out / ".writable").unlink()
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror}). Choose another folder for --out.") from error
+    if not resume and not empty:
+        raise UsageError(f"{out}: is not empty. Go on with --resume, or name a new folder.")

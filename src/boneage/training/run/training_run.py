@@ -1,0 +1,108 @@
+"""Where the stages work: recipe, films, output folder and machine, and what every stage does with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from boneage.atomic import replacing
+from boneage.errors import OutputError
+from boneage.model.folder import available_cores
+from boneage.regions import Region
+from boneage.training.data.training_set import Material
+from boneage.training.data.views_data import RegionsOf, Source, ViewsData
+from boneage.training.localization.regions_table import Finder
+from boneage.training.recipes.settings import JitterRange, LocalizerSettings, Recipe, Schedule
+from boneage.training.run.fit import fit, steps_per_epoch
+from boneage.training.run.hardware import Machine
+from boneage.training.run.learner import Learner
+from boneage.training.run.stage import Stage, key_of, start_key
+
+NETWORK_FILE, WEIGHTS_FILE = "network.onnx", "weights.safetensors"
+
+Data = TypeVar("Data", bound=ViewsData)
+Net = TypeVar("Net", bound=nn.Module)
+
+
+class Workshop:
+    """What all stages share.
+
+    Attributes:
+        recipe, material, out, machine: as `boneage.training.pipeline.train_on` was given them.
+        regions: those that are found, in the order of the chain.
+        squash: whether views ignore the aspect ratio.
+        finder: finds regions of many films.
+        root_key: key of what every stage depends on.
+    """
+
+    def __init__(self, recipe: Recipe, material: Material, out: Path, machine: Machine) -> None:
+        self.recipe, self.material, self.out, self.machine = recipe, material, out, machine
+        self.regions = [region for region in Region if region.value in recipe.regions]
+        self.squash = recipe.layout == "squash"
+        self.finder = Finder(material.films, recipe.layout, available_cores(), machine.progress)
+        self.root_key = key_of(
+            material.key, recipe.film_short_side, recipe.layout, start_key(recipe.pretrained), recipe.seed
+        )
+
+    def settings(self, region: Region) -> LocalizerSettings:
+        """The localizer of a region."""
+        settings: LocalizerSettings = getattr(self.recipe, region.value)
+        return settings
+
+    def stage(self, name: str, *parts: object) -> Stage:
+        """A stage whose result depends on `parts` (and on the precision in which networks are stored)."""
+        precision = [] if self.recipe.fp16_weights else ["float32"]
+        return Stage(self.out / name, key_of(name, *parts, *precision), progress=self.machine.progress)
+
+    def data(
+        self,
+        kind: type[Data],
+        sources: Sequence[Source],
+        found: RegionsOf,
+        size: int,
+        jitter: JitterRange,
+        *,
+        seed: int | None = None,
+        blank: float = 0.0,
+    ) -> tuple[Data, Data]:
+        """(jittered training views, plain selection views)."""
+        films, seed = self.material.films, self.recipe.seed if seed is None else seed
+        learn, measure = self.material.train, self.material.select
+        return (
+            kind(films, learn, sources, found, size, squash=self.squash, jitter=jitter, seed=seed, blank=blank),
+            kind(films, measure, sources, found, size, squash=self.squash),
+        )
+
+    def fitted(
+        self,
+        network: Net,
+        learner_of: Callable[[Net, int], Learner],
+        data: tuple[ViewsData, ViewsData],
+        stage: Stage,
+        schedule: Schedule,
+        label: str,
+    ) -> Net:
+        """The network with the averaged weights of its fit, which are kept in the stage's folder.
+
+        Args:
+            network: with its starting weights; it gets the final ones.
+            learner_of: (network, steps an epoch) -> its learner.
+        """
+        file = stage.folder / WEIGHTS_FILE
+        if not file.is_file():
+            learner = learner_of(network, steps_per_epoch(len(data[0]), schedule, self.machine))
+            average = fit(learner, *data, stage.folder, schedule, self.machine, label)
+            try:
+                with replacing(file) as waiting:
+                    save_file({key: value.contiguous() for key, value in average.state_dict().items()}, waiting)
+            except (OutputError, SafetensorError) as error:
+                raise OutputError(
+                    f"{file}: the weights cannot be written ({error}). Free some space and go on with --resume."
+                ) from error
+        network.load_state_dict(load_file(file))
+        return network.cpu().eval()

@@ -1,0 +1,398 @@
+"""Peers: one interface, what they see, what they learn from, and that each learns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from boneage.assessment import Attention
+from boneage.errors import DatasetError, TrainingError, UsageError
+from boneage.phantom.dataset import Settings, write_phantoms
+from boneage.phantom.dataset_tables import FIRST_ID
+from boneage.phantom.reading import KnownHand, TruthFolder
+from boneage.pipeline.localization import Localization
+from boneage.regions import Box, Region
+from boneage.research.baselines import (
+    PEERS,
+    FromTruth,
+    LinearCorrection,
+    MaskedSource,
+    Peer,
+    WithHandMaps,
+    answered_months,
+    peer_months,
+)
+from boneage.research.baselines.maps import SmallUNet, gaussian_maps
+from boneage.research.baselines.peer import l1_months, l2_months
+from boneage.research.baselines.posed import points_in_crop
+from boneage.research.baselines.registered import dice_loss, registration
+from boneage.research.baselines.seen import KEY_POINTS, Known, Places, TruthData, attention_mask
+from boneage.research.baselines.whole_image import DeformationNetwork, hard_label_loss
+from boneage.training.data.views_data import Example, FromTable, NoRegions, ViewSource
+from boneage.training.recipes.settings import NO_JITTER, Backbone, JitterRange, Schedule
+from boneage.views import Jitter, View, cut, points_in_view, whole
+
+BACKBONE, SIZE = Backbone("test_resnet"), 64
+SCHEDULE = Schedule(epochs=4, batch=4, learning_rate=1e-3, average=0.9)
+NAMES = sorted(PEERS)
+KNOWING = sorted(name for name, peer in PEERS.items() if peer.data is TruthData)
+
+
+def network(peer: Peer, size: int = SIZE) -> torch.nn.Module:
+    torch.manual_seed(1)
+    return peer.network(BACKBONE, size)
+
+
+class ToyTruth:
+    """A truth for toy films: the hand is the left half, the key points lie on a diagonal."""
+
+    def __init__(self, films: dict[str, np.ndarray], enlarged: int = 1) -> None:
+        self.films, self.enlarged = films, enlarged
+
+    def __call__(self, case_id: str) -> KnownHand:
+        height, width = (self.enlarged * side for side in self.films[case_id].shape)
+        mask = np.zeros((height, width), dtype=bool)
+        mask[:, : width // 2] = True
+        at = np.linspace(0.1, 0.9, len(KEY_POINTS))
+        points = {name: (a * width, a * height) for name, a in zip(KEY_POINTS, at, strict=True)}
+        return KnownHand(mask, {Region.HAND: Box(0, 0, width / 2, height)}, points)
+
+
+def batch(peer: Peer, toy: ModuleType, count: int = 4, jitter: JitterRange | None = NO_JITTER) -> Example:
+    material = toy.toy_material(count, 1)
+    truth = FromTruth(ToyTruth(material.films.pictures), material.films)
+    attention = Attention(np.eye(4, dtype=np.float32), Box(0, 0, 64, 64))
+    found = Localization({Region.HAND: Box(8, 8, 56, 60)}, {Region.HAND: attention})
+    regions_of = truth if peer.needs else FromTable(dict.fromkeys(material.ids, found))
+    data = peer.views(material.films, material.train, regions_of, SIZE, jitter=jitter)
+    return Example(*(torch.stack(parts) for parts in zip(*(data[k] for k in range(count)), strict=True)))
+
+
+# One interface
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_peer_answers_months_and_says_whose_it_is(name: str, toy: ModuleType) -> None:
+    peer = PEERS[name]
+    views, ages, sex, _ = batch(peer, toy)
+    assert views.dtype == torch.uint8
+    assert views.shape[2] == SIZE * peer.scale
+    with torch.no_grad():
+        answer = network(peer).eval()(views, sex)
+    assert answer.dtype == torch.float32
+    assert answer.shape in [(4,), (4, 240)]
+    months = answered_months(answer)
+    assert months.shape == (4,)
+    assert ((months > 60) & (months < 190)).all()
+    assert torch.isfinite(peer.loss(answer, ages))
+    assert peer.name == name
+    assert peer.citation
+    assert peer.differs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_peers_loss_falls_and_the_same_seed_gives_the_same_numbers(name: str, toy: ModuleType) -> None:
+    peer = PEERS[name]
+    examples = batch(peer, toy)
+
+    def losses(steps: int) -> list[float]:
+        net = network(peer)
+        for module in net.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        learner = peer.learner(net, SCHEDULE, seed=0, steps_per_epoch=1)
+        optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+        values = []
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = learner.loss(net, examples)
+            loss.backward()
+            optimizer.step()
+            values.append(loss.item())
+        return values
+
+    fallen = losses(15)
+    assert fallen[-1] < 0.9 * fallen[0]
+    assert losses(2) == fallen[:2]
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"spampinato-2017"}))
+def test_the_sex_is_an_input_and_its_absence_is_said(name: str, toy: ModuleType) -> None:
+    net = network(PEERS[name]).eval()
+    views, _, sex, _ = batch(PEERS[name], toy, 2)
+    with torch.no_grad():
+        assert not torch.allclose(net(views, torch.ones_like(sex)), net(views, -torch.ones_like(sex)))
+    with pytest.raises(UsageError, match="sex input"):
+        net(views, None)
+
+
+def test_the_error_is_in_months_and_may_be_averaged_over_mirror_images(toy: ModuleType) -> None:
+    peer = PEERS["winner-2017"]
+    examples = batch(peer, toy)
+    net = network(peer).eval()
+    learner = peer.learner(net, SCHEDULE, seed=0, steps_per_epoch=1, average_mirror=True)
+    with torch.no_grad():
+        months = (net(examples.views, examples.sex) + net(examples.views.flip(3), examples.sex)) / 2
+        assert torch.allclose(peer_months(net, examples.views, examples.sex, mirror=True), months)
+        assert torch.allclose(learner.error(net, examples), (months - examples.age_months).abs())
+
+
+# Losses, worked out by hand
+
+
+def test_losses_by_hand() -> None:
+    months, ages = torch.tensor([100.0, 60.0]), torch.tensor([90.0, 100.0])
+    assert l1_months(months, ages) == 25.0
+    assert l2_months(months, ages) == pytest.approx((10.0**2 + 40.0**2) / 2 / 40.0**2)
+    logits = torch.zeros(1, 240)
+    assert hard_label_loss(logits, torch.tensor([12.4])) == pytest.approx(np.log(240), rel=1e-5)
+    logits[0, 11] = 30.0  # month 12
+    assert hard_label_loss(logits, torch.tensor([12.4])) < 1e-5
+    assert hard_label_loss(logits, torch.tensor([13.0])) > 20
+    empty, full = torch.full((1, 1, 2, 2), -20.0), torch.full((1, 1, 2, 2), 20.0)
+    assert dice_loss(full, torch.ones(1, 1, 2, 2)) == pytest.approx(0.0, abs=1e-4)
+    assert dice_loss(empty, torch.ones(1, 1, 2, 2)) == pytest.approx(1 - 1 / 5, abs=1e-4)
+
+
+# The linear correction
+
+
+def test_the_correction_is_the_least_squares_line() -> None:
+    # Means 20 and 26; sum of products 400, of squares 200: slope 2, intercept 26 - 2 * 20.
+    correction = LinearCorrection.fitted([10, 20, 30], [6, 26, 46])
+    assert (correction.intercept, correction.slope) == (pytest.approx(-14.0), pytest.approx(2.0))
+    assert correction([20.0, 200.0]).tolist() == [pytest.approx(26.0), 240.0]
+    assert LinearCorrection()([5.5]).tolist() == [5.5]
+    # Means 2 and 7/3; products 3, squares 2.
+    uneven = LinearCorrection.fitted([1, 2, 3], [1, 2, 4])
+    assert (uneven.slope, uneven.intercept) == (pytest.approx(1.5), pytest.approx(7 / 3 - 3))
+
+
+@pytest.mark.parametrize(
+    ("answers", "ages", "said"),
+    [([1], [1], "two cases"), ([1, 2], [1], "two cases"), ([5, 5], [1, 2], "all answers are the same")],
+)
+def test_what_no_line_goes_through(answers: list[float], ages: list[float], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        LinearCorrection.fitted(answers, ages)
+
+
+# Masks
+
+
+FILM = np.full((40, 30), 100, dtype=np.uint8)
+
+
+def test_the_box_mask_blackens_everything_outside_the_box() -> None:
+    found = Localization({Region.HAND: Box(5, 10, 25, 30)})
+    picture, box = MaskedSource("box")(FILM, found)
+    assert box == Box(5, 10, 25, 30)
+    assert (picture[10:30, 5:25] == 100).all()
+    assert int((picture > 0).sum()) == 20 * 20
+    assert (FILM == 100).all()
+
+
+def test_the_true_mask_blackens_what_is_no_hand() -> None:
+    mask = np.zeros(FILM.shape, dtype=bool)
+    mask[3:20, 4:9] = mask[15:20, 4:20] = True
+    picture, box = MaskedSource("truth")(FILM, Known({}, mask=mask))
+    assert box == Box(4, 3, 20, 20)
+    assert np.array_equal(picture > 0, mask)
+
+
+def test_the_attention_mask_is_the_largest_part_over_tau_on_the_film() -> None:
+    evidence = np.zeros((4, 4), dtype=np.float32)
+    evidence[1:4, 1:3] = 1.0
+    evidence[0, 3] = 0.6
+    # The map lies over a square that reaches 5 pixels beyond the film on both sides; a cell is 10 film pixels.
+    attention = Attention(evidence, Box(-5, 0, 35, 40))
+    mask = attention_mask(attention, FILM.shape, 0.5)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    assert (rows[0], rows[-1], columns[0], columns[-1]) == (10, 39, 5, 24)
+    picture, box = MaskedSource("attention", 0.5)(FILM, Localization({}, {Region.HAND: attention}))
+    assert np.array_equal(picture > 0, mask)
+    assert box == Box(5, 10, 25, 40)
+
+
+def test_maps_are_joined_to_a_table(toy: ModuleType) -> None:
+    films = toy.ToyFilms(1)  # 72 x 64: the localizer's square reaches 4 pixels beyond it on either side
+    evidence = np.zeros((9, 9), dtype=np.float32)
+    evidence[3:5, 2:5] = 1.0
+    found = WithHandMaps({"c0": Localization({Region.HAND: Box(1, 2, 3, 4)})}, {"c0": evidence}, films)("c0", None)
+    assert found.boxes[Region.HAND] == Box(1, 2, 3, 4)
+    _, box = MaskedSource("attention", 0.5)(films.film("c0"), found)
+    assert box == Box(12, 24, 36, 40)
+
+
+def test_a_map_without_evidence_leaves_the_film_as_it_is() -> None:
+    attention = Attention(np.zeros((4, 4), dtype=np.float32), Box(0, 0, 40, 40))
+    picture, box = MaskedSource("attention")(FILM, Localization({}, {Region.HAND: attention}))
+    assert picture is FILM
+    assert box == whole(FILM)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("truth", "FromTruth"), ("attention", "keep boxes only"), ("box", "phase I has found")]
+)
+def test_masks_say_what_they_lack(kind: str, said: str) -> None:
+    with pytest.raises(TrainingError, match=said):
+        MaskedSource(kind)(FILM, Localization())  # type: ignore[arg-type]
+
+
+# The truth
+
+
+def test_the_truth_of_phantoms_is_read_back(tmp_path: Path) -> None:
+    write_phantoms(tmp_path / "set", 1, Settings(seed=3, size=200))
+    hand = TruthFolder(tmp_path / "set")(str(FIRST_ID))
+    record = json.loads((tmp_path / "set" / "truth" / f"{FIRST_ID}.json").read_text())["truth"]
+    assert hand.mask.shape == (record["height"], record["width"])
+    rows = np.flatnonzero(hand.mask.any(axis=1))
+    assert (hand.boxes[Region.HAND].y0, hand.boxes[Region.HAND].y1) == (rows[0], rows[-1] + 1)
+    assert list(hand.key_points["capitate"]) == record["hands"][0]["key_points"]["capitate"]
+    assert set(KEY_POINTS) <= set(hand.key_points)
+
+
+def test_a_folder_without_truth_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="phantoms only"):
+        TruthFolder(tmp_path)
+    (tmp_path / "truth").mkdir()
+    with pytest.raises(DatasetError, match="case '7' cannot be read"):
+        TruthFolder(tmp_path)("7")
+    (tmp_path / "truth" / "8.json").write_text('{"truth": {"hands": []}}')
+    with pytest.raises(DatasetError, match="case '8' cannot be read"):
+        TruthFolder(tmp_path)("8")
+
+
+def test_the_truth_is_scaled_to_the_film(toy: ModuleType) -> None:
+    films = toy.ToyFilms(1)
+    known = FromTruth(ToyTruth(films.pictures, enlarged=3), films)("c0", None)
+    plain = FromTruth(ToyTruth(films.pictures), films)("c0", None)
+    assert known.mask is not None
+    assert plain.mask is not None
+    assert np.array_equal(known.mask, plain.mask)
+    assert known.boxes == plain.boxes
+    assert np.allclose(known.key_points, plain.key_points)  # type: ignore[arg-type]
+
+
+def test_a_missing_key_point_is_said(toy: ModuleType) -> None:
+    films = toy.ToyFilms(1)
+
+    def truth(case_id: str) -> KnownHand:
+        hand = ToyTruth(films.pictures)(case_id)
+        return KnownHand(hand.mask, hand.boxes, {k: v for k, v in hand.key_points.items() if k != "capitate"})
+
+    with pytest.raises(TrainingError, match="lacks the key points capitate"):
+        FromTruth(truth, films)("c0", None)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [Jitter(), Jitter(25.0, 1.2, 0.05, -0.03), Jitter(-15.0, 0.9, mirror=True)],
+    ids=["plain", "turned", "mirror"],
+)
+@pytest.mark.parametrize("squash", [False, True])
+def test_points_follow_the_view(look: Jitter, squash: bool) -> None:
+    film = np.zeros((120, 90), dtype=np.uint8)
+    film[66:69, 30:33] = 255
+    box = Box(5, 10, 85, 115)
+    (place,) = points_in_view([(31.5, 67.5)], box, 64, squash=squash, jitter=look)
+    view = cut(film, box, 64, squash=squash, jitter=look).astype(float)
+    y, x = np.mgrid[:64, :64] + 0.5
+    assert np.allclose(place, [(view * x).sum() / view.sum(), (view * y).sum() / view.sum()], atol=0.35)
+
+
+def test_targets_lie_where_the_view_shows_them(toy: ModuleType) -> None:
+    views, _, _, targets = batch(PEERS["iglovikov-2018"], toy, 2)
+    places = Places.of(targets)
+    side = views.shape[2]
+    assert places.mask.shape == (2, 1, side // 4, side // 4)
+    # 72 x 64 films letterboxed to a square: 4 of 72 are padding on either side; the hand is the left half.
+    assert torch.allclose(places.box[0], torch.tensor([4 / 72, 0.0, 0.5, 1.0]), atol=0.02)
+    assert torch.allclose(places.points[0, 0], torch.tensor([(4 + 6.4) / 72, 0.1]), atol=1e-4)
+    assert places.mask[0, 0, 10, 8] == 1.0
+    assert places.mask[0, 0, 10, 20] == 0.0
+
+
+@pytest.mark.parametrize("name", KNOWING)
+def test_peers_that_need_truth_say_so(name: str, toy: ModuleType) -> None:
+    peer = PEERS[name]
+    material = toy.toy_material(2, 1)
+    with pytest.raises(TrainingError, match="phantoms only"):
+        peer.views(material.films, material.train, NoRegions(), SIZE, jitter=NO_JITTER)[0]
+    # For measuring no truth is asked for; to learn from such batches is refused.
+    plain = peer.views(material.films, material.train, NoRegions(), SIZE)
+    examples = Example(*(torch.stack(parts) for parts in zip(plain[0], plain[1], strict=True)))
+    net = network(peer).eval()
+    learner = peer.learner(net, SCHEDULE, seed=0, steps_per_epoch=1)
+    with torch.no_grad():
+        assert learner.error(net, examples).shape == (2,)
+    with pytest.raises(TrainingError, match="leave this peer out"):
+        learner.loss(net, examples)
+
+
+# Registration, heat maps, deformation
+
+
+def test_registration_puts_capitate_and_fingertip_in_place_and_thumbs_to_the_right() -> None:
+    def where(affine: torch.Tensor, point: list[float]) -> torch.Tensor:
+        """Where a frame's cut shows a place of the view, -1..1."""
+        return torch.linalg.solve(affine[:, :2], 2 * torch.tensor(point) - 1 - affine[:, 2])
+
+    tip, capitate, thumb = [0.5, 0.1], [0.5, 0.7], [0.8, 0.4]
+    hand = registration(torch.tensor([[tip, capitate, thumb]]))[0, 0]
+    assert torch.allclose(where(hand, capitate), torch.tensor([0.0, 0.45 / 0.7]), atol=1e-5)
+    assert torch.allclose(where(hand, tip), torch.tensor([0.0, -0.55 / 0.7]), atol=1e-5)
+    assert where(hand, thumb)[0] > 0
+    mirrored = registration(torch.tensor([[tip, capitate, [0.2, 0.4]]]))[0, 0]
+    assert torch.allclose(where(mirrored, [0.2, 0.4]), where(hand, thumb), atol=1e-5)
+    # Turned by 90 degrees about the middle of the view, the hand is registered to the same place.
+    turned = registration(torch.tensor([[[0.9, 0.5], [0.3, 0.5], [0.6, 0.8]]]))[0, 0]
+    assert torch.allclose(where(turned, [0.6, 0.8]), where(hand, thumb), atol=1e-5)
+    together = registration(torch.full((1, 3, 2), 0.5))
+    assert torch.isfinite(together).all()
+    assert torch.linalg.det(together[0, :, :, :2]).abs().min() > 0
+
+
+def test_heat_maps_by_hand() -> None:
+    heat = gaussian_maps(torch.tensor([[[0.25, 0.75]]]), 2, 0.5)
+    assert heat[0, 0, 1, 0] == 1.0
+    assert heat[0, 0, 1, 1] == pytest.approx(np.exp(-0.5))
+    assert heat[0, 0, 0, 1] == pytest.approx(np.exp(-1.0))
+    crop = torch.tensor([[0.25, 0.5, 0.75, 1.0]])
+    assert torch.allclose(points_in_crop(torch.tensor([[[0.5, 0.75]]]), crop), torch.tensor([[[0.5, 0.5]]]))
+
+
+def test_the_mask_network_answers_at_its_inputs_size() -> None:
+    assert SmallUNet()(torch.zeros(2, 1, 16, 16)).shape == (2, 1, 16, 16)
+
+
+def test_the_deformation_starts_as_none_and_learns() -> None:
+    net = DeformationNetwork(BACKBONE, SIZE, "none")
+    views = torch.randint(0, 255, (2, 1, SIZE, SIZE)).byte()
+    assert torch.allclose(net.affine(torch.randn(2, 32)), torch.tensor([1.0, 0, 0, 0, 1, 0]).expand(2, 6))
+    net(views).sum().backward()
+    assert net.affine.weight.grad is not None
+    assert net.affine.weight.grad.abs().sum() > 0
+    with pytest.raises(UsageError, match="64 pixels or more"):
+        DeformationNetwork(BACKBONE, 32, "none")
+
+
+@pytest.mark.parametrize("name", KNOWING)
+def test_sizes_that_do_not_fit_are_said(name: str) -> None:
+    with pytest.raises(UsageError, match="multiple of 8"):
+        PEERS[name].network(BACKBONE, 36)
+
+
+def test_whole_film_peers_see_the_whole_film() -> None:
+    assert PEERS["winner-2017"].sources == (ViewSource(View.O),)
+    assert not PEERS["winner-2017"].needs
+    assert PEERS["deeplasia-box"].regions == {Region.HAND}
+    assert PEERS["deeplasia-box"].corrected
+    assert PEERS["deeplasia-true-mask"].needs == {"mask"}
+    assert [name for name in NAMES if PEERS[name].answers_from_truth] == ["deeplasia-true-mask"]
