@@ -51,8 +51,8 @@ def case(index: int, seed: int) -> tuple[float, str, float, float]:
     made = phantom(age, sex, seed * 1_000_003 + index, 512)
     assessor = boneage.load(_MODEL)
     answers = []
-    for film in (made.pixels, rescaled(made)):
-        assessment = assessor.assess(Radiograph(film.astype(np.float32) / 255, phantom=True), sex)
+    for image in (made.pixels, rescaled(made)):
+        assessment = assessor.assess(Radiograph(image.astype(np.float32) / 255, phantom=True), sex)
         assert assessment.bone_age_months is not None
         answers.append(assessment.bone_age_months)
     return age, sex, answers[0], answers[1]

@@ -53,16 +53,16 @@ def made(pixels: np.ndarray) -> Radiograph:
     return Radiograph.from_values(np.ascontiguousarray(pixels))
 
 
-def from_films(assessor: Assessor, films: list[Radiograph]) -> dict[str, list[Radiograph]]:
+def from_films(assessor: Assessor, images: list[Radiograph]) -> dict[str, list[Radiograph]]:
     """The four kinds that are made of radiographs."""
     rng = np.random.default_rng(0)
     kinds: dict[str, list[Radiograph]] = {"two hands": [], "carpus cut off": [], "exposure": [], "no hand in frame": []}
-    for film, other in zip(films, films[1:] + films[:1], strict=True):
-        pixels, height = film.pixels, film.height
+    for image, other in zip(images, images[1:] + images[:1], strict=True):
+        pixels, height = image.pixels, image.height
         second = np.asarray(other.pixels[:, ::-1])
         rows = np.linspace(0, second.shape[0] - 1, height).round().astype(int)
         kinds["two hands"].append(made(np.concatenate([pixels, second[rows]], axis=1)))
-        seen = assessor.cascade.film(film)
+        seen = assessor.cascade.image(image)
         box = assessor.cascade.regions(seen).boxes[Region.REGION_1].scaled(1.0, height / seen.shape[0])
         end = int(box.y0 + rng.uniform(-0.3, 0.25) * box.height)
         if end >= 64:
@@ -86,9 +86,9 @@ def main() -> None:
     if assessor.gate is None:
         parser.error("this model has no gate.")
     cases = read_dataset(asked.data).of(asked.split).cases
-    films = [read_radiograph(case.image) for case in cases]
-    table: dict[str, Iterable[Radiograph | Path]] = {f"hands ({asked.split})": films}
-    table |= from_films(assessor, films[: asked.made_of])
+    images = [read_radiograph(case.image) for case in cases]
+    table: dict[str, Iterable[Radiograph | Path]] = {f"hands ({asked.split})": images}
+    table |= from_films(assessor, images[: asked.made_of])
     for entry in asked.folders:
         kind, _, folder = entry.partition("=")
         if not folder:

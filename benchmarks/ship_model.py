@@ -126,7 +126,7 @@ def stress_table(stress: dict[str, Any] | None) -> str:
         return ""
     lines = [
         "## Under stress",
-        f"`boneage evaluate --stress`, {stress['cases']} cases of *report*; changes of the answer in months.",
+        f"`boneage evaluate --stress`, {stress['cases']} cases of *test*; changes of the answer in months.",
         "",
     ]
     return "\n".join([*lines, stress_rows(stress)]) + "\n"
@@ -175,7 +175,7 @@ def main() -> None:
             "accuracy": accuracy_table(accuracy),
             "localization": localization_table(localization),
             "stress": stress_rows(metrics["stress"]) if metrics.get("stress") else "",
-            "parts": parts_table(metrics.get("parts")),
+            "parts": parts_table(metrics.get("regional")),
         }
     )
     document = trained.document
@@ -192,7 +192,7 @@ def main() -> None:
         accuracy=accuracy_table(accuracy),
         localization=localization_table(localization),
         constant=constant_sentence(metrics),
-        parts=parts_table(metrics.get("parts")),
+        parts=parts_table(metrics.get("regional")),
         stress=stress_table(metrics.get("stress")),
         sha256=trained.sha256,
     )

@@ -40,8 +40,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "hand.png"
-        film = Image.fromarray(phantom(120, "female", 0, 1500).pixels)
-        film.resize((1500, 2000), Image.Resampling.BILINEAR).save(file)
+        image = Image.fromarray(phantom(120, "female", 0, 1500).pixels)
+        image.resize((1500, 2000), Image.Resampling.BILINEAR).save(file)
         started = time.perf_counter()
         assessor = boneage.load(options.model)
         loaded = time.perf_counter() - started

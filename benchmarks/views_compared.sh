@@ -19,7 +19,7 @@ for seed in 0 1; do
         if [ ! -f "$arm/model/model.json" ]; then
             # Regions depend on the localizers alone: find them once.
             if [ ! -d "$arm/regions" ] && [ -d "$out/regions" ]; then mkdir -p "$arm" && cp -r "$out/regions" "$arm/"; fi
-            boneage train compact --data "$data" --out "$arm" --films "$out/films" --resume \
+            boneage train compact --data "$data" --out "$arm" --cache "$out/films" --resume \
                 --set pretrained="$weights" --set localizers="$model" --set film_short_side="$side" \
                 --set regressor.views="$views" --set regressor.size="$size" --set regressor_seed="$seed" \
                 --set regressor.schedule.epochs="$epochs" --set "regressor.schedule.size_schedule=((0,$size),)" \

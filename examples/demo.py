@@ -27,14 +27,14 @@ SIZE = 512
 
 
 def main(folder: Path) -> int:
-    films, report = folder / "phantoms", folder / "report"
-    for old in (films, report):
+    images, report = folder / "phantoms", folder / "report"
+    for old in (images, report):
         shutil.rmtree(old, ignore_errors=True)
-    films.mkdir(parents=True)
+    images.mkdir(parents=True)
     print(f"Making {len(HANDS)} phantoms: synthetic radiographs, whose bone age is known.")
     print("The model has learned from radiographs and never saw a phantom.\n", flush=True)
-    truth = write_films(films)
-    command = [sys.executable, "-m", "boneage", "assess", "--table", str(films / "table.csv"), "--report", str(report)]
+    truth = write_films(images)
+    command = [sys.executable, "-m", "boneage", "assess", "--table", str(images / "table.csv"), "--report", str(report)]
     run = subprocess.run([*command, "--heatmaps", "--format", "json"], check=False, stdout=subprocess.PIPE, text=True)
     page = report / "index.html"
     if run.returncode not in (0, 1) or not page.is_file():
@@ -45,17 +45,17 @@ def main(folder: Path) -> int:
     return 0
 
 
-def write_films(films: Path) -> dict[str, int]:
+def write_films(images: Path) -> dict[str, int]:
     """The phantoms and the table for `boneage assess --table`; returns the bone age by file name, months."""
     mark = PngInfo()
     mark.add_text("Software", PHANTOM_MARK)
     truth = {}
-    with (films / "table.csv").open("w", newline="", encoding="utf-8") as file:
+    with (images / "table.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["file", "sex"])
         for seed, (months, sex) in enumerate(HANDS):
             name = f"phantom-{months:03d}-months-{sex}.png"
-            Image.fromarray(phantom(months, sex, seed, size=SIZE).pixels).save(films / name, pnginfo=mark)
+            Image.fromarray(phantom(months, sex, seed, size=SIZE).pixels).save(images / name, pnginfo=mark)
             table.writerow([name, sex])
             truth[name] = months
     return truth

@@ -24,9 +24,9 @@ COLUMNS = 6
 
 def thumbnail(age_months: int, sex: str, seed: int) -> Image.Image:
     """One phantom with its label, its grays stretched as a reader would, WIDTH x HEIGHT pixels."""
-    film = phantom(age_months, sex, seed, 512, laterality="left").pixels.astype(np.float32)
-    low, high = np.percentile(film, (1, 99.6))
-    stretched = np.clip((film - low) / max(high - low, 1.0), 0.0, 1.0) * 255
+    image = phantom(age_months, sex, seed, 512, laterality="left").pixels.astype(np.float32)
+    low, high = np.percentile(image, (1, 99.6))
+    stretched = np.clip((image - low) / max(high - low, 1.0), 0.0, 1.0) * 255
     image = Image.fromarray(stretched.astype(np.uint8))
     image.thumbnail((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
     frame = Image.new("L", (WIDTH, HEIGHT), 0)

@@ -45,8 +45,8 @@ def main(target: Path) -> None:
     hand = made.truth.hands[0].regions[Region.HAND]
     tiles = [tile(plain, "Phantom", "as it is")]
     for transform in TRANSFORMS:
-        film = stressed(plain, transform, hand, "1")
-        tiles.append(tile(film, FAMILY_NAMES[transform.family], transform.label))
+        image = stressed(plain, transform, hand, "1")
+        tiles.append(tile(image, FAMILY_NAMES[transform.family], transform.label))
     rows = -(-len(tiles) // COLUMNS)
     sheet = Image.new("L", (COLUMNS * WIDTH, rows * (HEIGHT + LABEL)), 255)
     for index, one in enumerate(tiles):

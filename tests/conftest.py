@@ -26,7 +26,7 @@ settings.load_profile("patient")
 VIEW_SIZE = 64
 CELLS = 8
 
-Parts = tuple[dict[str, Any], dict[str, bytes]]
+RegionalHeads = tuple[dict[str, Any], dict[str, bytes]]
 
 
 def localizer_bytes(weights: dict[str, npt.NDArray[np.float32]], constant: float | None = None) -> bytes:
@@ -110,7 +110,7 @@ def gate_bytes(kind: int, degrees: float = 0.0) -> bytes:
         "kinds": np.eye(5, dtype=np.float32)[[kind, kind]],
         "pose": np.array([[cos, sin], [cos, -sin]], np.float32),
         "inverted": np.zeros(2, np.float32),
-        "oddness": np.ones(2, np.float32),
+        "ood_score": np.ones(2, np.float32),
     }
     nodes = [helper.make_node("Identity", [f"{name}_said"], [name]) for name in said]
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, values.shape) for name, values in said.items()]
@@ -118,10 +118,10 @@ def gate_bytes(kind: int, degrees: float = 0.0) -> bytes:
     return _model_bytes(nodes, [view], outputs, {f"{name}_said": values for name, values in said.items()})
 
 
-def with_gate(parts: Parts, kind: int, degrees: float = 0.0) -> Parts:
+def with_gate(parts: RegionalHeads, kind: int, degrees: float = 0.0) -> RegionalHeads:
     """The parts of a model with such a gate in front."""
     settings, networks = parts
-    gate = {"network": "gate", "least_hand": 0.5, "most_oddness": 2.0, "tilt_degrees": 12.0}
+    gate = {"network": "gate", "min_hand_probability": 0.5, "max_ood_score": 2.0, "tilt_degrees": 12.0}
     listed = {**settings["networks"], "gate": {"input_size": VIEW_SIZE}}
     return {**settings, "networks": listed, "gate": gate}, {**networks, "gate": gate_bytes(kind, degrees)}
 
@@ -168,7 +168,7 @@ def _model_bytes(nodes: list[Any], inputs: list[Any], outputs: list[Any], consta
     return bytes(model.SerializeToString())
 
 
-def _standin_parts() -> Parts:
+def _standin_parts() -> RegionalHeads:
     upper, lower = np.zeros((CELLS, CELLS), np.float32), np.zeros((CELLS, CELLS), np.float32)
     upper[2:5], lower[5:7] = 1.0, 1.0
     networks = {
@@ -182,14 +182,14 @@ def _standin_parts() -> Parts:
         "name": "standin",
         "version": "0.0.1",
         "recipe": "none",
-        "film_short_side": 96,
+        "image_short_side": 96,
         "layout": "letterbox",
         "networks": {name: {"input_size": VIEW_SIZE} for name in networks},
         "localizers": [
-            {"region": "hand", "network": "hand", "output": "attention", "looks_at": "O", "tau": 0.2, "margin": 0.05,
+            {"region": "hand", "network": "hand", "output": "attention", "input_view": "O", "tau": 0.2, "margin": 0.05,
              "average_mirror": True, "smallest": 0.15},
-            {"region": "region_1", "output": "carpus", "looks_at": "H", "tau": 0.4, **on_hand},
-            {"region": "region_2", "output": "metacarpus", "looks_at": "HE", "tau": 0.4, **on_hand},
+            {"region": "region_1", "output": "carpus", "input_view": "H", "tau": 0.4, **on_hand},
+            {"region": "region_2", "output": "metacarpus", "input_view": "HE", "tau": 0.4, **on_hand},
         ],
         "views": ["H", "R1", "R2"],
         "average_mirror": True,
@@ -206,13 +206,13 @@ def _standin_parts() -> Parts:
 def _hand(width: int = 120, height: int = 150) -> npt.NDArray[np.uint8]:
     """A hand made of rectangles: forearm, palm and four fingers on a dark ground with a little texture."""
     x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
-    film = 12 + 6 * np.sin(40 * x) * np.cos(31 * y)
-    film[(x > 0.38) & (x < 0.62) & (y > 0.7)] = 170
-    film[(x > 0.28) & (x < 0.72) & (y > 0.4) & (y <= 0.75)] = 215
+    image = 12 + 6 * np.sin(40 * x) * np.cos(31 * y)
+    image[(x > 0.38) & (x < 0.62) & (y > 0.7)] = 170
+    image[(x > 0.28) & (x < 0.72) & (y > 0.4) & (y <= 0.75)] = 215
     for finger in range(4):
         left = 0.29 + 0.11 * finger
-        film[(x > left) & (x < left + 0.08) & (y > 0.12 + 0.03 * abs(finger - 1.5)) & (y <= 0.4)] = 190
-    return np.asarray(film, dtype=np.uint8)
+        image[(x > left) & (x < left + 0.08) & (y > 0.12 + 0.03 * abs(finger - 1.5)) & (y <= 0.4)] = 190
+    return np.asarray(image, dtype=np.uint8)
 
 
 @pytest.fixture(scope="session")
@@ -231,7 +231,7 @@ def layered_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def standin_parts() -> Parts:
+def standin_parts() -> RegionalHeads:
     """Settings and ONNX bytes of the stand-in model, to change and to write with `write_model`."""
     settings, networks = _standin_parts()
     return copy.deepcopy(settings), networks
@@ -273,7 +273,7 @@ def hand_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def gated_model(tmp_path: Path, standin_parts: Parts) -> Callable[..., Path]:
+def gated_model(tmp_path: Path, standin_parts: RegionalHeads) -> Callable[..., Path]:
     """Makes a model folder whose gate takes every film for one of `KINDS`, turned by so many degrees."""
 
     def make(kind: int, degrees: float = 0.0) -> Path:

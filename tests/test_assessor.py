@@ -92,7 +92,7 @@ def test_an_unknown_sex_word(assessor: Assessor, hand: Radiograph) -> None:
 
 def test_a_mirrored_film_gets_the_same_age(assessor: Assessor, hand: Radiograph) -> None:
     mirrored = replace(hand, pixels=np.ascontiguousarray(hand.pixels[:, ::-1]))
-    ages = [assessor.assess(film, "male").bone_age_months for film in (hand, mirrored)]
+    ages = [assessor.assess(image, "male").bone_age_months for image in (hand, mirrored)]
     assert ages[0] == pytest.approx(ages[1], abs=0.5)
 
 

@@ -105,8 +105,8 @@ def test_no_radiograph_and_nothing_large_is_tracked() -> None:
     golden = {name for name in pictures if Path(name).parent == Path("tests/golden")}
     assert pictures - results - golden <= ALLOWED_PICTURES
     # Plots show no film; figures 1 and 3 do, and may be of phantoms only.
-    films = {name for name in results if Path(name).stem in ("figure1", "figure3")}
-    assert all(name.startswith("docs/results/phantoms-") for name in films)
+    images = {name for name in results if Path(name).stem in ("figure1", "figure3")}
+    assert all(name.startswith("docs/results/phantoms-") for name in images)
     assert {Path(name).stem for name in results} <= {
         *EXPERIMENTS_DRAWN, *(path.stem for path in TRACKED if path.suffix == ".md" and "results" in path.parts)
     }  # fmt: skip

@@ -99,42 +99,42 @@ def test_header_is_kept(tmp_path: Path) -> None:
 class TestFilm:
     def test_own_resolution(self) -> None:
         radiograph = Radiograph.from_values(RAMP)
-        film = radiograph.film()
-        assert film.dtype == np.uint8
-        np.testing.assert_array_equal(film, np.rint(radiograph.pixels * 255))
+        image = radiograph.image()
+        assert image.dtype == np.uint8
+        np.testing.assert_array_equal(image, np.rint(radiograph.pixels * 255))
 
     def test_never_enlarged(self) -> None:
-        assert Radiograph.from_values(RAMP).film(300).shape == (100, 100)
+        assert Radiograph.from_values(RAMP).image(300).shape == (100, 100)
 
     @pytest.mark.parametrize(
         ("shape", "expected"), [((200, 100), (128, 64)), ((100, 333), (64, 213)), ((128, 128), (64, 64))]
     )
     def test_short_side_and_aspect(self, shape: tuple[int, int], expected: tuple[int, int]) -> None:
         values = np.random.default_rng(0).random(shape)
-        assert Radiograph.from_values(values).film(64).shape == expected
+        assert Radiograph.from_values(values).image(64).shape == expected
 
     def test_shrinking_by_two_averages_with_a_triangle(self) -> None:
         # For the film's centre at 3 the pixels at 1.5, 2.5, 3.5 and 4.5 weigh 1/8, 3/8, 3/8, 1/8; for the one at 5 the
         # pixel at 3.5 weighs 1/8; those at 1 and 7 do not reach it. 255 * 3/8 = 95.6 and 255 / 8 = 31.9, rounded.
         pixels = np.zeros((8, 8), dtype=np.float32)
         pixels[:, 3] = 1.0
-        np.testing.assert_array_equal(Radiograph(pixels).film(4), [[0, 96, 32, 0]] * 4)
+        np.testing.assert_array_equal(Radiograph(pixels).image(4), [[0, 96, 32, 0]] * 4)
 
     def test_gray_values_are_rounded_not_cut_off(self) -> None:
         # 255 times .11, .6 and .998 is 28.05, 153 and 254.49; times .999 it is 254.745.
         pixels = np.full((5, 4), [0.11, 0.6, 0.998, 0.999], dtype=np.float32)
-        np.testing.assert_array_equal(Radiograph(pixels).film(), [[28, 153, 254, 255]] * 5)
+        np.testing.assert_array_equal(Radiograph(pixels).image(), [[28, 153, 254, 255]] * 5)
 
     def test_places_keep_their_share_of_the_film(self) -> None:
         values = np.zeros((200, 400))
         values[:, 300:] = 1.0
-        film = Radiograph.from_values(values).film(100)
-        assert film.shape == (100, 200)
-        assert (film[:, 151:] == 255).all()
-        assert (film[:, :149] == 0).all()
+        image = Radiograph.from_values(values).image(100)
+        assert image.shape == (100, 200)
+        assert (image[:, 151:] == 255).all()
+        assert (image[:, :149] == 0).all()
 
     def test_does_not_overshoot_or_touch_the_pixels(self) -> None:
         radiograph = Radiograph.from_values(np.random.default_rng(1).random((300, 150)))
         before = radiograph.pixels.copy()
-        radiograph.film(70)
+        radiograph.image(70)
         np.testing.assert_array_equal(radiograph.pixels, before)

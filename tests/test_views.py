@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from boneage.regions import Box
-from boneage.views import Frame, Jitter, cut, erased, points_in_view, whole
+from boneage.views import Frame, GeometricAugmentation, cut, erased, points_in_view, whole
 
 Film = npt.NDArray[np.uint8]
 
@@ -25,14 +25,14 @@ EDGE = rows_of([0, 0, 0, 0, 120, 120, 120, 120], 8)
 
 class TestCut:
     def test_the_whole_film_at_its_own_size_is_the_film(self) -> None:
-        film = np.random.default_rng(0).integers(0, 256, (9, 9), dtype=np.uint8)
-        view = cut(film, whole(film), 9)
+        image = np.random.default_rng(0).integers(0, 256, (9, 9), dtype=np.uint8)
+        view = cut(image, whole(image), 9)
         assert view.dtype == np.uint8
-        np.testing.assert_array_equal(view, film)
+        np.testing.assert_array_equal(view, image)
 
     def test_whole_pixels_are_cut_as_they_are(self) -> None:
-        film = np.arange(64, dtype=np.uint8).reshape(8, 8)
-        np.testing.assert_array_equal(cut(film, Box(2, 3, 6, 7), 4), film[3:7, 2:6])
+        image = np.arange(64, dtype=np.uint8).reshape(8, 8)
+        np.testing.assert_array_equal(cut(image, Box(2, 3, 6, 7), 4), image[3:7, 2:6])
 
     def test_enlarging_is_bilinear_between_pixel_centres(self) -> None:
         # The centres of the view's four columns lie at .25, .75, 1.25 and 1.75 of the film, whose pixels have theirs
@@ -59,26 +59,28 @@ class TestCut:
 
     def test_no_line_is_lost_when_shrinking(self) -> None:
         # Every second column bright: single samples would see all of them or none, an average half.
-        film = rows_of([0, 240] * 32, 64)
-        inner = cut(film, whole(film), 8)[1:-1, 1:-1]
+        image = rows_of([0, 240] * 32, 64)
+        inner = cut(image, whole(image), 8)[1:-1, 1:-1]
         assert inner.min() >= 115
         assert inner.max() <= 125
 
     def test_a_wide_box_is_letterboxed_about_its_centre(self) -> None:
         # 4 x 2 pixels in a square of 4: one black row above and one below.
-        film = rows_of([10, 20, 30, 40], 2)
+        image = rows_of([10, 20, 30, 40], 2)
         black = [[0, 0, 0, 0]]
-        np.testing.assert_array_equal(cut(film, whole(film), 4), np.concatenate([black, film, black]))
+        np.testing.assert_array_equal(cut(image, whole(image), 4), np.concatenate([black, image, black]))
 
     def test_a_high_box_is_letterboxed_with_what_lies_beside_it(self) -> None:
         # Box 2 x 4 about (4, 4) becomes the square from 2 to 6.
-        film = np.arange(64, dtype=np.uint8).reshape(8, 8)
-        np.testing.assert_array_equal(cut(film, Box(3, 2, 5, 6), 4), film[2:6, 2:6])
+        image = np.arange(64, dtype=np.uint8).reshape(8, 8)
+        np.testing.assert_array_equal(cut(image, Box(3, 2, 5, 6), 4), image[2:6, 2:6])
 
     def test_squashing_stretches_the_short_side(self) -> None:
         # Two rows become four; the aspect ratio is lost and nothing is black.
-        film = np.array([[0, 0, 80, 80], [160, 160, 240, 240]], dtype=np.uint8)
-        np.testing.assert_array_equal(cut(film, whole(film), 4, squash=True), np.add.outer([0, 40, 120, 160], film[0]))
+        image = np.array([[0, 0, 80, 80], [160, 160, 240, 240]], dtype=np.uint8)
+        np.testing.assert_array_equal(
+            cut(image, whole(image), 4, squash=True), np.add.outer([0, 40, 120, 160], image[0])
+        )
 
     def test_outside_the_film_is_black(self) -> None:
         np.testing.assert_array_equal(cut(FOUR, Box(-1, -1, 1, 1), 2), [[0, 0], [0, 0]])
@@ -86,34 +88,34 @@ class TestCut:
         np.testing.assert_array_equal(cut(FOUR, Box(50, 50, 60, 60), 3), np.zeros((3, 3)))
 
     def test_the_film_stays_as_it_is(self) -> None:
-        film = LINE.copy()
-        cut(film, Box(1, 1, 7, 7), 3)
-        np.testing.assert_array_equal(film, LINE)
+        image = LINE.copy()
+        cut(image, Box(1, 1, 7, 7), 3)
+        np.testing.assert_array_equal(image, LINE)
 
 
 class TestAugmentedCut:
     def test_mirror_swaps_left_and_right(self) -> None:
-        film = np.arange(64, dtype=np.uint8).reshape(8, 8)
-        view = cut(film, Box(2, 2, 6, 6), 4, jitter=Jitter(mirror=True))
-        np.testing.assert_array_equal(view, film[2:6, 2:6][:, ::-1])
+        image = np.arange(64, dtype=np.uint8).reshape(8, 8)
+        view = cut(image, Box(2, 2, 6, 6), 4, augmentation=GeometricAugmentation(mirror=True))
+        np.testing.assert_array_equal(view, image[2:6, 2:6][:, ::-1])
 
     def test_mirror_of_a_shrunk_view_is_the_shrunk_view_mirrored(self) -> None:
         # See `test_shrinking_by_two_averages_with_a_triangle`: 0, 90, 30, 0.
-        view = cut(LINE, whole(LINE), 4, jitter=Jitter(mirror=True))
+        view = cut(LINE, whole(LINE), 4, augmentation=GeometricAugmentation(mirror=True))
         np.testing.assert_array_equal(view, rows_of([0, 30, 90, 0], 4))
 
     def test_ninety_degrees_turn_counter_clockwise(self) -> None:
         # The right column becomes the upper row.
-        view = cut(FOUR, whole(FOUR), 2, jitter=Jitter(degrees=90))
+        view = cut(FOUR, whole(FOUR), 2, augmentation=GeometricAugmentation(degrees=90))
         np.testing.assert_array_equal(view, [[80, 240], [0, 160]])
 
     def test_zoom_two_shows_the_middle_half(self) -> None:
-        view = cut(EDGE, whole(EDGE), 4, jitter=Jitter(zoom=2.0))
+        view = cut(EDGE, whole(EDGE), 4, augmentation=GeometricAugmentation(zoom=2.0))
         np.testing.assert_array_equal(view, rows_of([0, 0, 120, 120], 4))
 
     def test_a_shift_of_a_quarter_moves_by_a_quarter_of_the_side(self) -> None:
         # From 2..6 to 3..7: the pixels 3, 4, 5 and 6.
-        view = cut(EDGE, Box(2, 2, 6, 6), 4, jitter=Jitter(shift_x=0.25))
+        view = cut(EDGE, Box(2, 2, 6, 6), 4, augmentation=GeometricAugmentation(shift_x=0.25))
         np.testing.assert_array_equal(view, rows_of([0, 120, 120, 120], 4))
 
 
@@ -130,8 +132,8 @@ class TestPointsInView:
     def test_mirrored_and_zoomed(self) -> None:
         # The centre (6, 6) is shown at 2. (5, 7) is (-1, 1) away: (-1/2, 1/2) pixels of the view, twice that when
         # zoomed, and to the right when mirrored.
-        jitter = Jitter(mirror=True, zoom=2.0)
-        np.testing.assert_allclose(points_in_view([(5, 7)], Box(2, 4, 10, 8), 4, jitter=jitter), [(3, 3)])
+        augmentation = GeometricAugmentation(mirror=True, zoom=2.0)
+        np.testing.assert_allclose(points_in_view([(5, 7)], Box(2, 4, 10, 8), 4, augmentation=augmentation), [(3, 3)])
 
 
 class TestFrame:
@@ -146,36 +148,36 @@ class TestFrame:
 
     def test_a_box_of_the_view_on_the_film(self) -> None:
         # (2 + 2 * 1, 2 + 2 * 1) to (2 + 2 * 3, 2 + 2 * 2).
-        assert Frame.around(self.BOX, 4).to_film(Box(1, 1, 3, 2)) == Box(4, 4, 8, 6)
+        assert Frame.around(self.BOX, 4).to_image(Box(1, 1, 3, 2)) == Box(4, 4, 8, 6)
 
     def test_a_box_of_a_finer_map_on_the_film(self) -> None:
         # A map of 8 cells: a cell is half a pixel of the view, one of the film.
-        assert Frame.around(self.BOX, 4).to_film(Box(2, 2, 6, 4), 8) == Box(4, 4, 8, 6)
+        assert Frame.around(self.BOX, 4).to_image(Box(2, 2, 6, 4), 8) == Box(4, 4, 8, 6)
 
     def test_cells_on_padding_do_not_show_the_film(self) -> None:
         # The cells' centres lie at 3, 5, 7 and 9 of the film, across and down; it is 8 wide and 4 high.
-        shown = Frame.around(self.BOX, 4).shows_film(4, 8, 4)
+        shown = Frame.around(self.BOX, 4).shows_image(4, 8, 4)
         np.testing.assert_array_equal(shown, [[True, True, True, False], *[[False] * 4] * 3])
 
     def test_the_frame_is_where_cut_looks(self) -> None:
-        film = np.arange(144, dtype=np.uint8).reshape(12, 12)
+        image = np.arange(144, dtype=np.uint8).reshape(12, 12)
         frame = Frame.around(self.BOX, 8)
         left, top = int(frame.left), int(frame.top)
-        np.testing.assert_array_equal(cut(film, self.BOX, 8), film[top : top + 8, left : left + 8])
+        np.testing.assert_array_equal(cut(image, self.BOX, 8), image[top : top + 8, left : left + 8])
 
 
 class TestErased:
     FILM: Film = np.zeros((6, 8), dtype=np.uint8)
 
     def test_only_the_box_changes(self) -> None:
-        film = np.arange(48, dtype=np.uint8).reshape(6, 8)
-        result = erased(film, Box(1.4, 2.6, 4.6, 4.4))
+        image = np.arange(48, dtype=np.uint8).reshape(6, 8)
+        result = erased(image, Box(1.4, 2.6, 4.6, 4.4))
         # Edges are rounded: columns 1 to 4, row 3.
-        changed = result != film
+        changed = result != image
         assert changed[3, 1:5].any()
         changed[3, 1:5] = False
         assert not changed.any()
-        assert film[3, 1] == 25
+        assert image[3, 1] == 25
 
     def test_the_same_film_gets_the_same_values(self) -> None:
         box = Box(2, 1, 5, 3)

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from boneage.ages import Sex
 from boneage.radiograph import Radiograph
-from boneage.regional_ages import PartAges
+from boneage.regional_ages import RegionalAges
 from boneage.regions import Box, Region
-from boneage.similar import Closest
+from boneage.similar import SimilarCases
 from boneage.views import View
 
 NOTICE: Final = (
@@ -31,21 +31,23 @@ class SexAnswer:
         interval_90_months: (lower, upper).
         distribution: float32 [240] over `boneage.ages.MONTHS`, summing to 1.
         closest: the closest training cases of that sex; None without an index of them, or where it has none.
-        parts: carpal and tubular bone age; None where the model does not tell them, or a region was not found.
+        regional_ages: carpal and tubular bone age; None where the model does not tell them, or a region was not found.
         interval_remarks: what a reader should know about the interval, a sentence each.
     """
 
     bone_age_months: float
     interval_90_months: tuple[float, float]
     distribution: npt.NDArray[np.float32]
-    closest: Closest | None = None
-    parts: PartAges | None = None
+    similar_cases: SimilarCases | None = None
+    regional_ages: RegionalAges | None = None
     interval_remarks: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a reader should know about the interval, the parts and the closest cases, a sentence each."""
-        others = (remark for said in (self.parts, self.closest) if said is not None for remark in said.remarks)
+        others = (
+            remark for said in (self.regional_ages, self.similar_cases) if said is not None for remark in said.remarks
+        )
         return (*self.interval_remarks, *others)
 
 
@@ -121,9 +123,9 @@ class Assessment:
         return None if self.answer is None else self.answer.distribution
 
     @property
-    def closest(self) -> Closest | None:
-        return None if self.answer is None else self.answer.closest
+    def similar_cases(self) -> SimilarCases | None:
+        return None if self.answer is None else self.answer.similar_cases
 
     @property
-    def parts(self) -> PartAges | None:
-        return None if self.answer is None else self.answer.parts
+    def regional_ages(self) -> RegionalAges | None:
+        return None if self.answer is None else self.answer.regional_ages

@@ -17,11 +17,11 @@ from boneage.assessment import NOTICE, Assessment, SexAnswer, remarks_of
 from boneage.errors import ModelError
 from boneage.model.folder import SETTINGS_FILE, Model, find_model, load_model
 from boneage.model.regional_heads import ERASED_VIEWS, Features, by_view, erased_features
-from boneage.pipeline.gate import Gate, Turn, WayBack
+from boneage.pipeline.gate import Gate, InverseTransform, Orientation
 from boneage.pipeline.localization import Cascade, Localization, cut_views
-from boneage.pipeline.similar_cases import CaseIndex, read_index
+from boneage.pipeline.similar_cases import SimilarCasesIndex, read_index
 from boneage.radiograph import Radiograph
-from boneage.views import FilmArray, View
+from boneage.views import ImageArray, View
 
 PHANTOM_NOTICE: Final = (
     "This model was trained on phantom hands, never on a child's radiograph: its ages mean nothing for a child."
@@ -43,8 +43,8 @@ class Admitted(NamedTuple):
     """
 
     radiograph: Radiograph
-    film: FilmArray
-    back: WayBack
+    image: ImageArray
+    back: InverseTransform
     remarks: tuple[str, ...]
 
 
@@ -68,12 +68,12 @@ class Assessor:
         cascade: Cascade | None = None,
         *,
         refuse: bool = True,
-        index: CaseIndex | None = None,
+        index: SimilarCasesIndex | None = None,
     ) -> None:
         model = model if index is None else index.for_model(model)
-        self.model = model if model.parts is None else model.giving(model.parts.settings.tensor)
+        self.model = model if model.regional_heads is None else model.giving(model.regional_heads.settings.tensor)
         self.index = index
-        self.cascade = cascade or Cascade(model.localizers, model.film_short_side, model.layout)
+        self.cascade = cascade or Cascade(model.localizers, model.image_short_side, model.layout)
         gate = model.settings.gate
         self.gate = Gate(model.networks[gate.network], gate) if gate else None
         self.refuse = refuse
@@ -87,7 +87,7 @@ class Assessor:
 
     def plain(self) -> Assessor:
         """The same for the whole hand's answer alone, without parts and closest cases, which cost time."""
-        return Assessor(replace(self.model, parts=None), self.cascade, refuse=self.refuse)
+        return Assessor(replace(self.model, regional_heads=None), self.cascade, refuse=self.refuse)
 
     @property
     def notice(self) -> str:
@@ -112,15 +112,15 @@ class Assessor:
         started = time.perf_counter()
         radiograph = radiograph if isinstance(radiograph, Radiograph) else _read(radiograph)
         asked, warnings = _settle_sex(radiograph, sex)
-        upright, film, back, remarks = self.admitted(radiograph)
-        found = self.cascade.regions(film)
+        upright, image, back, remarks = self.admitted(radiograph)
+        found = self.cascade.regions(image)
         views = cut_views(
-            film, found, self.needed_views(found), self.model.regressor.input_size, squash=self.cascade.squash
+            image, found, self.needed_views(found), self.model.regressor.input_size, squash=self.cascade.squash
         )
         # Whatever the sex, the views without region 1 look the same.
         erased = self.erased(views)
         answers = {sex: self.answer(views, sex, erased) for sex in ([asked] if asked else list(Sex))}
-        shown = found.scaled(upright.width / film.shape[1], upright.height / film.shape[0])
+        shown = found.scaled(upright.width / image.shape[1], upright.height / image.shape[0])
         return Assessment(
             radiograph,
             asked,
@@ -150,36 +150,36 @@ class Assessor:
         Raises:
             UnsuitableRadiograph: the gate refuses it.
         """
-        film = self.cascade.film(radiograph)
+        image = self.cascade.image(radiograph)
         if self.gate is None:
-            upright, back = Turn().upright(radiograph)
-            return Admitted(upright, film, back, ())
-        look = self.gate.look(film)
+            upright, back = Orientation().upright(radiograph)
+            return Admitted(upright, image, back, ())
+        look = self.gate.look(image)
         turn = self.gate.turn(look)
         upright, back = turn.upright(radiograph)
         if turn:
-            film = self.cascade.film(upright)
+            image = self.cascade.image(upright)
         refusal = self.gate.refusal(look, radiograph.file)
         if refusal is not None and turn:
             # A hand upside down is odder than one that stands: the second look is at the film as it is assessed.
-            refusal = self.gate.refusal(self.gate.look(film), radiograph.file)
+            refusal = self.gate.refusal(self.gate.look(image), radiograph.file)
         if refusal is not None and self.refuse and not radiograph.phantom:
             raise refusal
         doubts = () if refusal is None else (f"Do not rely on this answer: {refusal.reason}.",)
-        return Admitted(upright, film, back, (*doubts, *turn.words))
+        return Admitted(upright, image, back, (*doubts, *turn.words))
 
     def needed_views(self, found: Localization) -> tuple[View, ...]:
         """What is cut from a film: the age network's views, and those of its parts where every region was found."""
-        apart = self.model.parts is not None and not found.missing
+        apart = self.model.regional_heads is not None and not found.missing
         return tuple(dict.fromkeys((*self.model.views, *(ERASED_VIEWS if apart else ()))))
 
     def erased(self, views: ViewArrays) -> Features | None:
         """The features float32 [2 C] that the tubular age is read from; None where it is not told."""
-        settings, parts = self.model.settings, self.model.parts
-        if parts is None or not set(ERASED_VIEWS) <= views.keys():
+        settings, heads = self.model.settings, self.model.regional_heads
+        if heads is None or not set(ERASED_VIEWS) <= views.keys():
             return None
         return erased_features(
-            self.model.regressor, parts.settings.tensor, views, len(settings.views), sex_input=settings.sex_input
+            self.model.regressor, heads.settings.tensor, views, len(settings.views), sex_input=settings.sex_input
         )
 
     def outputs(self, views: ViewArrays, sex: Sex) -> dict[str, npt.NDArray[np.float32]]:
@@ -225,16 +225,16 @@ class Assessor:
             months = float(expectation_months(distribution))
             interval = correction.interval_months(distribution, sex)
         told = None
-        if self.model.parts is not None and erased is not None:
-            tensor = regressor.output(outputs, self.model.parts.settings.tensor)
+        if self.model.regional_heads is not None and erased is not None:
+            tensor = regressor.output(outputs, self.model.regional_heads.settings.tensor)
             carpal = by_view(tensor, len(self.model.views))[self.model.views.index(View.R1)]
-            told = self.model.parts.ages(carpal, erased, sex, months)
-        closest = None
+            told = self.model.regional_heads.ages(carpal, erased, sex, months)
+        similar_cases = None
         if self.index is not None:
             features = regressor.output(outputs, self.index.tensor).mean(axis=0)
-            closest = self.index.closest(features, sex, months)
+            similar_cases = self.index.nearest(features, sex, months)
         doubts = () if correction is None else correction.remarks(months, sex)
-        return SexAnswer(months, interval, distribution.astype(np.float32), closest, told, doubts)
+        return SexAnswer(months, interval, distribution.astype(np.float32), similar_cases, told, doubts)
 
 
 def _mean_distribution(output: npt.NDArray[np.float64], path: Path) -> npt.NDArray[np.float64]:

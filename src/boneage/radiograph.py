@@ -107,7 +107,7 @@ class Radiograph:
             gray = np.float32(1.0) - gray
         return cls(np.ascontiguousarray(gray), file, sex, laterality, spacing_mm, source, warnings, phantom)
 
-    def film(self, short_side: int | None = None) -> npt.NDArray[np.uint8]:
+    def image(self, short_side: int | None = None) -> npt.NDArray[np.uint8]:
         """The film that the networks look at: 8 bits, shrunk (never enlarged) to a short side.
 
         Training (through the cache) and assessing both call this, so that they cannot differ.

@@ -33,7 +33,7 @@ class UsualDifference:
 
 
 @dataclass(frozen=True)
-class PartAges:
+class RegionalAges:
     """What the two parts of one film say, for one sex.
 
     Attributes:

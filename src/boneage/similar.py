@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class ClosestCase:
+class SimilarCase:
     """One training case.
 
     Attributes:
@@ -22,7 +22,7 @@ class ClosestCase:
 
 
 @dataclass(frozen=True)
-class Closest:
+class SimilarCases:
     """The closest cases of one film among those of one sex.
 
     Attributes:
@@ -35,7 +35,7 @@ class Closest:
             the cases, the cases are phantoms.
     """
 
-    cases: tuple[ClosestCase, ...]
+    cases: tuple[SimilarCase, ...]
     age_months: float
     data: str
     usual_difference_months: float | None = None

@@ -16,7 +16,7 @@ from PIL import Image
 
 from boneage.regions import Box
 
-FilmArray = npt.NDArray[np.uint8]
+ImageArray = npt.NDArray[np.uint8]
 
 
 class View(StrEnum):
@@ -33,7 +33,7 @@ class View(StrEnum):
 
 
 @dataclass(frozen=True)
-class Jitter:
+class GeometricAugmentation:
     """A random look at a view: about the box's centre, then along the picture's axes.
 
     Attributes:
@@ -72,47 +72,54 @@ class Frame:
         x, y = box.center
         return cls(x - side / 2, y - side / 2, side / size, side / size, size)
 
-    def to_film(self, box: Box, view_side: float | None = None) -> Box:
+    def to_image(self, box: Box, view_side: float | None = None) -> Box:
         """A box of the view (of a map of the view, `view_side` cells a side) as a box of the film."""
         k = 1.0 if view_side is None else self.size / view_side
         return box.scaled(k * self.step_x, k * self.step_y).shifted(self.left, self.top)
 
-    def shows_film(self, cells: int, film_width: int, film_height: int) -> npt.NDArray[np.bool_]:
+    def shows_image(self, cells: int, image_width: int, image_height: int) -> npt.NDArray[np.bool_]:
         """bool [cells, cells]: which cells of a map of this view have their centre on the film, not on padding."""
         at = (np.arange(cells) + 0.5) * self.size / cells
         x, y = self.left + at * self.step_x, self.top + at * self.step_y
-        return ((y >= 0) & (y < film_height))[:, None] & ((x >= 0) & (x < film_width))[None, :]
+        return ((y >= 0) & (y < image_height))[:, None] & ((x >= 0) & (x < image_width))[None, :]
 
 
-def whole(film: FilmArray) -> Box:
+def whole(image: ImageArray) -> Box:
     """The box of the whole film."""
-    return Box(0.0, 0.0, float(film.shape[1]), float(film.shape[0]))
+    return Box(0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
 
 
 _Pair = tuple[float, float]
 
 
-def _placed(box: Box, size: int, squash: bool, jitter: Jitter | None) -> tuple[_Pair, tuple[_Pair, _Pair], _Pair]:
+def _placed(
+    box: Box, size: int, squash: bool, augmentation: GeometricAugmentation | None
+) -> tuple[_Pair, tuple[_Pair, _Pair], _Pair]:
     """Where a view lies: (x, y), ((a, b), (d, e)) and the film's pixels for one of the view, along x and y.
 
     A place (u, v) of the view, from its centre, is (x + a u + b v, y + d u + e v) of the film.
     """
     frame = Frame.around(box, size, squash=squash)
-    jitter = jitter or Jitter()
-    step_x, step_y = frame.step_x / jitter.zoom, frame.step_y / jitter.zoom
-    angle = math.radians(jitter.degrees)
+    augmentation = augmentation or GeometricAugmentation()
+    step_x, step_y = frame.step_x / augmentation.zoom, frame.step_y / augmentation.zoom
+    angle = math.radians(augmentation.degrees)
     cos, sin = math.cos(angle), math.sin(angle)
-    flip = -1.0 if jitter.mirror else 1.0
+    flip = -1.0 if augmentation.mirror else 1.0
     x, y = box.center
-    x += jitter.shift_x * size * frame.step_x
-    y += jitter.shift_y * size * frame.step_y
+    x += augmentation.shift_x * size * frame.step_x
+    y += augmentation.shift_y * size * frame.step_y
     a, b = flip * cos * step_x, -sin * step_x
     d, e = flip * sin * step_y, cos * step_y
     return (x, y), ((a, b), (d, e)), (step_x, step_y)
 
 
 def points_in_view(
-    points: npt.ArrayLike, box: Box, size: int, *, squash: bool = False, jitter: Jitter | None = None
+    points: npt.ArrayLike,
+    box: Box,
+    size: int,
+    *,
+    squash: bool = False,
+    augmentation: GeometricAugmentation | None = None,
 ) -> npt.NDArray[np.float64]:
     """Where `cut`, with the same arguments, shows places of the film.
 
@@ -122,13 +129,13 @@ def points_in_view(
     Returns:
         float64 [n, 2] in pixels of the view (edges); places that the view does not show lie outside 0..size.
     """
-    center, matrix, _ = _placed(box, size, squash, jitter)
+    center, matrix, _ = _placed(box, size, squash, augmentation)
     away = np.asarray(points, dtype=np.float64).reshape(-1, 2) - center
     return np.asarray(away @ np.linalg.inv(np.array(matrix)).T + size / 2, dtype=np.float64)
 
 
 def cut(
-    film: FilmArray, box: Box, size: int, *, squash: bool = False, jitter: Jitter | None = None
+    image: ImageArray, box: Box, size: int, *, squash: bool = False, augmentation: GeometricAugmentation | None = None
 ) -> npt.NDArray[np.uint8]:
     """Cut a square view out of a film: antialiased when shrinking, bilinear, black outside the film.
 
@@ -142,20 +149,20 @@ def cut(
     Returns:
         uint8 [size, size].
     """
-    (x, y), ((a, b), (d, e)), (step_x, step_y) = _placed(box, size, squash, jitter)
+    (x, y), ((a, b), (d, e)), (step_x, step_y) = _placed(box, size, squash, augmentation)
     half = size / 2
     reach_x = (abs(a) + abs(b)) * half + 2 * max(1.0, step_x)
     reach_y = (abs(d) + abs(e)) * half + 2 * max(1.0, step_y)
-    left, right = max(0, math.floor(x - reach_x)), min(film.shape[1], math.ceil(x + reach_x))
-    top, bottom = max(0, math.floor(y - reach_y)), min(film.shape[0], math.ceil(y + reach_y))
+    left, right = max(0, math.floor(x - reach_x)), min(image.shape[1], math.ceil(x + reach_x))
+    top, bottom = max(0, math.floor(y - reach_y)), min(image.shape[0], math.ceil(y + reach_y))
     if right <= left or bottom <= top:
         return np.zeros((size, size), dtype=np.uint8)
     # Pillow's affine transform does not antialias: shrink first, then move at a step of about one pixel.
-    image = Image.fromarray(film[top:bottom, left:right])
+    drawn = Image.fromarray(image[top:bottom, left:right])
     width = max(1, round((right - left) / max(1.0, step_x)))
     height = max(1, round((bottom - top) / max(1.0, step_y)))
-    if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    if (width, height) != drawn.size:
+        drawn = drawn.resize((width, height), Image.Resampling.BILINEAR)
     to_x, to_y = width / (right - left), height / (bottom - top)
     matrix = (
         a * to_x,
@@ -165,20 +172,20 @@ def cut(
         e * to_y,
         (y - top - (d + e) * half) * to_y,
     )
-    image = image.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-    return np.asarray(image, dtype=np.uint8)
+    drawn = drawn.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    return np.asarray(drawn, dtype=np.uint8)
 
 
-def erased(film: FilmArray, box: Box) -> FilmArray:
+def erased(image: ImageArray, box: Box) -> ImageArray:
     """View E: the film with a box filled with random values (METHOD: phase I, step 5).
 
     The values are drawn with a seed taken from the film's own content, so that the same film always gets
     the same answer.
     """
-    seed = int.from_bytes(hashlib.sha256(np.ascontiguousarray(film).tobytes()).digest()[:8], "little")
-    height, width = film.shape
+    seed = int.from_bytes(hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()[:8], "little")
+    height, width = image.shape
     x0, x1 = (int(np.clip(round(x), 0, width)) for x in (box.x0, box.x1))
     y0, y1 = (int(np.clip(round(y), 0, height)) for y in (box.y0, box.y1))
-    result = film.copy()
+    result = image.copy()
     result[y0:y1, x0:x1] = np.random.default_rng(seed).integers(0, 256, (y1 - y0, x1 - x0), dtype=np.uint8)
     return result

@@ -42,11 +42,11 @@ def run(standin_model: Path) -> Run:
 
 @pytest.fixture
 def folder(tmp_path: Path, hand_pixels: Any) -> Path:
-    films = tmp_path / "films"
-    films.mkdir()
+    images = tmp_path / "films"
+    images.mkdir()
     for name in ("b.png", "a.png", "c.jpg"):
-        Image.fromarray(hand_pixels()).save(films / name)
-    return films
+        Image.fromarray(hand_pixels()).save(images / name)
+    return images
 
 
 def test_json_has_one_object_a_line_in_the_order_asked(run: Run, folder: Path) -> None:
@@ -238,13 +238,13 @@ def test_a_film_that_lies_is_assessed_as_if_it_stood(
     gated_model: Callable[..., Path], tmp_path: Path, hand_pixels: Any
 ) -> None:
     upright, lying = tmp_path / "upright.png", tmp_path / "lying.png"
-    film = Image.fromarray(hand_pixels())
-    film.save(upright)
-    film.transpose(Image.Transpose.ROTATE_90).save(lying)
+    image = Image.fromarray(hand_pixels())
+    image.save(upright)
+    image.transpose(Image.Transpose.ROTATE_90).save(lying)
     (plain,) = Run(gated_model(0)).json(upright, "--sex", "male")[1]
     (turned,) = Run(gated_model(0, 90.0)).json(lying, "--sex", "male")[1]
     assert turned["bone_age_months"] == pytest.approx(plain["bone_age_months"], abs=0.02)
     assert (plain["turned_degrees"], turned["turned_degrees"]) == (0.0, 90.0)
     assert any("turned by 90 degrees clockwise" in warning for warning in turned["warnings"])
     x0, y0, x1, y1 = plain["regions"]["hand"]
-    assert turned["regions"]["hand"] == pytest.approx([y0, film.width - x1, y1, film.width - x0], abs=0.2)
+    assert turned["regions"]["hand"] == pytest.approx([y0, image.width - x1, y1, image.width - x0], abs=0.2)

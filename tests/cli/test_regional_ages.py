@@ -1,4 +1,4 @@
-"""`boneage models parts`, and what the commands print and write with a model that has parts."""
+"""`boneage models regional-heads`, and what the commands print and write with a model that has parts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(*arguments: object) -> Any:
 @pytest.fixture
 def parted(layered_model: Path, phantoms: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "parted"
-    made = run("models", "parts", layered_model, "--data", phantoms, "--out", folder, "--quiet")
+    made = run("models", "regional-heads", layered_model, "--data", phantoms, "--out", folder, "--quiet")
     assert made.exit_code == 0, made.stderr
     assert made.stdout == f"{folder}\n"
     assert "mean absolute error on select" in made.stderr
@@ -36,7 +36,7 @@ def test_a_model_with_parts_is_verified_and_assesses(
 ) -> None:
     verified = run("models", "verify", parted)
     assert verified.exit_code == 0, verified.stderr
-    assert "ok  parts.npz  " in verified.stdout
+    assert "ok  regional_heads.npz  " in verified.stdout
     assert "carpal and tubular bone age" in run("models", "info", parted).stdout
     assert "carpal" not in run("models", "info", layered_model).stdout
     case = next(case for case in read_dataset(phantoms).cases if case.split == "report" and case.sex)
@@ -73,25 +73,25 @@ def test_an_evaluation_scores_both_ages(parted: Path, layered_model: Path, phant
     done = run("evaluate", "--model", parted, "--data", phantoms, "--split", "all", "--out", tmp_path / "e")
     assert "carpal bone age" in done.stdout, done.stderr
     rows = list(csv.DictReader(io.StringIO((tmp_path / "e" / "predictions.csv").read_text())))
-    figures = json.loads((tmp_path / "e" / "metrics.json").read_text())["parts"]["overall"]
+    figures = json.loads((tmp_path / "e" / "metrics.json").read_text())["regional"]["overall"]
     off = [abs(float(row["carpal_months"]) - float(row["age_months"])) for row in rows if row["carpal_months"]]
     assert figures["carpal_mae"]["value"] == pytest.approx(sum(off) / len(off), abs=1e-3)
     assert figures["n"] == len(off)
     assert "Carpal and tubular bone age" in (tmp_path / "e" / "report.html").read_text()
     run("evaluate", "--model", layered_model, "--data", phantoms, "--split", "select", "--out", tmp_path / "plain")
-    assert json.loads((tmp_path / "plain" / "metrics.json").read_text())["parts"] is None
+    assert json.loads((tmp_path / "plain" / "metrics.json").read_text())["regional"] is None
 
 
 def test_nothing_is_replaced_without_being_told(parted: Path, layered_model: Path, phantoms: Path) -> None:
     before = (parted / "model.json").read_bytes()
-    again = run("models", "parts", layered_model, "--data", phantoms, "--out", parted)
+    again = run("models", "regional-heads", layered_model, "--data", phantoms, "--out", parted)
     assert again.exit_code == 2
     assert f"{parted}: is there already" in again.stderr
     assert (parted / "model.json").read_bytes() == before
 
 
 def test_a_model_that_cannot_have_parts_is_status_2(standin_model: Path, phantoms: Path, tmp_path: Path) -> None:
-    refused = run("models", "parts", standin_model, "--data", phantoms, "--out", tmp_path / "m")
+    refused = run("models", "regional-heads", standin_model, "--data", phantoms, "--out", tmp_path / "m")
     assert refused.exit_code == 2
     assert "has no answer layer" in refused.stderr
     assert not (tmp_path / "m").exists()

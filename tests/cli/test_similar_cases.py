@@ -44,13 +44,15 @@ def test_an_index_of_a_model_and_an_assessment_with_it(
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     entry = json.loads(done.stdout)
-    assert [case["distance"] for case in entry["closest"]] == sorted(case["distance"] for case in entry["closest"])
-    for case in entry["closest"]:
+    assert [case["distance"] for case in entry["similar_cases"]] == sorted(
+        case["distance"] for case in entry["similar_cases"]
+    )
+    for case in entry["similar_cases"]:
         assert cases[case["id"]].sex is asked.sex
         assert case["bone_age_months"] == pytest.approx(cases[case["id"]].age_months, abs=0.01)
-    ages = sorted(case["bone_age_months"] for case in entry["closest"])
+    ages = sorted(case["bone_age_months"] for case in entry["similar_cases"])
     middle = (ages[(len(ages) - 1) // 2] + ages[len(ages) // 2]) / 2
-    assert entry["closest_age_months"] == pytest.approx(middle, abs=0.01)
+    assert entry["similar_cases_age_months"] == pytest.approx(middle, abs=0.01)
     (page,) = (tmp_path / "report").glob("0001-*.html")
     assert "Closest cases of the same sex" in page.read_text()
     assert "Phantoms" in page.read_text()
@@ -87,7 +89,13 @@ def test_an_index_that_cannot_be_used_is_status_2(
 def test_a_training_with_an_index(phantoms: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     out = tmp_path / "run"
-    quick = ["regions=", "regressor.views=O", "parts=false", "regressor.size=32", "regressor.schedule.epochs=1"]
+    quick = [
+        "regions=",
+        "regressor.views=O",
+        "regional_heads=false",
+        "regressor.size=32",
+        "regressor.schedule.epochs=1",
+    ]
     words = ["train", "tiny", "--data", phantoms, "--out", out, "--accelerator", "cpu"]
     words += [word for pair in quick for word in ("--set", pair)]
     assert run(*words).exit_code == 0
@@ -98,4 +106,4 @@ def test_a_training_with_an_index(phantoms: Path, tmp_path: Path) -> None:
     picture = read_dataset(phantoms).cases[0].image
     done = run("assess", picture, "--model", out / "model", "--index", out / "index.npz", "--format", "json")
     assert done.exit_code == 0, done.stderr
-    assert set(json.loads(done.stdout)["by_sex"]["male"]) >= {"closest", "closest_age_months"}
+    assert set(json.loads(done.stdout)["by_sex"]["male"]) >= {"similar_cases", "similar_cases_age_months"}

@@ -18,7 +18,7 @@ pytest.importorskip("lightning")
 
 QUICK = [
     "regions=hand", "regressor.views=H", "regressor.size=32", "regressor.schedule.epochs=1", "hand.size=32",
-    "hand.schedule.epochs=1", "hand.tau=0.4", "parts=false",
+    "hand.schedule.epochs=1", "hand.tau=0.4", "regional_heads=false",
 ]  # fmt: skip
 
 

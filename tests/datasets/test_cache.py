@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boneage.datasets import Case, Dataset, FilmCache, with_dropped
+from boneage.datasets import Case, Dataset, ImageCache, with_dropped
 from boneage.datasets import cache as cache_module
 from boneage.errors import DatasetError, OutputError, UnreadableRadiograph, UsageError
 from boneage.radiograph import Radiograph
@@ -47,8 +47,8 @@ def dataset(tmp_path: Path, pictures) -> Dataset:
     return Dataset("set", tmp_path / "set", tuple(Case(path.stem, path, None, None, "train") for path in paths))
 
 
-def build(dataset: Dataset, folder: Path, reader: Reader | None = None, short_side: int | None = 65) -> FilmCache:
-    return FilmCache.build(dataset, folder, short_side=short_side, workers=1, progress=False, read=reader or Reader())
+def build(dataset: Dataset, folder: Path, reader: Reader | None = None, short_side: int | None = 65) -> ImageCache:
+    return ImageCache.build(dataset, folder, short_side=short_side, workers=1, progress=False, read=reader or Reader())
 
 
 def test_films_are_what_the_radiograph_makes(dataset: Dataset, tmp_path: Path) -> None:
@@ -59,16 +59,16 @@ def test_films_are_what_the_radiograph_makes(dataset: Dataset, tmp_path: Path) -
         assert "3" in cache
         for case in dataset.cases:
             radiograph = read_png(case.image)
-            film = cache.film(case.id)
-            np.testing.assert_array_equal(film, radiograph.film(short_side))
-            assert film.dtype == np.uint8
+            image = cache.image(case.id)
+            np.testing.assert_array_equal(image, radiograph.image(short_side))
+            assert image.dtype == np.uint8
             assert cache.full_size(case.id) == (radiograph.height, radiograph.width)
 
 
 def test_films_cannot_be_written_to(dataset: Dataset, tmp_path: Path) -> None:
-    film = build(dataset, tmp_path / "cache").film("0")
+    image = build(dataset, tmp_path / "cache").image("0")
     with pytest.raises(ValueError, match="read-only"):
-        film[0, 0] = 1
+        image[0, 0] = 1
 
 
 def test_a_complete_cache_is_only_opened(dataset: Dataset, tmp_path: Path) -> None:
@@ -104,18 +104,18 @@ def test_an_interrupted_build_goes_on(dataset: Dataset, tmp_path: Path, monkeypa
     assert (first.calls, second.calls) == (["0", "1", "2", "3"], ["4", "5", "6", "7", "8", "9"])
     assert cache.digest == build(dataset, tmp_path / "other").digest
     for case in dataset.cases:
-        np.testing.assert_array_equal(cache.film(case.id), read_png(case.image).film(65))
+        np.testing.assert_array_equal(cache.image(case.id), read_png(case.image).image(65))
 
 
 @pytest.mark.parametrize("torn", ["line", "newline", "films", "rubbish", "more films"])
 def test_a_torn_tail_is_made_again(dataset: Dataset, tmp_path: Path, torn: str) -> None:
     whole = build(dataset, tmp_path / "cache")
     (journal,) = (tmp_path / "cache").glob("*.jsonl")
-    (films,) = (tmp_path / "cache").glob("*.u8")
+    (images,) = (tmp_path / "cache").glob("*.u8")
     if torn == "films":
-        os.truncate(films, films.stat().st_size - 1)
+        os.truncate(images, images.stat().st_size - 1)
     elif torn == "more films":
-        with films.open("ab") as stream:
+        with images.open("ab") as stream:
             stream.write(bytes(1000))
     elif torn == "rubbish":
         lines = journal.read_bytes().splitlines(keepends=True)
@@ -127,12 +127,12 @@ def test_a_torn_tail_is_made_again(dataset: Dataset, tmp_path: Path, torn: str) 
     assert reader.calls == ([] if torn == "more films" else ["9"])
     assert cache.digest == whole.digest
     for case in dataset.cases:
-        np.testing.assert_array_equal(cache.film(case.id), read_png(case.image).film(65))
+        np.testing.assert_array_equal(cache.image(case.id), read_png(case.image).image(65))
 
 
 def test_a_changed_source_is_made_again(dataset: Dataset, tmp_path: Path) -> None:
     before = build(dataset, tmp_path / "cache")
-    old = before.film("3").copy()
+    old = before.image("3").copy()
     path = dataset.cases[3].image
     Image.fromarray(np.arange(80 * 90, dtype=np.uint16).reshape(80, 90).astype(np.uint8)).save(path)
     os.utime(dataset.cases[5].image, ns=(1, 1))
@@ -140,9 +140,9 @@ def test_a_changed_source_is_made_again(dataset: Dataset, tmp_path: Path) -> Non
     after = build(dataset, tmp_path / "cache", reader)
     assert reader.calls == ["3", "5"]
     assert after.digest != before.digest
-    np.testing.assert_array_equal(after.film("3"), read_png(path).film(65))
+    np.testing.assert_array_equal(after.image("3"), read_png(path).image(65))
     # Whoever has the old one open goes on with it.
-    np.testing.assert_array_equal(before.film("3"), old)
+    np.testing.assert_array_equal(before.image("3"), old)
 
 
 def test_another_short_side_is_another_cache(dataset: Dataset, tmp_path: Path) -> None:
@@ -151,8 +151,8 @@ def test_another_short_side_is_another_cache(dataset: Dataset, tmp_path: Path) -
     large = build(dataset, tmp_path / "cache", reader, short_side=66)
     assert len(reader.calls) == 10
     assert small.digest != large.digest
-    assert min(small.film("0").shape) == 65
-    assert min(large.film("0").shape) == 66
+    assert min(small.image("0").shape) == 65
+    assert min(large.image("0").shape) == 66
 
 
 def test_another_format_is_another_cache(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ def test_the_same_id_of_another_set_is_not_mixed_up(dataset: Dataset, tmp_path: 
     paths = pictures(tmp_path / "other" / "films", range(2))
     other = Dataset("other", tmp_path / "other", tuple(Case(path.stem, path, None, None, "train") for path in paths))
     cache = build(other, tmp_path / "cache")
-    np.testing.assert_array_equal(cache.film("1"), read_png(paths[1]).film(65))
+    np.testing.assert_array_equal(cache.image("1"), read_png(paths[1]).image(65))
 
 
 def test_unreadable_files_are_dropped_and_remembered(dataset: Dataset, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_unreadable_files_are_dropped_and_remembered(dataset: Dataset, tmp_path:
     assert "it is damaged. Export it again." in [item.detail for item in cache.dropped]
     assert len(cache) == 7
     with pytest.raises(DatasetError, match="no film of case 2"):
-        cache.film("2")
+        cache.image("2")
     with pytest.raises(DatasetError, match=r"3 of 10 rows were dropped"):
         with_dropped(
             replace(dataset, cases=tuple(replace(case, sex="male", age_months=9.0) for case in dataset.cases)),
@@ -217,17 +217,17 @@ def test_a_file_that_could_not_be_opened_is_tried_again(
 
 def test_a_cache_travels_to_other_processes(dataset: Dataset, tmp_path: Path) -> None:
     cache = build(dataset, tmp_path / "cache")
-    film = cache.film("1")
+    image = cache.image("1")
     sent = pickle.dumps(cache)
-    assert len(sent) < film.size
-    np.testing.assert_array_equal(pickle.loads(sent).film("1"), film)
+    assert len(sent) < image.size
+    np.testing.assert_array_equal(pickle.loads(sent).image("1"), image)
 
 
 def test_worker_processes(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_module, "CHUNK", 3)
-    cache = FilmCache.build(dataset, tmp_path / "two", short_side=65, workers=2, progress=False)
+    cache = ImageCache.build(dataset, tmp_path / "two", short_side=65, workers=2, progress=False)
     assert cache.digest == build(dataset, tmp_path / "one").digest
-    np.testing.assert_array_equal(cache.film("7"), read_png(dataset.cases[7].image).film(65))
+    np.testing.assert_array_equal(cache.image("7"), read_png(dataset.cases[7].image).image(65))
 
 
 def test_an_open_build_is_waited_for(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +250,7 @@ def test_an_open_build_is_waited_for(dataset: Dataset, tmp_path: Path, monkeypat
 def test_plain_lines_where_there_is_no_terminal(
     dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    FilmCache.build(dataset, tmp_path / "cache", short_side=65, workers=1, read=read_png)
+    ImageCache.build(dataset, tmp_path / "cache", short_side=65, workers=1, read=read_png)
     assert "decoded 10 of 10 radiographs" in capsys.readouterr().err
 
 

@@ -26,7 +26,7 @@ def test_interval_of_a_mean_matches_theory() -> None:
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     random = np.random.default_rng(11)
-    made = [figure(random.exponential(6.0, 80), resamples=500, seed=trial) for trial in range(200)]
+    made = [figure(random.exponential(6.0, 80), resamples=500, seed=adapter) for adapter in range(200)]
     covered = np.mean([(one.lower or 0) <= 6.0 <= (one.upper or 0) for one in made])
     assert 0.88 <= covered <= 0.99
 

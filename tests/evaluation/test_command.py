@@ -25,13 +25,13 @@ from boneage.regions import Box, Region
 
 FLAT = np.full(240, 1 / 240, dtype=np.float32)
 IDS = [str(i) for i in range(1, 61)]
-REPORT = [case for case in IDS if split_of(case) == "report"]
+TEST = [case for case in IDS if split_of(case) == "report"]
 
 
 class Always:
     """Answers 100 months and the middle of the film; it was calibrated beside an interval of +-15 months."""
 
-    model = SimpleNamespace(calibration=SimpleNamespace(constant_months=15.0))
+    model = SimpleNamespace(calibration=SimpleNamespace(constant_half_width_months=15.0))
 
     def for_many(self) -> Always:
         return self
@@ -80,11 +80,11 @@ def test_report_split_only(data: Path, tmp_path: Path) -> None:
     result = run("--data", data, "--out", out)
     assert result.exit_code == 0, result.output
     rows = read_predictions(out / "predictions.csv")
-    assert [row.id for row in rows] == REPORT
+    assert [row.id for row in rows] == TEST
     assert {row.split for row in rows} == {"report"}
-    assert rows[0].file == f"boneage-training-dataset/{REPORT[0]}.png"
+    assert rows[0].file == f"boneage-training-dataset/{TEST[0]}.png"
     metrics = json.loads((out / "metrics.json").read_text())
-    assert metrics["accuracy"]["overall"]["n"] == len(REPORT)
+    assert metrics["accuracy"]["overall"]["n"] == len(TEST)
     assert metrics["constant_width_interval"]["half_width_months"] == 15.0
     assert "is 30.0 months wide" in (out / "report.html").read_text()
     assert metrics["model"] == "always"
@@ -103,11 +103,11 @@ def test_all_with_boxes_and_a_contact_sheet(data: Path, tmp_path: Path) -> None:
     result = run("--data", data, "--out", out, "--boxes", boxes, "--contact-sheet", 3)
     assert result.exit_code == 0, result.output
     metrics = json.loads((out / "metrics.json").read_text())
-    assert metrics["accuracy"]["overall"]["n"] == len(REPORT)
+    assert metrics["accuracy"]["overall"]["n"] == len(TEST)
     assert metrics["localization"]["hand"]["all"]["n"] == len(boxed)
     assert metrics["localization"]["hand"]["outside_train"]["n"] == sum(split_of(case) != "train" for case in boxed)
     assert metrics["localization"]["hand"]["all"]["miou"]["value"] == 1.0
-    assert {row.id for row in read_predictions(out / "localized.csv")} == set(boxed) - set(REPORT)
+    assert {row.id for row in read_predictions(out / "localized.csv")} == set(boxed) - set(TEST)
     assert (out / "contact_sheet.png").stat().st_size > 1000
     # Without boxes, by force: what belongs to the earlier figures goes, other files stay.
     (out / "notes.txt").write_text("mine")
@@ -244,7 +244,7 @@ def test_a_full_disk_leaves_whole_files(data: Path, tmp_path: Path, monkeypatch:
     assert result.exit_code == 1
     assert f"{out / 'report.html'}: could not be written (No space left on device)" in result.output
     assert "--force" in result.output
-    assert len(read_predictions(out / "predictions.csv")) == len(REPORT)
+    assert len(read_predictions(out / "predictions.csv")) == len(TEST)
     assert {path.name for path in out.iterdir()} <= set(OWN_FILES) - {"report.html", "metrics.json"}
     assert run("--data", data, "--out", out, "--force").exit_code == 0
 

@@ -8,7 +8,7 @@ import pytest
 
 from boneage.ages import Sex
 from boneage.evaluation.predictions import Prediction, read_predictions, write_predictions
-from boneage.evaluation.regional_metrics import evaluate_parts
+from boneage.evaluation.regional_metrics import evaluate_regional
 
 
 def row(
@@ -27,7 +27,7 @@ ROWS = [
 
 
 def test_figures_by_hand() -> None:
-    found = evaluate_parts(ROWS)
+    found = evaluate_regional(ROWS)
     assert found is not None
     of_all = found.overall
     assert of_all.n == 3
@@ -49,7 +49,7 @@ def test_figures_by_hand() -> None:
 
 
 def test_no_figures_without_parts() -> None:
-    assert evaluate_parts(ROWS[3:]) is None
+    assert evaluate_regional(ROWS[3:]) is None
 
 
 def test_the_table_keeps_them(tmp_path: Path) -> None:

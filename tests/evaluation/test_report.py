@@ -137,10 +137,10 @@ def panel(title: str, width: int, height: int) -> Panel:
 
 def test_panels_are_small_and_in_their_own_pixels() -> None:
     made = panel("wide", 1200, 300)
-    assert made.film.shape == (60, TILE)
+    assert made.image.shape == (60, TILE)
     assert made.regions[Region.HAND].as_list() == pytest.approx([60, 15, 180, 45])
     assert made.truths["hand"].as_list() == pytest.approx([72, 18, 216, 54])
-    assert made.attention[Region.HAND].shape == made.film.shape
+    assert made.attention[Region.HAND].shape == made.image.shape
     assert made.attention[Region.HAND].min() == 1.0
 
 

@@ -282,11 +282,11 @@ class TestGrayValues:
     @pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
     def test_padding_is_black_and_outside_the_window(self, tmp_path: Path, interpretation: str) -> None:
         # The film fills the right four fifths and uses 1000..1999; the padding is 0.
-        film = np.arange(1000, 2000, dtype=np.uint16).reshape(50, 20).repeat(2, 0).repeat(4, 1)
-        padded = np.hstack([np.zeros((100, 20), dtype=np.uint16), film])
+        image = np.arange(1000, 2000, dtype=np.uint16).reshape(50, 20).repeat(2, 0).repeat(4, 1)
+        padded = np.hstack([np.zeros((100, 20), dtype=np.uint16), image])
         said: dict[str, Any] = {"PhotometricInterpretation": interpretation, "PixelPaddingValue": 0}
         pixels = read_radiograph(written(tmp_path / "a.dcm", padded, **said)).pixels
-        expected = canonical(film, bones_dark=interpretation == "MONOCHROME1")
+        expected = canonical(image, bones_dark=interpretation == "MONOCHROME1")
         np.testing.assert_allclose(pixels[:, 20:], expected, atol=2e-3)
         assert not pixels[:, :20].any()
 

@@ -74,7 +74,7 @@ def _answer(answer: Any) -> dict[str, Any]:
     mean = math.fsum(month * probability for month, probability in months)
     variance = math.fsum((month - mean) ** 2 * probability for month, probability in months)
     mode, probability = max(months, key=lambda pair: pair[1])
-    parts = answer.parts
+    parts = answer.regional_ages
     return {
         "bone_age_months": round(answer.bone_age_months, 4),
         "interval_90_months": [round(end, 4) for end in answer.interval_90_months],

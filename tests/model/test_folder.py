@@ -45,7 +45,7 @@ def _resign(folder: Path, **changes: Any) -> None:
 
 def test_a_written_model_is_read_back(standin_model: Path) -> None:
     model = load_model(standin_model)
-    assert (model.name, model.version, model.film_short_side, model.layout) == ("standin", "0.0.1", 96, "letterbox")
+    assert (model.name, model.version, model.image_short_side, model.layout) == ("standin", "0.0.1", 96, "letterbox")
     assert model.views == (View.H, View.R1, View.R2)
     assert [localizer.region for localizer in model.localizers] == list(Region)
     assert model.regressor.input_size == 64
@@ -132,7 +132,7 @@ def test_a_format_of_another_version(folder: Path, version: object) -> None:
         ({"calibration": {"tail": 0.7}}, "calibration.tail"),
         ({"calibration": ...}, "calibration"),
         ({"scalar": True}, "scalar_sd_months"),
-        ({"film_short_side": "large"}, "film_short_side"),
+        ({"image_short_side": "large"}, "image_short_side"),
         ({"localizers": []}, "views.*needs a localizer for hand"),
         ({"networks": {}}, "networks.regressor.*missing"),
     ],
@@ -147,8 +147,8 @@ def test_settings_that_cannot_be(folder: Path, changes: dict[str, Any], words: s
 @pytest.mark.parametrize(
     ("at", "changes", "words"),
     [
-        (0, {"looks_at": "H"}, "needs hand to be found before"),
-        (1, {"looks_at": "E"}, "needs region_1 to be found before"),
+        (0, {"input_view": "H"}, "needs hand to be found before"),
+        (1, {"input_view": "E"}, "needs region_1 to be found before"),
         (1, {"region": "hand"}, "a second time"),
         (1, {"region": "thumb"}, "should be one of hand, region_1, region_2"),
         (1, {"network": "nobody"}, "network"),

@@ -15,16 +15,16 @@ from boneage.ages import Sex
 from boneage.assessment import SexAnswer, remarks_of
 from boneage.assessor import Assessor, load
 from boneage.errors import ModelError
-from boneage.model.document import PartsSettings
+from boneage.model.document import RegionalHeadsSettings
 from boneage.model.folder import SETTINGS_FILE, check_files, load_model, settings_sha256, written_settings
-from boneage.model.regional_heads import PARTS_FILE, Head, Parts, by_view, parts_bytes
+from boneage.model.regional_heads import REGIONAL_HEADS_FILE, Head, RegionalHeads, by_view, regional_heads_bytes
 from boneage.model.writing import rewritten
 from boneage.pipeline.localization import Cascade, Localization
 from boneage.radiograph import Radiograph
-from boneage.regional_ages import PartAges, UsualDifference
+from boneage.regional_ages import RegionalAges, UsualDifference
 from boneage.regions import Region
 from boneage.reports import record
-from boneage.views import FilmArray, View
+from boneage.views import ImageArray, View
 
 pytest.importorskip("onnx")
 
@@ -43,7 +43,7 @@ def usual(reach: float) -> dict[str, Any]:
 
 def entry_of(data: bytes, reach: float | None = 240.0) -> dict[str, Any]:
     return {
-        "file": PARTS_FILE,
+        "file": REGIONAL_HEADS_FILE,
         "sha256": hashlib.sha256(data).hexdigest(),
         "tensor": "brightness",
         "usual_difference": None if reach is None else usual(reach),
@@ -53,12 +53,14 @@ def entry_of(data: bytes, reach: float | None = 240.0) -> dict[str, Any]:
 @pytest.fixture
 def parted(layered_model: Path, tmp_path: Path) -> Path:
     """The layered stand-in, whose network describes a view by its mean brightness, with heads."""
-    data = parts_bytes(CARPAL, TUBULAR)
-    return rewritten(load_model(layered_model), tmp_path / "parted", {"parts": entry_of(data)}, {PARTS_FILE: data})
+    data = regional_heads_bytes(CARPAL, TUBULAR)
+    return rewritten(
+        load_model(layered_model), tmp_path / "parted", {"regional_heads": entry_of(data)}, {REGIONAL_HEADS_FILE: data}
+    )
 
 
-def parts_of(usual_difference: UsualDifference | None = None) -> Parts:
-    return Parts(Path("p.npz"), PartsSettings("p.npz", "", "t", usual_difference), CARPAL, TUBULAR)
+def parts_of(usual_difference: UsualDifference | None = None) -> RegionalHeads:
+    return RegionalHeads(Path("p.npz"), RegionalHeadsSettings("p.npz", "", "t", usual_difference), CARPAL, TUBULAR)
 
 
 def test_a_head_has_weights_of_its_own_for_each_sex() -> None:
@@ -100,8 +102,8 @@ def test_what_is_usual_depends_on_the_age(months: float, usually: tuple[float, f
 )
 def test_a_wrist_that_has_no_more_to_tell(sex: str, months: float, warned: bool) -> None:
     until = {Sex.MALE: 200.0, Sex.FEMALE: 170.0}
-    settings = PartsSettings("p.npz", "", "t", carpal_until_months=until)
-    parts = Parts(Path("p.npz"), settings, CARPAL, TUBULAR)
+    settings = RegionalHeadsSettings("p.npz", "", "t", carpal_until_months=until)
+    parts = RegionalHeads(Path("p.npz"), settings, CARPAL, TUBULAR)
     told = parts.ages(np.array([30], np.float32), np.array([40, 80], np.float32), Sex(sex), months)
     assert any("exact than the tubular one: do not use it" in remark for remark in told.remarks) is warned
 
@@ -112,8 +114,10 @@ def test_features_that_are_no_numbers() -> None:
 
 
 def test_heads_that_were_fitted_on_phantoms_say_so(parted: Path, hand: Radiograph) -> None:
-    settings = load_model(parted).document["parts"]
-    made = rewritten(load_model(parted), parted, {"parts": {**settings, "data": {"name": "set", "phantom": True}}})
+    settings = load_model(parted).document["regional_heads"]
+    made = rewritten(
+        load_model(parted), parted, {"regional_heads": {**settings, "data": {"name": "set", "phantom": True}}}
+    )
     found = load(made).assess(hand, "male")
     assert any("were learnt from phantoms" in warning for warning in found.warnings)
 
@@ -133,11 +137,11 @@ def test_each_part_is_read_from_its_own_views(parted: Path, hand: Radiograph) ->
     assert list(found.views) == [View.H, View.R1, View.R2, View.HE, View.R2E]
     bright = {view: pixels.mean() for view, pixels in found.views.items()}
     assert bright[View.HE] != bright[View.H]  # region 1 is gone
-    assert found.parts is not None
-    assert found.parts.carpal_months == pytest.approx(min(240, 2 * bright[View.R1] + 10), abs=0.01)
+    assert found.regional_ages is not None
+    assert found.regional_ages.carpal_months == pytest.approx(min(240, 2 * bright[View.R1] + 10), abs=0.01)
     tubular = 0.5 * bright[View.HE] + 0.25 * bright[View.R2E]
-    assert found.parts.tubular_months == pytest.approx(tubular, abs=0.01)
-    girl = load(parted).assess(hand, "female").parts
+    assert found.regional_ages.tubular_months == pytest.approx(tubular, abs=0.01)
+    girl = load(parted).assess(hand, "female").regional_ages
     assert girl is not None
     assert girl.carpal_months == pytest.approx(bright[View.R1] + 20, abs=0.01)
 
@@ -146,7 +150,7 @@ def test_the_answer_is_that_of_the_model_without_parts(parted: Path, layered_mod
     with_parts, without = (load(folder).assess(hand, "male") for folder in (parted, layered_model))
     assert with_parts.bone_age_months == without.bone_age_months
     assert with_parts.interval_90_months == without.interval_90_months
-    assert without.parts is None
+    assert without.regional_ages is None
     assert View.HE not in without.views
     assert "carpal_bone_age_months" not in record(without)
     assert with_parts.model_sha256 != without.model_sha256
@@ -158,34 +162,42 @@ def test_the_record_holds_both_ages_for_both_sexes(parted: Path, hand: Radiograp
     keys = ("carpal_bone_age_months", "tubular_bone_age_months", "carpal_minus_tubular_months")
     assert [entry[key] for key in keys] == [None] * 3
     for sex, answer in found.answers.items():
-        assert answer.parts is not None
+        assert answer.regional_ages is not None
         said = [entry["by_sex"][sex.value][key] for key in keys]
-        told = (answer.parts.carpal_months, answer.parts.tubular_months, answer.parts.difference_months)
+        told = (
+            answer.regional_ages.carpal_months,
+            answer.regional_ages.tubular_months,
+            answer.regional_ages.difference_months,
+        )
         assert said == [round(value, 2) for value in told]
 
 
 def test_an_unusual_difference_is_a_warning(layered_model: Path, tmp_path: Path, hand: Radiograph) -> None:
-    data = parts_bytes(CARPAL, TUBULAR)
-    folder = rewritten(load_model(layered_model), tmp_path / "m", {"parts": entry_of(data, 1.0)}, {PARTS_FILE: data})
+    data = regional_heads_bytes(CARPAL, TUBULAR)
+    folder = rewritten(
+        load_model(layered_model), tmp_path / "m", {"regional_heads": entry_of(data, 1.0)}, {REGIONAL_HEADS_FILE: data}
+    )
     (warning,) = load(folder).assess(hand, "male").warnings
     assert warning.startswith("Carpal bone age (")
     assert [words[:8] for words in load(folder).assess(hand, "unknown").warnings] == ["If male:", "If femal"]
 
 
 def test_a_remark_that_holds_for_both_sexes_is_said_once() -> None:
-    answer = SexAnswer(100.0, (90.0, 110.0), np.zeros(240, np.float32), parts=PartAges(1.0, 2.0, None, ("Look.",)))
+    answer = SexAnswer(
+        100.0, (90.0, 110.0), np.zeros(240, np.float32), regional_ages=RegionalAges(1.0, 2.0, None, ("Look.",))
+    )
     assert remarks_of(dict.fromkeys(Sex, answer)) == ("Look.",)
-    assert remarks_of({Sex.MALE: answer, Sex.FEMALE: replace(answer, parts=None)}) == ("If male: Look.",)
+    assert remarks_of({Sex.MALE: answer, Sex.FEMALE: replace(answer, regional_ages=None)}) == ("If male: Look.",)
 
 
 def test_nothing_is_told_apart_where_a_region_was_not_found(parted: Path, hand: Radiograph) -> None:
     class Blind(Cascade):
-        def regions(self, film: FilmArray) -> Localization:
-            return replace(super().regions(film), missing=frozenset({Region.REGION_1}))
+        def regions(self, image: ImageArray) -> Localization:
+            return replace(super().regions(image), missing=frozenset({Region.REGION_1}))
 
     model = load_model(parted)
-    found = Assessor(model, Blind(model.localizers, model.film_short_side)).assess(hand, "male")
-    assert found.parts is None
+    found = Assessor(model, Blind(model.localizers, model.image_short_side)).assess(hand, "male")
+    assert found.regional_ages is None
     assert list(found.views) == [View.H, View.R1, View.R2]
 
 
@@ -197,10 +209,10 @@ def test_nothing_is_told_apart_where_a_region_was_not_found(parted: Path, hand: 
     ],
 )
 def test_damaged_heads_are_refused(parted: Path, damage: Any, says: str) -> None:
-    file = parted / PARTS_FILE
+    file = parted / REGIONAL_HEADS_FILE
     damaged = damage(file.read_bytes())
     file.unlink() if damaged is None else file.write_bytes(damaged)
-    with pytest.raises(ModelError, match=rf"parts\.npz: {says}"):
+    with pytest.raises(ModelError, match=rf"regional_heads\.npz: {says}"):
         load_model(parted)
 
 
@@ -208,21 +220,26 @@ def test_damaged_heads_are_refused(parted: Path, damage: Any, says: str) -> None
     ("data", "says"),
     [
         (b"no archive", "cannot be read as heads"),
-        (parts_bytes(CARPAL, CARPAL), "its arrays do not fit each other"),
-        (parts_bytes(replace(CARPAL, bias=np.array([np.nan, 0])), TUBULAR), "its arrays do not fit each other"),
+        (regional_heads_bytes(CARPAL, CARPAL), "its arrays do not fit each other"),
+        (
+            regional_heads_bytes(replace(CARPAL, bias=np.array([np.nan, 0])), TUBULAR),
+            "its arrays do not fit each other",
+        ),
     ],
 )
 def test_heads_that_are_signed_but_none(layered_model: Path, tmp_path: Path, data: bytes, says: str) -> None:
-    with pytest.raises(ModelError, match=rf"parts\.npz: {says}"):
-        rewritten(load_model(layered_model), tmp_path / "m", {"parts": entry_of(data)}, {PARTS_FILE: data})
+    with pytest.raises(ModelError, match=rf"regional_heads\.npz: {says}"):
+        rewritten(
+            load_model(layered_model), tmp_path / "m", {"regional_heads": entry_of(data)}, {REGIONAL_HEADS_FILE: data}
+        )
     assert not (tmp_path / "m").exists()
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"file": "../parts.npz"}, r"'parts\.file' should be a file name inside the model folder"),
-        ({"tensor": 3}, r"'parts\.tensor' should be a text"),
+        ({"file": "../regional_heads.npz"}, r"'regional_heads\.file' should be a file name inside the model folder"),
+        ({"tensor": 3}, r"'regional_heads\.tensor' should be a text"),
         ({"usual_difference": {**usual(1.0), "at_months": [24, 12]}}, "should rise"),
         (
             {"usual_difference": {**usual(1.0), "reach_months": {"male": [1]}}},
@@ -232,7 +249,7 @@ def test_heads_that_are_signed_but_none(layered_model: Path, tmp_path: Path, dat
 )
 def test_settings_that_are_wrong_are_named(parted: Path, changes: dict[str, Any], says: str) -> None:
     document = json.loads((parted / SETTINGS_FILE).read_text())
-    document["parts"] |= changes
+    document["regional_heads"] |= changes
     document["settings_sha256"] = settings_sha256(document)
     (parted / SETTINGS_FILE).write_bytes(written_settings(document))
     with pytest.raises(ModelError, match=says):
@@ -242,12 +259,12 @@ def test_settings_that_are_wrong_are_named(parted: Path, changes: dict[str, Any]
 def test_the_heads_are_among_the_files_with_a_checksum(parted: Path) -> None:
     model = load_model(parted)
     assert check_files(model) == []
-    assert set(model.document["files"]) == {PARTS_FILE}
+    assert set(model.document["files"]) == {REGIONAL_HEADS_FILE}
 
 
 def test_a_model_written_again_keeps_its_parts_and_its_identity(parted: Path, tmp_path: Path) -> None:
     model = load_model(parted)
     again = load_model(rewritten(model, tmp_path / "again", {"name": "renamed"}, {"CARD.md": b"card"}))
     assert (again.name, again.sha256) == ("renamed", model.sha256)
-    assert (again.folder / PARTS_FILE).read_bytes() == (parted / PARTS_FILE).read_bytes()
+    assert (again.folder / REGIONAL_HEADS_FILE).read_bytes() == (parted / REGIONAL_HEADS_FILE).read_bytes()
     assert check_files(again) == []

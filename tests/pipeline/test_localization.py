@@ -33,8 +33,8 @@ class FixedNetwork(Network):
         return {"attention": np.repeat(maps, count, axis=0) if len(maps) == 1 else maps[:count]}
 
 
-def localizer(region: Region, network: Network, looks_at: str = "O", **changes: Any) -> Localizer:
-    return Localizer(region, network, looks_at, **{"tau": 0.5, "average_mirror": False, **changes})
+def localizer(region: Region, network: Network, input_view: str = "O", **changes: Any) -> Localizer:
+    return Localizer(region, network, input_view, **{"tau": 0.5, "average_mirror": False, **changes})
 
 
 def peak(row: int, column: int, cells: int = 8) -> npt.NDArray[np.float32]:
@@ -44,14 +44,14 @@ def peak(row: int, column: int, cells: int = 8) -> npt.NDArray[np.float32]:
 
 
 @pytest.fixture
-def film() -> npt.NDArray[np.uint8]:
+def image() -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (120, 90), dtype=np.uint8)
 
 
-def test_a_spot_becomes_a_box_at_its_place(film: npt.NDArray[np.uint8]) -> None:
+def test_a_spot_becomes_a_box_at_its_place(image: npt.NDArray[np.uint8]) -> None:
     # The film is 90 wide and 120 high: a letterboxed view has 15 px on each side, a cell is 15 px.
     network = FixedNetwork(peak(2, 4))
-    found = Cascade([localizer(Region.HAND, network)]).regions(film)
+    found = Cascade([localizer(Region.HAND, network)]).regions(image)
     box = found.boxes[Region.HAND]
     assert box.center == pytest.approx((4.5 * 15 - 15, 2.5 * 15), abs=0.5)
     assert 10 < box.width < 20
@@ -60,80 +60,82 @@ def test_a_spot_becomes_a_box_at_its_place(film: npt.NDArray[np.uint8]) -> None:
     assert not found.missing
 
 
-def test_a_squashed_view_gives_the_same_place(film: npt.NDArray[np.uint8]) -> None:
-    found = Cascade([localizer(Region.HAND, FixedNetwork(peak(2, 4)))], layout="squash").regions(film)
+def test_a_squashed_view_gives_the_same_place(image: npt.NDArray[np.uint8]) -> None:
+    found = Cascade([localizer(Region.HAND, FixedNetwork(peak(2, 4)))], layout="squash").regions(image)
     assert found.boxes[Region.HAND].center == pytest.approx((4.5 * 90 / 8, 2.5 * 15), abs=0.5)
     assert found.attention[Region.HAND].box == Box(0, 0, 90, 120)
 
 
-def test_mirror_maps_are_turned_back_and_each_normalised(film: npt.NDArray[np.uint8]) -> None:
+def test_mirror_maps_are_turned_back_and_each_normalised(image: npt.NDArray[np.uint8]) -> None:
     network = FixedNetwork(peak(2, 2), 50 * peak(2, 7 - 2))
     cascade = Cascade([])
-    attention = cascade.attention(localizer(Region.HAND, network, average_mirror=True), film, whole(film))
+    attention = cascade.attention(localizer(Region.HAND, network, average_mirror=True), image, whole(image))
     assert attention.map[2, 2] == 1.0
     assert (attention.map > 0).sum() == 1
     (shown,) = network.shown  # type: ignore[attr-defined]
     np.testing.assert_array_equal(shown[1], shown[0][..., ::-1])
 
 
-def test_light_on_padding_is_put_out(film: npt.NDArray[np.uint8]) -> None:
+def test_light_on_padding_is_put_out(image: npt.NDArray[np.uint8]) -> None:
     spots = np.zeros((8, 8), np.float32)
     spots[:, 0], spots[3, 4] = 9.0, 1.0
-    attention = Cascade([]).attention(localizer(Region.HAND, FixedNetwork(spots)), film, whole(film))
+    attention = Cascade([]).attention(localizer(Region.HAND, FixedNetwork(spots)), image, whole(image))
     assert (attention.map[:, 0] == 0).all()
     assert attention.map[3, 4] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("value", [0.0, -3.0, 5.0, np.nan, np.inf])
-def test_a_map_without_evidence_falls_back_and_says_so(film: npt.NDArray[np.uint8], value: float) -> None:
+def test_a_map_without_evidence_falls_back_and_says_so(image: npt.NDArray[np.uint8], value: float) -> None:
     empty = FixedNetwork(np.full((8, 8), value))
     spot = FixedNetwork(peak(3, 4))
-    found = Cascade([localizer(Region.HAND, empty), localizer(Region.REGION_1, spot)]).regions(film)
-    assert found.boxes[Region.HAND] == whole(film)
+    found = Cascade([localizer(Region.HAND, empty), localizer(Region.REGION_1, spot)]).regions(image)
+    assert found.boxes[Region.HAND] == whole(image)
     assert found.missing == {Region.HAND}
     assert found.warnings == ("The hand was not found; the whole film is used instead.",)
 
     chain = [localizer(Region.HAND, spot), *(localizer(region, empty, "H") for region in list(Region)[1:])]
-    found = Cascade(chain).regions(film)
+    found = Cascade(chain).regions(image)
     assert found.boxes[Region.REGION_1] == found.boxes[Region.REGION_2] == found.boxes[Region.HAND]
     assert found.missing == {Region.REGION_1, Region.REGION_2}
     assert len(found.warnings) == 2
     assert all("was not found; the hand box" in warning for warning in found.warnings)
 
 
-def test_a_region_without_a_hand_localizer_falls_back_to_the_film(film: npt.NDArray[np.uint8]) -> None:
-    found = Cascade([localizer(Region.REGION_1, FixedNetwork(np.zeros((8, 8))))]).regions(film)
-    assert found.boxes[Region.REGION_1] == whole(film)
+def test_a_region_without_a_hand_localizer_falls_back_to_the_film(image: npt.NDArray[np.uint8]) -> None:
+    found = Cascade([localizer(Region.REGION_1, FixedNetwork(np.zeros((8, 8))))]).regions(image)
+    assert found.boxes[Region.REGION_1] == whole(image)
 
 
-def test_a_region_on_the_hand_box_lies_where_the_hand_view_shows_it(film: npt.NDArray[np.uint8]) -> None:
+def test_a_region_on_the_hand_box_lies_where_the_hand_view_shows_it(image: npt.NDArray[np.uint8]) -> None:
     hand = FixedNetwork(peak(4, 4))
     region = FixedNetwork(peak(0, 7))
-    found = Cascade([localizer(Region.HAND, hand, smallest=0.5), localizer(Region.REGION_1, region, "H")]).regions(film)
+    found = Cascade([localizer(Region.HAND, hand, smallest=0.5), localizer(Region.REGION_1, region, "H")]).regions(
+        image
+    )
     box, inside = found.boxes[Region.HAND], found.boxes[Region.REGION_1]
     side = max(box.width, box.height)
     assert inside.center == pytest.approx((box.center[0] + side * 3 / 8, box.center[1] - side * 3.5 / 8), rel=0.1)
 
 
-def test_erased_views_hide_region_1(film: npt.NDArray[np.uint8]) -> None:
+def test_erased_views_hide_region_1(image: npt.NDArray[np.uint8]) -> None:
     second = FixedNetwork(peak(5, 5))
     found = Cascade(
         [localizer(Region.REGION_1, FixedNetwork(peak(2, 3))), localizer(Region.REGION_2, second, "E")]
-    ).regions(film)
-    place, box = found.place(View.E, film)
-    np.testing.assert_array_equal(place, erased(film, found.boxes[Region.REGION_1]))
-    assert box == whole(film)
-    assert (place != film).any()
+    ).regions(image)
+    place, box = found.place(View.E, image)
+    np.testing.assert_array_equal(place, erased(image, found.boxes[Region.REGION_1]))
+    assert box == whole(image)
+    assert (place != image).any()
 
 
-def test_nothing_is_erased_where_region_1_was_not_found(film: npt.NDArray[np.uint8]) -> None:
-    found = Cascade([localizer(Region.REGION_1, FixedNetwork(np.zeros((8, 8))))]).regions(film)
-    np.testing.assert_array_equal(found.place(View.E, film)[0], film)
+def test_nothing_is_erased_where_region_1_was_not_found(image: npt.NDArray[np.uint8]) -> None:
+    found = Cascade([localizer(Region.REGION_1, FixedNetwork(np.zeros((8, 8))))]).regions(image)
+    np.testing.assert_array_equal(found.place(View.E, image)[0], image)
 
 
-def test_a_box_of_a_few_pixels_grows_and_one_at_the_border_is_clipped(film: npt.NDArray[np.uint8]) -> None:
+def test_a_box_of_a_few_pixels_grows_and_one_at_the_border_is_clipped(image: npt.NDArray[np.uint8]) -> None:
     tiny = localizer(Region.HAND, FixedNetwork(peak(7, 4, 8)), tau=1.0, smallest=0.5)
-    box = Cascade([tiny]).regions(film).boxes[Region.HAND]
+    box = Cascade([tiny]).regions(image).boxes[Region.HAND]
     assert box.y1 == 120
     assert box.width == pytest.approx(60)
     assert box.height < 60
@@ -161,14 +163,14 @@ def test_boxes_lie_inside_the_film_whatever_the_maps_say(
     mirror: bool,
 ) -> None:
     network = FixedNetwork(attention, attention[::-1])
-    film = np.arange(width * height, dtype=np.uint64).reshape(height, width).astype(np.uint8)
+    image = np.arange(width * height, dtype=np.uint64).reshape(height, width).astype(np.uint8)
     how = {"tau": tau, "margin": margin, "smallest": smallest, "average_mirror": mirror}
     chain = [
         localizer(Region.HAND, network, "O", **how),
         localizer(Region.REGION_1, network, "H", **how),
         localizer(Region.REGION_2, network, "HE", **how),
     ]
-    found = Cascade(chain, layout=layout).regions(film)
+    found = Cascade(chain, layout=layout).regions(image)
     for box in found.boxes.values():
         assert 0 <= box.x0 < box.x1 <= width
         assert 0 <= box.y0 < box.y1 <= height
@@ -178,35 +180,35 @@ def test_boxes_lie_inside_the_film_whatever_the_maps_say(
         assert seen.map.min() >= 0
         assert seen.map.max() <= 1
     assert len(found.warnings) == len(found.missing)
-    views = cut_views(film, found, list(View), 16, squash=layout == "squash")
+    views = cut_views(image, found, list(View), 16, squash=layout == "squash")
     assert all(view.shape == (16, 16) for view in views.values())
 
 
 @pytest.mark.parametrize("shape", [(64, 3000), (3000, 64), (64, 64), (65, 1300)])
 def test_extreme_aspect_ratios(standin_model: Path, shape: tuple[int, int]) -> None:
     model = load_model(standin_model)
-    cascade = Cascade(model.localizers, model.film_short_side, model.layout)
+    cascade = Cascade(model.localizers, model.image_short_side, model.layout)
     radiograph = Radiograph.from_values(np.random.default_rng(1).normal(size=shape))
-    film = cascade.film(radiograph)
-    for box in cascade.regions(film).boxes.values():
-        assert box.within(film.shape[1], film.shape[0]) == box
+    image = cascade.image(radiograph)
+    for box in cascade.regions(image).boxes.values():
+        assert box.within(image.shape[1], image.shape[0]) == box
 
 
 def test_the_same_film_gets_the_same_answer(standin_model: Path, hand: Radiograph) -> None:
     model = load_model(standin_model)
-    cascade = Cascade(model.localizers, model.film_short_side, model.layout)
-    film = cascade.film(hand)
-    first, second = cascade.regions(film), cascade.regions(film.copy())
+    cascade = Cascade(model.localizers, model.image_short_side, model.layout)
+    image = cascade.image(hand)
+    first, second = cascade.regions(image), cascade.regions(image.copy())
     assert first.boxes == second.boxes
     assert first.boxes[Region.REGION_1].center[1] > first.boxes[Region.REGION_2].center[1]
 
 
-def test_a_map_of_another_shape_is_a_fault_of_the_model(film: npt.NDArray[np.uint8]) -> None:
+def test_a_map_of_another_shape_is_a_fault_of_the_model(image: npt.NDArray[np.uint8]) -> None:
     with pytest.raises(ModelError, match="m x m"):
-        Cascade([localizer(Region.HAND, FixedNetwork(np.zeros((4, 6))))]).regions(film)
+        Cascade([localizer(Region.HAND, FixedNetwork(np.zeros((4, 6))))]).regions(image)
 
 
-def test_scaling_takes_boxes_and_maps_along(film: npt.NDArray[np.uint8]) -> None:
-    found = Cascade([localizer(Region.HAND, FixedNetwork(peak(2, 4)))]).regions(film).scaled(2, 3)
+def test_scaling_takes_boxes_and_maps_along(image: npt.NDArray[np.uint8]) -> None:
+    found = Cascade([localizer(Region.HAND, FixedNetwork(peak(2, 4)))]).regions(image).scaled(2, 3)
     assert found.attention[Region.HAND].box == Box(-30, 0, 210, 360)
     assert isinstance(found, Localization)

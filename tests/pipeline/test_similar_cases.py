@@ -17,20 +17,20 @@ from boneage.assessment import remarks_of
 from boneage.assessor import Assessor, load
 from boneage.errors import ModelError, OutputError
 from boneage.model.folder import load_model
-from boneage.pipeline.similar_cases import CaseIndex, read_index, write_index
+from boneage.pipeline.similar_cases import SimilarCasesIndex, read_index, write_index
 from boneage.radiograph import Radiograph
 from boneage.reports import record
-from boneage.similar import ClosestCase
+from boneage.similar import SimilarCase
 
 
-def line(file: Path, **changes: Any) -> CaseIndex:
+def line(file: Path, **changes: Any) -> SimilarCasesIndex:
     """Boys at 0, 1, 3 and 10 of a line, girls at 1 and 2; of two features the first counts."""
-    index = CaseIndex(
+    index = SimilarCasesIndex(
         file=file,
         model="a",
         model_sha256="1" * 64,
         tensor="brightness",
-        closest_cases=3,
+        similar_cases=3,
         usual_difference_months=12.0,
         data={"name": "toys", "split": "train", "cases": 6, "terms": "free", "phantom": False},
         mean=np.array([5, 0], np.float32),
@@ -49,12 +49,12 @@ def film_at(place: float) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 def test_the_closest_cases_are_of_the_same_sex_and_the_closest_come_first(tmp_path: Path) -> None:
-    found = line(tmp_path / "i").closest(film_at(1.25), Sex.MALE, 75.0)
+    found = line(tmp_path / "i").nearest(film_at(1.25), Sex.MALE, 75.0)
     assert found is not None
-    assert found.cases == (ClosestCase("b1", 72, 0.25), ClosestCase("b0", 60, 1.25), ClosestCase("b3", 100, 1.75))
+    assert found.cases == (SimilarCase("b1", 72, 0.25), SimilarCase("b0", 60, 1.25), SimilarCase("b3", 100, 1.75))
     assert found.age_months == 72  # the median of 72, 60 and 100
     assert (found.data, found.usual_difference_months, found.remarks) == ("toys", 12, ())
-    girls = line(tmp_path / "i").closest(film_at(1.25), Sex.FEMALE, 75.0)
+    girls = line(tmp_path / "i").nearest(film_at(1.25), Sex.FEMALE, 75.0)
     assert girls is not None
     assert [case.id for case in girls.cases] == ["g1", "ä2"]  # there are no more than two
     assert girls.age_months == 85
@@ -62,8 +62,8 @@ def test_the_closest_cases_are_of_the_same_sex_and_the_closest_come_first(tmp_pa
 
 def test_a_sex_without_cases_has_no_closest(tmp_path: Path) -> None:
     boys = line(tmp_path / "i", males=np.ones(6, bool))
-    assert boys.closest(film_at(0), Sex.FEMALE, 75.0) is None
-    found = replace(boys, closest_cases=100).closest(film_at(0), Sex.MALE, 75.0)
+    assert boys.nearest(film_at(0), Sex.FEMALE, 75.0) is None
+    found = replace(boys, similar_cases=100).nearest(film_at(0), Sex.MALE, 75.0)
     assert found is not None
     assert len(found.cases) == 6
 
@@ -82,7 +82,7 @@ def test_a_sex_without_cases_has_no_closest(tmp_path: Path) -> None:
 def test_what_a_reader_should_know(
     tmp_path: Path, place: float, months: float, changes: dict[str, Any], says: list[str]
 ) -> None:
-    found = line(tmp_path / "i", **changes).closest(film_at(place), Sex.MALE, months)
+    found = line(tmp_path / "i", **changes).nearest(film_at(place), Sex.MALE, months)
     assert found is not None
     assert len(found.remarks) == len(says)
     assert all(words in remark for words, remark in zip(says, found.remarks, strict=True))
@@ -94,7 +94,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     for name in ("mean", "axes", "places", "ages", "males"):
         np.testing.assert_array_equal(getattr(read, name), getattr(index, name))
         assert getattr(read, name).dtype == getattr(index, name).dtype
-    same = ("file", "ids", "model", "model_sha256", "tensor", "closest_cases", "usual_difference_months", "data")
+    same = ("file", "ids", "model", "model_sha256", "tensor", "similar_cases", "usual_difference_months", "data")
     assert all(getattr(read, name) == getattr(index, name) for name in same)
     assert write_index(replace(index, file=tmp_path / "again.npz")).read_bytes() == index.file.read_bytes()
     assert [path.name for path in index.file.parent.iterdir()] == ["cases.npz"]
@@ -169,7 +169,7 @@ def test_another_version_and_a_changed_header(tmp_path: Path) -> None:
         {"ages": np.full(5, 30, np.float32)},
         {"places": np.full((6, 1), np.nan, np.float32)},
         {"mean": np.zeros(3, np.float32)},
-        {"closest_cases": 0},
+        {"similar_cases": 0},
         {"ids": ()},
     ],
 )
@@ -193,7 +193,7 @@ def toys(layered_model: Path, tmp_path: Path) -> Path:
         ages=np.array([60, 110, 200, 100], np.float32),
         males=np.array([1, 1, 1, 0], bool),
         ids=("dark", "gray", "bright", "girl"),
-        closest_cases=2,
+        similar_cases=2,
         usual_difference_months=None,
     )
     return write_index(index)
@@ -202,33 +202,33 @@ def toys(layered_model: Path, tmp_path: Path) -> Path:
 def test_an_assessment_names_the_closest_cases(layered_model: Path, toys: Path, hand: Radiograph) -> None:
     plain = load(layered_model).assess(hand, "male")
     found = load(layered_model, toys).assess(hand, "male")
-    assert plain.closest is None
+    assert plain.similar_cases is None
     assert found.bone_age_months == plain.bone_age_months  # the index changes nothing of the answer
     np.testing.assert_array_equal(found.distribution, plain.distribution)
     assert found.model_sha256 == plain.model_sha256
-    assert found.closest is not None
+    assert found.similar_cases is not None
     # The features are the means of the views, so distances can be worked out from what the network saw.
     brightness = np.array([found.views[view].mean() for view in found.views]) / 100
     expected = {name: np.linalg.norm(brightness - at) for name, at in (("dark", 0.5), ("gray", 1.0), ("bright", 2.0))}
     ranked = sorted(expected, key=lambda name: expected[name])[:2]
-    assert [case.id for case in found.closest.cases] == ranked
-    for case in found.closest.cases:
+    assert [case.id for case in found.similar_cases.cases] == ranked
+    for case in found.similar_cases.cases:
         assert case.distance == pytest.approx(expected[case.id], rel=1e-4)
-    assert found.closest.age_months == np.mean([case.bone_age_months for case in found.closest.cases])
+    assert found.similar_cases.age_months == np.mean([case.bone_age_months for case in found.similar_cases.cases])
 
 
 def test_with_unknown_sex_both_have_their_own(layered_model: Path, toys: Path, hand: Radiograph) -> None:
     found = load(layered_model, toys).assess(hand)
-    assert found.closest is None
-    boys, girls = found.answers[Sex.MALE].closest, found.answers[Sex.FEMALE].closest
+    assert found.similar_cases is None
+    boys, girls = found.answers[Sex.MALE].similar_cases, found.answers[Sex.FEMALE].similar_cases
     assert boys is not None
     assert girls is not None
     assert [case.id for case in girls.cases] == ["girl"]
     assert "girl" not in [case.id for case in boys.cases]
     entry = record(found)
-    assert entry["closest"] is entry["closest_age_months"] is None
-    assert entry["by_sex"]["female"]["closest_age_months"] == 100
-    assert [case["id"] for case in entry["by_sex"]["female"]["closest"]] == ["girl"]
+    assert entry["similar_cases"] is entry["similar_cases_age_months"] is None
+    assert entry["by_sex"]["female"]["similar_cases_age_months"] == 100
+    assert [case["id"] for case in entry["by_sex"]["female"]["similar_cases"]] == ["girl"]
 
 
 def test_remarks_are_warnings_and_tell_the_sex_where_both_are_answered(
@@ -259,8 +259,8 @@ def test_the_record_holds_the_closest_cases_only_with_an_index(
     layered_model: Path, toys: Path, hand: Radiograph
 ) -> None:
     without = record(load(layered_model).assess(hand, "male"))
-    assert not {"closest", "closest_age_months"} & set(without)
+    assert not {"similar_cases", "similar_cases_age_months"} & set(without)
     entry = record(load(layered_model, toys).assess(hand, "male"))
     assert json.loads(json.dumps(entry, allow_nan=False)) == entry
-    assert set(entry) - set(without) == {"closest", "closest_age_months"}
-    assert [set(case) for case in entry["closest"]] == [{"id", "bone_age_months", "distance"}] * 2
+    assert set(entry) - set(without) == {"similar_cases", "similar_cases_age_months"}
+    assert [set(case) for case in entry["similar_cases"]] == [{"id", "bone_age_months", "distance"}] * 2

@@ -24,7 +24,7 @@ from boneage.regions import Box
 from boneage.research import EXPERIMENTS
 from boneage.research.region_cells import PAPER_TAU
 from boneage.research.results import MAE, Line, Result
-from boneage.research.runner import Bench
+from boneage.research.runner import ExperimentRunner
 
 QUICK = ("--set", "age.schedule.epochs=1", "--set", "age.size=32", "--set", "cases=16", "--set", "sex_size=32")
 LOCALIZERS = [
@@ -43,7 +43,7 @@ def hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def quick(hands: Path, out: Path, *arguments: object) -> Any:
     return run(
-        *arguments, "--scale", "tiny", "--data", hands, "--out", out, "--films", hands.parent / "films",
+        *arguments, "--scale", "tiny", "--data", hands, "--out", out, "--cache", hands.parent / "films",
         "--accelerator", "cpu", *QUICK,
     )  # fmt: skip
 
@@ -132,16 +132,16 @@ def test_another_folder_gives_the_same_numbers(hands: Path, table3: Path, tmp_pa
 
 
 def test_a_stopped_run_leaves_what_it_found(hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = Bench.answers
+    answers = ExperimentRunner.answers
     asked = []
 
-    def stopping(self: Bench, cell: Any) -> Any:
+    def stopping(self: ExperimentRunner, cell: Any) -> Any:
         asked.append(cell.title)
         if len(asked) == 3:
             raise KeyboardInterrupt
         return answers(self, cell)
 
-    monkeypatch.setattr(Bench, "answers", stopping)
+    monkeypatch.setattr(ExperimentRunner, "answers", stopping)
     assert quick(hands, tmp_path, "table3").exit_code != 0
     table = rows(tmp_path / "table3.csv")
     assert [bool(row["MAE, months"]) for row in table] == [True, True, False, False, False]
@@ -199,7 +199,7 @@ def test_localization_without_boxes_says_so(hands: Path, tmp_path: Path) -> None
 
 
 def test_peers_learn_from_the_truth_that_phantoms_have(hands: Path, tmp_path: Path) -> None:
-    result = quick(hands, tmp_path, "peers", "--localizers", "compact-2026-11e")
+    result = quick(hands, tmp_path, "baselines", "--localizers", "compact-2026-11e")
     assert result.exit_code == 0, result.stderr
     table = {row["design"]: row for row in rows(tmp_path / "peers.csv")}
     assert len(table) == 9
@@ -215,7 +215,7 @@ def test_peers_learn_from_the_truth_that_phantoms_have(hands: Path, tmp_path: Pa
 def test_peers_that_need_a_truth_stay_empty_without_it(hands: Path, tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     shutil.copytree(hands, plain, ignore=shutil.ignore_patterns("truth"))
-    result = quick(plain, tmp_path / "out", "peers", "--localizers", "compact-2026-11e")
+    result = quick(plain, tmp_path / "out", "baselines", "--localizers", "compact-2026-11e")
     assert result.exit_code == 0, result.stderr
     table = {row["design"]: row for row in rows(tmp_path / "out" / "peers.csv")}
     for name in ("iglovikov-2018", "escobar-2019", "deeplasia-true-mask"):

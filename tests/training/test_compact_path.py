@@ -52,7 +52,7 @@ def test_the_student_is_cut_where_it_agrees_best_with_its_teachers(trained: Path
     facts = json.loads((trained / "tau-student" / "stage.json").read_text())["facts"]
     shipped = {step.region.value: step.tau for step in load_model(trained / "model").localizers}
     assert shipped == facts["tau"]
-    for region, overlap in facts["select_overlap_with_teachers"].items():
+    for region, overlap in facts["validation_overlap_with_teachers"].items():
         assert overlap[str(shipped[region])] == max(overlap.values())
 
 
@@ -73,7 +73,7 @@ def test_an_outline_is_what_the_student_learns_of_the_hand(trained: Path, toy: M
     assert cells[0] == 2 * cells[1]
     assert [step.region for step in model.localizers] == list(Region)
     taught, before = (
-        json.loads((run / "tau-student" / "stage.json").read_text())["facts"]["select_overlap_with_teachers"]
+        json.loads((run / "tau-student" / "stage.json").read_text())["facts"]["validation_overlap_with_teachers"]
         for run in (out, trained)
     )
     assert taught["hand"] != before["hand"]
@@ -84,7 +84,7 @@ def test_an_outline_is_what_the_student_learns_of_the_hand(trained: Path, toy: M
 def test_one_network_answers_for_all_regions(trained: Path) -> None:
     model = load_model(trained / "model")
     assert [step.region for step in model.localizers] == list(Region)
-    assert {step.looks_at for step in model.localizers} == {"O"}
+    assert {step.input_view for step in model.localizers} == {"O"}
     assert len({id(step.network) for step in model.localizers}) == 1
     assert model.document["training_data"]["cases"] == 12
 
@@ -113,28 +113,28 @@ def test_the_localizers_of_a_model_are_taken_over(trained: Path, toy: ModuleType
 
 
 def test_carpal_and_tubular_age_are_a_stage_of_their_own(trained: Path, toy: ModuleType, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(recipe_of(toy), localizers=str(trained / "model"), parts=True)
+    recipe = dataclasses.replace(recipe_of(toy), localizers=str(trained / "model"), regional_heads=True)
     out = tmp_path / "parts"
     train_on(recipe, toy.toy_material(), out, MACHINE)
     model = load_model(out / "model")
     assert check_files(model) == []
-    assert model.parts is not None
-    assert model.parts.tubular.weights.shape == (2, 2 * model.parts.carpal.weights.shape[1])
-    facts = json.loads((out / "parts" / "stage.json").read_text())["facts"]
-    assert model.document["metrics"]["parts"] == facts["figures"]
+    assert model.regional_heads is not None
+    assert model.regional_heads.tubular.weights.shape == (2, 2 * model.regional_heads.carpal.weights.shape[1])
+    facts = json.loads((out / "regional-heads" / "stage.json").read_text())["facts"]
+    assert model.document["metrics"]["regional"] == facts["figures"]
     assert facts["figures"]["cases"] + facts["figures"]["train_cases"] == len(toy.toy_material().ids)
     # A second run finds all done; killed before the heads came into the model, it puts them there.
-    marker = (out / "parts" / "stage.json").read_bytes()
+    marker = (out / "regional-heads" / "stage.json").read_bytes()
     train_on(recipe, toy.toy_material(), out, MACHINE)
-    assert (out / "parts" / "stage.json").read_bytes() == marker
-    bare = {key: value for key, value in model.document.items() if key != "parts"}
+    assert (out / "regional-heads" / "stage.json").read_bytes() == marker
+    bare = {key: value for key, value in model.document.items() if key != "regional_heads"}
     networks = {name: network.path.read_bytes() for name, network in model.networks.items()}
     for key in ("files", "settings_sha256", "networks_sha256"):
         bare.pop(key)
     write_model(out / "model", bare, networks, replace=True)
     train_on(recipe, toy.toy_material(), out, MACHINE)
     assert load_model(out / "model").sha256 == model.sha256
-    assert (out / "parts" / "stage.json").read_bytes() == marker
+    assert (out / "regional-heads" / "stage.json").read_bytes() == marker
 
 
 def test_localizers_that_learned_from_phantoms_mark_the_model(

@@ -21,7 +21,7 @@ def test_epochs_differ_and_sizes_follow_the_schedule(
     plain = views_data.ViewsData.__getitem__
 
     def watched(self: views_data.ViewsData, key: Key | int) -> views_data.Example:
-        if isinstance(key, Key) and self.jitter is not None:
+        if isinstance(key, Key) and self.augmentation is not None:
             seen[key.epoch].append(key)
         return plain(self, key)
 

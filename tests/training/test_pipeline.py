@@ -44,7 +44,7 @@ def finished(out: Path) -> dict[str, float]:
 def test_every_stage_is_kept(trained: Path) -> None:
     stages = {f"{kind}-{region.value}" for kind in ("localizer", "maps", "tau") for region in Region}
     assert set(finished(trained)) == stages | {"regions", "regressor", "calibration"}
-    errors = json.loads((trained / "tau-hand" / "stage.json").read_text())["facts"]["select_error_months"]
+    errors = json.loads((trained / "tau-hand" / "stage.json").read_text())["facts"]["validation_error_months"]
     tau = json.loads((trained / "model" / "model.json").read_text())["localizers"][0]["tau"]
     assert str(tau) in errors
     assert (trained / "tau-hand" / "tau.png").is_file()
@@ -52,7 +52,7 @@ def test_every_stage_is_kept(trained: Path) -> None:
 
 def test_the_model_says_where_it_comes_from(trained: Path) -> None:
     model = load_model(trained / "model")
-    assert [step.looks_at for step in model.localizers] == ["O", "O", "E"]
+    assert [step.input_view for step in model.localizers] == ["O", "O", "E"]
     assert model.views == (View.H, View.R1, View.R2)
     assert model.document["training_data"]["cases"] == 12
     assert model.document["calibration"]["split"] == "select"
@@ -64,18 +64,20 @@ def test_the_model_says_where_it_comes_from(trained: Path) -> None:
 
 def test_an_assessment_gives_what_torch_gives(toy: ModuleType, trained: Path) -> None:
     """Same radiograph, torch on the views of training against the assessor of the model folder: 0.01 month."""
-    recipe, material = toy.toy_recipe(), toy.toy_material()
+    recipe, training_set = toy.toy_recipe(), toy.toy_material()
     network = AgeRegressor(recipe.regressor)
     network.load_state_dict(load_file(trained / "regressor" / "weights.safetensors"))
     dropped_to_half(network.eval())
     regions = read_regions(trained / "regions" / "regions.csv")
     sources = [ViewSource(View(name)) for name in recipe.regressor.views]
-    data = ViewsData(material.films, (*material.train, *material.select), sources, FromTable(regions), 32)
+    data = ViewsData(
+        training_set.images, (*training_set.train, *training_set.validation), sources, FromTable(regions), 32
+    )
     assessor = Assessor(load_model(trained / "model"))
     correction = assessor.model.calibration.correction
     for index, case in enumerate(data.cases):
-        film = material.films.film(case.id)
-        answer = assessor.assess(Radiograph(film.astype(np.float32) / 255), case.sex)
+        image = training_set.images.image(case.id)
+        answer = assessor.assess(Radiograph(image.astype(np.float32) / 255), case.sex)
         views = data[index].views[None]
         sign = torch.tensor([[case.sex.sign]])
         with torch.no_grad():
@@ -122,8 +124,8 @@ def test_a_network_of_whole_films_a_scalar_one_and_a_squashed_one(toy: ModuleTyp
     assert model.settings.scalar
     assert model.layout == "squash"
     assert model.settings.scalar_sd_months >= 1
-    film = toy.toy_material().films.film("c0")
-    answer = Assessor(model).assess(Radiograph(film.astype(np.float32) / 255), Sex.MALE)
+    image = toy.toy_material().images.image("c0")
+    answer = Assessor(model).assess(Radiograph(image.astype(np.float32) / 255), Sex.MALE)
     assert answer.distribution is not None
     assert answer.distribution.sum() == pytest.approx(1.0, abs=1e-5)
 
@@ -135,7 +137,7 @@ def test_a_student_takes_the_chains_place(toy: ModuleType, trained: Path, tmp_pa
     model = load_model(train_on(recipe, toy.toy_material(), out, MACHINE))
     assert set(model.networks) == {"localizer", "regressor"}
     assert [step.output for step in model.localizers] == [f"attention_{region.value}" for region in Region]
-    assert {step.looks_at for step in model.localizers} == {"O"}
+    assert {step.input_view for step in model.localizers} == {"O"}
     assert model.localizers[0].smallest == 0.4
     assert len(list((out / "tau-region_1").glob("*/log.csv"))) == 2
     assert (out / "student" / "curve.png").is_file()
@@ -145,9 +147,9 @@ def test_phantom_models_say_so(toy: ModuleType, tmp_path: Path) -> None:
     import dataclasses
 
     recipe = toy.toy_recipe("regions=", "regressor.views=O", "regressor.schedule.epochs=1")
-    material = dataclasses.replace(toy.toy_material(), phantom=True, terms="drawn here")
-    model = load_model(train_on(recipe, material, tmp_path / "run", MACHINE))
+    training_set = dataclasses.replace(toy.toy_material(), phantom=True, terms="drawn here")
+    model = load_model(train_on(recipe, training_set, tmp_path / "run", MACHINE))
     assert model.settings.phantom_trained
     assert model.document["training_data"]["terms"] == "drawn here"
     with pytest.raises(UsageError):
-        train_on(toy.toy_recipe("regions=hand"), material, tmp_path / "other", MACHINE)
+        train_on(toy.toy_recipe("regions=hand"), training_set, tmp_path / "other", MACHINE)

@@ -30,7 +30,7 @@ def test_settings_are_replaced_by_dotted_keys() -> None:
             "hand.tau=none",
             "region_1.backbone.stages=none",
             "region_1.tau=0.25",
-            "film_short_side=none",
+            "image_short_side=none",
             "pretrained=none",
             "student=true",
             "tau.grid=0.1,0.2",
@@ -45,13 +45,13 @@ def test_settings_are_replaced_by_dotted_keys() -> None:
     assert recipe.hand.tau is None
     assert recipe.region_1.backbone.stages is None
     assert recipe.region_1.tau == 0.25
-    assert recipe.film_short_side is None
+    assert recipe.image_short_side is None
     assert recipe.pretrained == "none"  # a random start, and no missing value
     assert recipe.student is True
     assert recipe.tau.grid == (0.1, 0.2)
     assert recipe.hand.schedule.steps == ((2, 1e-3), (5, 1e-4))
     assert recipe.hand.backbone.pretrained is None
-    assert recipe.region_2.looks_at == "E"
+    assert recipe.region_2.input_view == "E"
     assert replaced(recipe, ["regressor.sex=", "regions="]).regressor.sex == ()
 
 

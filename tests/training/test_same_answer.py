@@ -62,19 +62,19 @@ def dicom(monochrome: int) -> Callable[[np.ndarray, Path], None]:
         from pydicom.dataset import Dataset, FileMetaDataset
         from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
-        film = Dataset()
-        film.file_meta = FileMetaDataset()
-        film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        film.file_meta.MediaStorageSOPClassUID = film.SOPClassUID = ComputedRadiographyImageStorage
-        film.file_meta.MediaStorageSOPInstanceUID = film.SOPInstanceUID = generate_uid()
-        film.Modality, film.BodyPartExamined = "CR", "HAND"
-        film.PhotometricInterpretation = f"MONOCHROME{monochrome}"
-        film.Rows, film.Columns = gray.shape
-        film.SamplesPerPixel, film.PixelRepresentation = 1, 0
-        film.BitsAllocated, film.BitsStored, film.HighBit = 16, 12, 11
+        image = Dataset()
+        image.file_meta = FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID = ComputedRadiographyImageStorage
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID = generate_uid()
+        image.Modality, image.BodyPartExamined = "CR", "HAND"
+        image.PhotometricInterpretation = f"MONOCHROME{monochrome}"
+        image.Rows, image.Columns = gray.shape
+        image.SamplesPerPixel, image.PixelRepresentation = 1, 0
+        image.BitsAllocated, image.BitsStored, image.HighBit = 16, 12, 11
         values = gray.astype(np.uint16) * 16
-        film.PixelData = (4095 - values if monochrome == 1 else values).tobytes()
-        film.save_as(file, enforce_file_format=True)
+        image.PixelData = (4095 - values if monochrome == 1 else values).tobytes()
+        image.save_as(file, enforce_file_format=True)
 
     return write
 
@@ -94,8 +94,8 @@ FORMATS: dict[str, Callable[[np.ndarray, Path], None]] = {
 
 
 def gray_of(width: int, height: int, seed: int) -> np.ndarray:
-    film = phantom(20 + 7 * seed, "female", seed, 240).pixels
-    return np.asarray(Image.fromarray(film).resize((width, height), Image.Resampling.BILINEAR))
+    image = phantom(20 + 7 * seed, "female", seed, 240).pixels
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def files(folder: Path) -> Iterator[Path]:
@@ -139,12 +139,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Student, Ag
     export_student(student, folder / "s.onnx", 96, OUTPUTS)
     export_regressor(regressor, folder / "r.onnx", settings.views, 64)
     steps = [
-        {"region": region.value, "network": "localizer", "output": output, "looks_at": "O", "tau": 0.5, "margin": 0.1,
+        {"region": region.value, "network": "localizer", "output": output, "input_view": "O", "tau": 0.5, "margin": 0.1,
          "average_mirror": True, "smallest": 0.1}
         for region, output in zip(Region, OUTPUTS, strict=True)
     ]  # fmt: skip
     document = {
-        "name": "same", "version": "0", "recipe": "none", "film_short_side": 300, "layout": "letterbox",
+        "name": "same", "version": "0", "recipe": "none", "image_short_side": 300, "layout": "letterbox",
         "networks": {"localizer": {"input_size": 96}, "regressor": {"input_size": 64}},
         "localizers": steps, "views": list(settings.views), "average_mirror": True, "sex_input": True, "scalar": False,
         "calibration": {"tail": 0.05}, "phantom_trained": False, "metrics": {},
@@ -164,8 +164,8 @@ def test_torch_and_assess_agree_on_every_format_and_shape(
     ages = []
     for number, file in enumerate(files(tmp_path)):
         sex = list(Sex)[number % 2]
-        film = cascade.film(read_radiograph(file))
-        views = cut_views(film, cascade.regions(film), (View.H, View.R1, View.R2), 64)
+        image = cascade.image(read_radiograph(file))
+        views = cut_views(image, cascade.regions(image), (View.H, View.R1, View.R2), 64)
         stack = np.stack(list(views.values()))
         batch = torch.from_numpy(np.ascontiguousarray(np.stack([stack, stack[..., ::-1]])))
         with torch.inference_mode():

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from boneage.ages import Sex
-from boneage.training.data.training_set import Material
+from boneage.training.data.training_set import TrainingSet
 from boneage.training.data.views_data import Labelled
 from boneage.training.localization import prior
 from boneage.training.recipes import replaced
@@ -28,11 +28,11 @@ _EARLY = Backbone("mobilenetv2_050", stages=4)
 
 _RECIPE = Recipe(
     name="toy",
-    film_short_side=96,
+    image_short_side=96,
     pretrained="none",
     hand=LocalizerSettings(size=64, backbone=_EARLY, channels=32, schedule=_SHORT),
     region_1=LocalizerSettings(size=64, backbone=_EARLY, channels=32, pooling="gmp", schedule=_SHORT),
-    region_2=LocalizerSettings(looks_at="E", size=64, backbone=_EARLY, channels=32, pooling="gmp", schedule=_SHORT),
+    region_2=LocalizerSettings(input_view="E", size=64, backbone=_EARLY, channels=32, pooling="gmp", schedule=_SHORT),
     tau=TauSettings(
         grid=(0.2, 0.4, 0.6),
         cases=200,
@@ -57,17 +57,17 @@ class ToyFilms:
             values = 40 * rng.random((height, width)) + 200 * (across < (5 + age / 12) ** 2)
             self.pictures[f"c{index}"] = values.clip(0, 255).astype(np.uint8)
 
-    def film(self, case_id: str) -> npt.NDArray[np.uint8]:
+    def image(self, case_id: str) -> npt.NDArray[np.uint8]:
         return self.pictures[case_id]
 
 
-def toy_material(train: int = 12, select: int = 5) -> Material:
-    films = ToyFilms(train + select)
+def toy_material(train: int = 12, validation: int = 5) -> TrainingSet:
+    images = ToyFilms(train + validation)
     cases = tuple(
         Labelled(case_id, float(age), Sex.MALE if index % 2 else Sex.FEMALE)
-        for index, (case_id, age) in enumerate(zip(films.pictures, films.ages, strict=True))
+        for index, (case_id, age) in enumerate(zip(images.pictures, images.ages, strict=True))
     )
-    return Material(films, cases[:train], cases[train:], "toy")
+    return TrainingSet(images, cases[:train], cases[train:], "toy")
 
 
 def toy_recipe(*assignments: str) -> Recipe:
@@ -92,12 +92,12 @@ def toy_recipe(*assignments: str) -> Recipe:
 
 def compact_recipe() -> Recipe:
     """The way of `compact`, as small: phase I on fewer films, joints on the hand by one network with a prior, a
-    student, views with a backbone in common that grow, *select* measured after every other epoch.
+    student, views with a backbone in common that grow, *validation* measured after every other epoch.
     """
     recipe = toy_recipe("student=true", "phase_1_cases=8", "hand.every_place=1.0", "hand.tau=0.3")
     joints = dataclasses.replace(
         recipe.region_1,
-        looks_at="H",
+        input_view="H",
         loss="cross_entropy",
         prior=True,
         backbone=dataclasses.replace(recipe.region_1.backbone, stages=2),

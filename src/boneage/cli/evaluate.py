@@ -43,8 +43,8 @@ PHANTOMS_NOTICE: Final = "Measured on phantoms, not on radiographs alone: says n
 class SplitChoice(StrEnum):
     """Which part of the data set is scored."""
 
-    REPORT = "report"
-    SELECT = "select"
+    TEST = "report"
+    VALIDATION = "select"
     TRAIN = "train"
     ALL = "all"
 
@@ -59,7 +59,7 @@ def evaluate(
     column: Column = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("evaluation"),
     boxes: Annotated[Path | None, typer.Option(help="CSV of readers' boxes: measures where the model looked.")] = None,
-    split: Annotated[SplitChoice, typer.Option(help="Which part of the data set is scored.")] = SplitChoice.REPORT,
+    split: Annotated[SplitChoice, typer.Option(help="Which part of the data set is scored.")] = SplitChoice.TEST,
     against: Annotated[Path | None, typer.Option(help="Another predictions.csv, for a paired comparison.")] = None,
     contact_sheet: Annotated[
         int, typer.Option(min=0, help="Draw films with boxes and attention of so many cases (for your own disk).")
@@ -162,7 +162,7 @@ def evaluate(
             truths=truths,
             against=other,
             stress=stress_rows,
-            constant_months=assessor.model.calibration.constant_months,
+            constant_half_width_months=assessor.model.calibration.constant_half_width_months,
         )
         try:
             written += write_evaluation(evaluation, out)
@@ -303,8 +303,8 @@ def summary(evaluation: Evaluation, out: Path) -> str:
             "" if overall.mae.lower is None else f" (95 % interval {overall.mae.lower:.2f} to {overall.mae.upper:.2f})"
         )
         lines.append(f"mean absolute error {overall.mae.value:.2f} months{ends}, n = {overall.n}")
-    if evaluation.parts is not None:
-        parts = evaluation.parts.overall
+    if evaluation.regional is not None:
+        parts = evaluation.regional.overall
         unusual = parts.unusual.value
         lines.append(
             f"carpal bone age {parts.carpal_mae.value:.2f} months, tubular {parts.tubular_mae.value:.2f}, "

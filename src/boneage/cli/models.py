@@ -99,9 +99,9 @@ def info(
         "sha256": loaded.sha256,
         "recipe": f"{settings.recipe} (boneage {settings.code_version}, {settings.created})",
         "size": f"{loaded.bytes_on_disk / 1e6:.1f} MB",
-        "film": "own resolution" if settings.film_short_side is None else f"short side {settings.film_short_side} px",
+        "film": "own resolution" if settings.image_short_side is None else f"short side {settings.image_short_side} px",
         "regions": "; ".join(
-            f"{entry.region.value} on {entry.looks_at} at {entry.network.input_size} px, tau {entry.tau:g}"
+            f"{entry.region.value} on {entry.input_view} at {entry.network.input_size} px, tau {entry.tau:g}"
             for entry in loaded.localizers
         )
         or "none",
@@ -109,7 +109,7 @@ def info(
         f"{'sees the sex' if settings.sex_input else 'does not see the sex'}",
         "interval": f"{'by age and sex' if calibration.correction else f'tail {calibration.tail:g}'}"
         f" on {calibration.cases} cases of {calibration.split}",
-        "parts": _parts(loaded),
+        "regional_heads": _describe_regional_heads(loaded),
         "trained on": ", ".join(f"{key}: {value}" for key, value in data.items()) or "not said",
         "figures": json.dumps(loaded.document.get("metrics") or {}),
     }
@@ -142,7 +142,7 @@ def index_cases(
     from boneage.datasets import read_dataset
     from boneage.formats import read_radiograph
     from boneage.pipeline.similar_cases import write_index
-    from boneage.training.heads.similar_cases import index_of_dataset
+    from boneage.training.heads.similar_cases import index_dataset
 
     if out.is_dir() or (out.exists() and not force):
         raise UsageError(f"{out}: is there already. Name another file with --out, or replace a file with --force.")
@@ -150,7 +150,7 @@ def index_cases(
     dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
     if not quiet:
         typer.echo(dataset.report(), err=True)
-    made, used = index_of_dataset(loaded, dataset, read_radiograph, terms=terms, progress=not quiet)
+    made, used = index_dataset(loaded, dataset, read_radiograph, terms=terms, progress=not quiet)
     if len(used.dropped) > len(dataset.dropped):
         typer.echo(used.report(), err=True)
     write_index(replace(made, file=out))
@@ -158,15 +158,15 @@ def index_cases(
     write_out(f"{out}\n")
 
 
-def _parts(model: Model) -> str:
-    if model.parts is None:
+def _describe_regional_heads(model: Model) -> str:
+    if model.regional_heads is None:
         return ""
-    seen = (model.document.get("metrics") or {}).get("parts") or {}
+    seen = (model.document.get("metrics") or {}).get("regional") or {}
     return f"carpal and tubular bone age by heads on {seen.get('train_cases', '?')} cases of train"
 
 
-@app.command("parts")
-def fit_parts(
+@app.command("regional-heads")
+def fit_regional_heads(
     data: Data,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The model folder to write.")],
     model: _Asked = None,
@@ -177,14 +177,14 @@ def fit_parts(
     force: Annotated[bool, typer.Option("--force", help="Replace a model folder that is there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
 ) -> None:
-    """Give a finished model carpal and tubular bone age, as `boneage train` does with parts=true.
+    """Give a finished model carpal and tubular bone age, as `boneage train` does with regional_heads=true.
 
     Heads are fitted on the data set's train cases and measured on its select cases; networks and answers stay as they
     are. The new folder is another model: its SHA-256 covers the heads. Needs boneage[train].
     """
     from boneage.datasets import read_dataset
     from boneage.formats import read_radiograph
-    from boneage.training.heads.regional import parts_of_dataset
+    from boneage.training.heads.regional import fit_regional_heads_on_dataset
 
     if out.exists() and not force:
         raise UsageError(f"{out}: is there already. Name another folder with --out, or replace a model with --force.")
@@ -194,7 +194,7 @@ def fit_parts(
     dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
     if not quiet:
         typer.echo(dataset.report(), err=True)
-    made, used = parts_of_dataset(loaded, dataset, read_radiograph, terms=terms, progress=not quiet)
+    made, used = fit_regional_heads_on_dataset(loaded, dataset, read_radiograph, terms=terms, progress=not quiet)
     if len(used.dropped) > len(dataset.dropped):
         typer.echo(used.report(), err=True)
     made.added_to(loaded, out)

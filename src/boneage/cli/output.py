@@ -23,7 +23,7 @@ CSV_COLUMNS: Final = (
     "female_carpal_bone_age_months", "female_tubular_bone_age_months",
     "model", "model_sha256", "seconds", "warnings", "notice",
 )  # fmt: skip
-_PARTS: Final = ("carpal_bone_age_months", "tubular_bone_age_months")
+_REGIONAL: Final = ("carpal_bone_age_months", "tubular_bone_age_months")
 
 
 _UNBROKEN: Final = 2000
@@ -84,7 +84,7 @@ class _Csv:
             row[f"{prefix}bone_age_months"] = answer["bone_age_months"]
             lower, upper = answer["interval_90_months"] or (None, None)
             row |= {f"{prefix}lower_90_months": lower, f"{prefix}upper_90_months": upper}
-            row |= {f"{prefix}{name}": answer.get(name) for name in _PARTS}
+            row |= {f"{prefix}{name}": answer.get(name) for name in _REGIONAL}
         text = io.StringIO()
         writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
         if not self.started:
@@ -154,7 +154,7 @@ class _Table:
     def parts(record: Record) -> str:
         """Carpal and tubular bone age, in months; a line a sex where both were assessed."""
         answers = record.get("by_sex", {}).values() or [record]
-        told = [[answer.get(name) for name in _PARTS] for answer in answers]
+        told = [[answer.get(name) for name in _REGIONAL] for answer in answers]
         return "\n".join(f"{carpal:.1f}, {tubular:.1f}" for carpal, tubular in told if carpal is not None)
 
     @staticmethod

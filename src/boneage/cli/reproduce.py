@@ -38,7 +38,7 @@ def reproduce(
         str | None,
         typer.Option(help="Folder of ImageNet weights (<timm name>.*.safetensors or .pth), or 'timm' to fetch them."),
     ] = None,
-    films: Annotated[
+    cache: Annotated[
         Path | None, typer.Option(help="Folder for the decoded films; trainings may share it. Else OUT/films.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all randomness.")] = 0,
@@ -59,7 +59,7 @@ def reproduce(
     from boneage.datasets import read_boxes, read_dataset
     from boneage.model.folder import load_model
     from boneage.phantom.reading import TruthFolder
-    from boneage.research import EXPERIMENTS, Bench, find_scale
+    from boneage.research import EXPERIMENTS, ExperimentRunner, find_scale
     from boneage.research import reproduce as run
     from boneage.training.pipeline import check_out
     from boneage.training.recipes import replaced
@@ -85,12 +85,12 @@ def reproduce(
         dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
         if not quiet:
             typer.echo(dataset.report(), err=True)
-        bench = Bench(
+        runner = ExperimentRunner(
             dataset,
             settings,
             out,
             machine,
-            films=films,
+            cache=cache,
             localizers=localizers,
             weights=weights,
             boxes=truths,
@@ -98,7 +98,7 @@ def reproduce(
             seed=seed,
         )
         try:
-            made = run(bench, experiments, _command(sys.argv[1:]))
+            made = run(runner, experiments, _command(sys.argv[1:]))
         except OSError as error:
             place = error.filename or out
             raise OutputError(

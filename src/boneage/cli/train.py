@@ -22,7 +22,7 @@ def train(
     table: Table = None,
     images: Images = None,
     column: Column = None,
-    films: Annotated[
+    cache: Annotated[
         Path | None, typer.Option(help="Folder for the decoded films; trainings may share it. Else OUT/films.")
     ] = None,
     terms: Annotated[str, typer.Option(help="The data set's terms of use, for the model's provenance.")] = "",
@@ -62,7 +62,7 @@ def train(
         if not quiet:
             typer.echo(dataset.report(), err=True)
         try:
-            folder = train(settings, dataset, out, machine, resume=resume, films=films, terms=terms, index=index)
+            folder = train(settings, dataset, out, machine, resume=resume, cache=cache, terms=terms, index=index)
         except OSError as error:
             place = error.filename or out
             raise OutputError(

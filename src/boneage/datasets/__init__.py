@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from boneage.datasets.boxes import read_boxes
-from boneage.datasets.cache import FilmCache
+from boneage.datasets.cache import ImageCache
 from boneage.datasets.columns import Columns
 from boneage.datasets.layouts import read_dataset
 from boneage.datasets.phantoms import has_phantoms
@@ -14,7 +14,7 @@ __all__ = [
     "Columns",
     "Dataset",
     "Dropped",
-    "FilmCache",
+    "ImageCache",
     "Split",
     "dropped_table",
     "has_phantoms",

@@ -35,7 +35,7 @@ _FORGET_BYTES: Final = 2**28
 Read = Callable[[Path], Radiograph]
 
 
-class FilmCache:
+class ImageCache:
     """The films of a data set, opened; `build` makes one.
 
     A cache is small in memory (an index of some hundred bytes a case), may be pickled, and maps the flat file only when
@@ -67,7 +67,7 @@ class FilmCache:
         workers: int | None = None,
         progress: bool = True,
         read: Read | None = None,
-    ) -> FilmCache:
+    ) -> ImageCache:
         """Decode what is not yet in the cache, and open it.
 
         An interrupted build goes on where it stopped. Files whose path, size or time of change is another than
@@ -77,7 +77,7 @@ class FilmCache:
         Args:
             dataset: its cases are cached, whatever their labels.
             folder: is made where there is none.
-            short_side: see `Radiograph.film`.
+            short_side: see `Radiograph.image`.
             workers: processes; None for one on each core that this process may use.
             progress: a bar on a terminal, a line for every tenth otherwise (standard error).
             read: file -> radiograph, `boneage.formats.read_radiograph` if left out; picklable for several workers.
@@ -90,19 +90,19 @@ class FilmCache:
         if (short_side is not None and short_side < 1) or (workers is not None and workers < 1):
             raise UsageError(f"short_side={short_side}, workers={workers}: both must be 1 or more.")
         place = Path(folder)
-        journal, films = _paths(place, short_side)
+        journal, images = _paths(place, short_side)
         fresh = _Freshness(dataset)
         try:
-            entries, _ = load(journal, films)
+            entries, _ = load(journal, images)
             if fresh.missing_from(entries):
                 place.mkdir(parents=True, exist_ok=True)
                 with _locked(place / "lock", progress):
                     # Another build may have done it all while this one waited.
-                    entries, _ = load(journal, films)
+                    entries, _ = load(journal, images)
                     todo = fresh.missing_from(entries)
                     if todo:
                         steps = _decode(todo, short_side, workers or _cores(), read)
-                        with Writer(journal, films) as writer, contextlib.closing(steps):
+                        with Writer(journal, images) as writer, contextlib.closing(steps):
                             for chunk in _shown(steps, len(todo), progress):
                                 fresh.note_transient(chunk)
                                 lasting = [pair for pair in chunk if pair[0].file]
@@ -130,7 +130,7 @@ class FilmCache:
     def __contains__(self, case_id: object) -> bool:
         return case_id in self._entries
 
-    def film(self, case_id: str) -> npt.NDArray[np.uint8]:
+    def image(self, case_id: str) -> npt.NDArray[np.uint8]:
         """The film of a case as `Radiograph.film(short_side)` made it.
 
         Returns:
@@ -141,11 +141,11 @@ class FilmCache:
         """
         entry = self._entry(case_id)
         if self._flat is None:
-            films = _paths(self.folder, self.short_side)[1]
+            images = _paths(self.folder, self.short_side)[1]
             try:
-                self._flat = np.memmap(films, dtype=np.uint8, mode="r")
+                self._flat = np.memmap(images, dtype=np.uint8, mode="r")
             except (OSError, ValueError) as error:
-                raise DatasetError(f"{films}: cannot be opened ({error}). Build the cache again.") from error
+                raise DatasetError(f"{images}: cannot be opened ({error}). Build the cache again.") from error
         self._touched += entry.end - entry.offset
         if self._touched > _FORGET_BYTES:
             self._forget()
@@ -223,13 +223,13 @@ class _Freshness:
                 self._gone[entry.id] = Dropped(entry.id, str(case.image), "unreadable file", entry.error)
 
     def split(self, entries: Mapping[str, Entry]) -> tuple[dict[str, Entry], list[Dropped]]:
-        films = {name: entries[name] for name in self._now if not entries[name].error}
+        images = {name: entries[name] for name in self._now if not entries[name].error}
         unreadable = [
             Dropped(case.id, str(case.image), "unreadable file", entries[case.id].error)
             for case, _ in self._now.values()
             if entries[case.id].error
         ]
-        return films, [*self._gone.values(), *unreadable]
+        return images, [*self._gone.values(), *unreadable]
 
 
 def _decode(
@@ -242,7 +242,7 @@ def _decode(
             made: list[tuple[Entry, bytes]] = []
             try:
                 for path, entry in chunk:
-                    made.append(_film(path, entry, short_side, read))
+                    made.append(_image(path, entry, short_side, read))
             except BaseException:
                 yield made  # is kept
                 raise
@@ -254,7 +254,7 @@ def _decode(
         waiting: deque[Future[list[tuple[Entry, bytes]]]] = deque()
         try:
             for chunk in chunks:
-                waiting.append(pool.submit(_films, chunk, short_side, read))
+                waiting.append(pool.submit(_images, chunk, short_side, read))
                 if len(waiting) >= 2 * workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -264,11 +264,13 @@ def _decode(
                 future.cancel()
 
 
-def _films(chunk: Sequence[tuple[Path, Entry]], short_side: int | None, read: Read | None) -> list[tuple[Entry, bytes]]:
-    return [_film(path, entry, short_side, read) for path, entry in chunk]
+def _images(
+    chunk: Sequence[tuple[Path, Entry]], short_side: int | None, read: Read | None
+) -> list[tuple[Entry, bytes]]:
+    return [_image(path, entry, short_side, read) for path, entry in chunk]
 
 
-def _film(path: Path, entry: Entry, short_side: int | None, read: Read | None) -> tuple[Entry, bytes]:
+def _image(path: Path, entry: Entry, short_side: int | None, read: Read | None) -> tuple[Entry, bytes]:
     if read is None:
         from boneage.formats import read_radiograph  # decoders are needed by whoever decodes, not by readers of a cache
 
@@ -283,9 +285,9 @@ def _film(path: Path, entry: Entry, short_side: int | None, read: Read | None) -
         return Entry(entry.id, file, size, mtime_ns, error=said or "unreadable"), b""
     except OSError as error:
         return Entry(entry.id, "", size, mtime_ns, error=error.strerror or str(error)), b""
-    film = radiograph.film(short_side)
-    height, width = film.shape
-    pixels = film.tobytes()
+    image = radiograph.image(short_side)
+    height, width = image.shape
+    pixels = image.tobytes()
     content = hashlib.sha256(pixels).hexdigest()[:16]
     made = Entry(entry.id, file, size, mtime_ns, 0, height, width, radiograph.height, radiograph.width, content)
     return made, pixels

@@ -64,14 +64,14 @@ class Entry:
         return entry if all(isinstance(number, int) and number >= 0 for number in numbers) else None
 
 
-def load(journal: Path, films: Path) -> tuple[dict[str, Entry], int]:
+def load(journal: Path, images: Path) -> tuple[dict[str, Entry], int]:
     """The last entry of each case, and the length of the journal that is sound.
 
     A line that is cut off or damaged ends the sound part; so does one whose film is not wholly in the flat file.
     """
     try:
         content = journal.read_bytes()
-        stored = films.stat().st_size if films.exists() else 0
+        stored = images.stat().st_size if images.exists() else 0
     except FileNotFoundError:
         return {}, 0
     entries: dict[str, Entry] = {}
@@ -88,24 +88,24 @@ def load(journal: Path, films: Path) -> tuple[dict[str, Entry], int]:
 class Writer:
     """Appends films; opening one cuts off what an interrupted build left behind. Hold the lock while it is open."""
 
-    def __init__(self, journal: Path, films: Path) -> None:
-        _, sound = load(journal, films)
+    def __init__(self, journal: Path, images: Path) -> None:
+        _, sound = load(journal, images)
         lines = journal.read_bytes()[:sound].splitlines() if sound else []
         # Replaced films count as well: their bytes stay where they are.
         self._end = max((entry.end for line in lines if (entry := Entry.parse(line))), default=0)
-        self._films: BinaryIO = films.open("ab")
+        self._images: BinaryIO = images.open("ab")
         self._journal: BinaryIO = journal.open("ab")
-        self._films.truncate(self._end)
+        self._images.truncate(self._end)
         self._journal.truncate(sound)
 
-    def append(self, films: Iterable[tuple[Entry, bytes]]) -> list[Entry]:
+    def append(self, images: Iterable[tuple[Entry, bytes]]) -> list[Entry]:
         """Write the films, then their lines; the entries come back with their offsets."""
         placed: list[Entry] = []
-        for entry, content in films:
+        for entry, content in images:
             placed.append(Entry(**{**asdict(entry), "offset": self._end}))
-            self._films.write(content)
+            self._images.write(content)
             self._end += len(content)
-        _settle(self._films)
+        _settle(self._images)
         for entry in placed:
             self._journal.write(json.dumps(asdict(entry), ensure_ascii=True).encode() + b"\n")
         _settle(self._journal)
@@ -118,7 +118,7 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._films.close()
+            self._images.close()
         finally:
             self._journal.close()
 

@@ -10,13 +10,13 @@ name speaks of the same part (training, validation, test) as the table, then the
 1. A column `split` or `fold` with words (train; val, valid, validation, select; test, testing, report) is taken as it
    is.
 2. A table is official for a part when its file name, else its folder inside the root, says train.., val, valid.. or
-   test.., or when it has the test set's `Case ID`. With tables of more than one part, validation is *select*, test is
-   *report*, and the training table is *train*. A part that is not there, or whose table has no ages (Kaggle's test
+   test.., or when it has the test set's `Case ID`. With tables of more than one part, each is
+   the split that it is named for. A part that is not there, or whose table has no ages (Kaggle's test
    set), cannot serve: the training cases that `split_of` puts there then stay there.
 3. A lone training table, or one that says nothing: `split_of` each id.
-4. A lone validation or test table: all *report*.
+4. A lone validation or test table: all *test*.
 
-A case that comes in two parts is kept in *report* before *select* before *train*, so that nothing that is measured
+A case that comes in two parts is kept in *test* before *validation* before *train*, so that nothing that is measured
 was ever trained on; the other row is dropped as a duplicate.
 """
 

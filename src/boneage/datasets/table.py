@@ -16,10 +16,10 @@ from boneage.errors import DatasetError
 
 Split = Literal["train", "select", "report"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
-REPORT_BELOW: Final = 10
-"""Per cent of the cases that are *report*: nothing is ever chosen on them."""
-SELECT_BELOW: Final = 15
-"""Up to here they are *select*: early stopping, tau, every choice."""
+TEST_BELOW: Final = 10
+"""Per cent of the cases that are *test*: nothing is ever chosen on them."""
+VALIDATION_BELOW: Final = 15
+"""Up to here they are *validation*: early stopping, tau, every choice."""
 LARGEST_DROPPED_SHARE: Final = 0.05
 _EXAMPLES: Final = 5
 
@@ -31,7 +31,7 @@ def split_of(case_id: str) -> Split:
     The id is taken as written (UTF-8, leading zeros kept).
     """
     h = int(hashlib.sha256(str(case_id).encode("utf-8")).hexdigest(), 16) % 100
-    return "report" if h < REPORT_BELOW else "select" if h < SELECT_BELOW else "train"
+    return "report" if h < TEST_BELOW else "select" if h < VALIDATION_BELOW else "train"
 
 
 @dataclass(frozen=True)

@@ -39,13 +39,13 @@ class Panel:
     Attributes:
         title: one line above the tiles.
         film: uint8 [h, w], at most `TILE` pixels a side.
-        regions: boxes in pixels of `film`.
+        regions: boxes in pixels of `image`.
         attention: region -> float32 [h, w] in [0, 1] over the film; zero where the network did not look.
-        truths: readers' boxes in pixels of `film`.
+        truths: readers' boxes in pixels of `image`.
     """
 
     title: str
-    film: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8]
     regions: Mapping[Region, Box]
     attention: Mapping[Region, npt.NDArray[np.float32]]
     truths: Mapping[str, Box] = field(default_factory=dict)
@@ -115,7 +115,7 @@ def contact_sheet(panels: Sequence[Panel], path: str | Path, *, columns: int = 2
 
 def _boxes(panel: Panel, regions: Sequence[Region], attention: npt.NDArray[np.float32] | None) -> Image.Image:
     """One tile: the film, with the attention over it if there is any, and the boxes of the regions."""
-    gray = np.repeat(panel.film[:, :, None], 3, axis=2).astype(np.float32)
+    gray = np.repeat(panel.image[:, :, None], 3, axis=2).astype(np.float32)
     if attention is not None:
         weight = 0.75 * attention[:, :, None]
         gray = gray * (1 - weight) + weight * np.array([213.0, 40.0, 80.0], dtype=np.float32)

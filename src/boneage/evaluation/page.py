@@ -190,7 +190,7 @@ def _constant(evaluation: Evaluation) -> str:
 
 def _parts(evaluation: Evaluation) -> str:
     """Carpal and tubular bone age beside the whole hand's; nothing where the model does not tell them."""
-    parts = evaluation.parts
+    parts = evaluation.regional
     if parts is None:
         return ""
     groups = {"All": parts.overall, **parts.by_sex}

@@ -95,8 +95,8 @@ class Prediction:
             *(outcome.bone_age_months, lower, upper, outcome.radiograph.width, outcome.radiograph.height),
             dict(outcome.regions),
             *(
-                (parts.carpal_months, parts.tubular_months, parts.unusual)
-                if (parts := outcome.parts) is not None
+                (regional.carpal_months, regional.tubular_months, regional.unusual)
+                if (regional := outcome.regional_ages) is not None
                 else ()
             ),
         )

@@ -14,7 +14,7 @@ from boneage.evaluation.predictions import Prediction
 
 
 @dataclass(frozen=True)
-class PartsFigures:
+class RegionalFigures:
     """Figures of one group of cases whose parts were told. Errors are predicted minus label, in months.
 
     Attributes:
@@ -47,7 +47,7 @@ class PartsFigures:
 
 
 @dataclass(frozen=True)
-class PartsAccuracy:
+class RegionalAccuracy:
     """Figures of all cases, by sex and by two-year band of the label; and of the whole hand's answers by whether the
     difference is unusual.
 
@@ -55,9 +55,9 @@ class PartsAccuracy:
         whole_mae_where_unusual, whole_mae_elsewhere: does an unusual difference tell a worse answer?
     """
 
-    overall: PartsFigures
-    by_sex: dict[str, PartsFigures]
-    by_age_band: dict[str, PartsFigures]
+    overall: RegionalFigures
+    by_sex: dict[str, RegionalFigures]
+    by_age_band: dict[str, RegionalFigures]
     whole_mae_where_unusual: Figure
     whole_mae_elsewhere: Figure
 
@@ -71,9 +71,9 @@ class PartsAccuracy:
         }
 
 
-def evaluate_parts(
+def evaluate_regional(
     predictions: Iterable[Prediction], *, resamples: int = RESAMPLES, seed: int = 0
-) -> PartsAccuracy | None:
+) -> RegionalAccuracy | None:
     """Figures of the scored cases whose parts were told; None where there is none."""
     rows = [row for row in scored_only(predictions) if row.carpal_months is not None and row.tubular_months is not None]
     if not rows:
@@ -82,12 +82,12 @@ def evaluate_parts(
     def over(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], statistic: Statistic = mean) -> Figure:
         return figure(values, statistic, resamples=resamples, seed=seed)
 
-    def figures(group: list[Prediction]) -> PartsFigures:
+    def figures(group: list[Prediction]) -> RegionalFigures:
         told = [(row.carpal_months, row.tubular_months, row.predicted_months, row.age_months) for row in group]
         carpal, tubular, whole, age = np.array(told, dtype=np.float64).reshape(-1, 4).T
         wrist, rest, hand = carpal - age, tubular - age, whole - age
         vary = len(group) > 2 and wrist.std() > 0 and rest.std() > 0
-        return PartsFigures(
+        return RegionalFigures(
             carpal_mae=over(np.abs(wrist)),
             tubular_mae=over(np.abs(rest)),
             whole_mae=over(np.abs(hand)),
@@ -102,7 +102,7 @@ def evaluate_parts(
     def whole_mae(unusual: bool) -> Figure:
         return over(np.array([abs(row.error_months or 0.0) for row in rows if row.unusual_difference is unusual]))
 
-    return PartsAccuracy(
+    return RegionalAccuracy(
         overall=figures(rows),
         by_sex={str(sex): figures([row for row in rows if row.sex is sex]) for sex in (Sex.FEMALE, Sex.MALE)},
         by_age_band={

@@ -24,7 +24,7 @@ from boneage.evaluation.metrics import (
 )
 from boneage.evaluation.page import page
 from boneage.evaluation.predictions import Prediction
-from boneage.evaluation.regional_metrics import PartsAccuracy, evaluate_parts
+from boneage.evaluation.regional_metrics import RegionalAccuracy, evaluate_regional
 from boneage.evaluation.stress.figures import Stress, evaluate_stress
 from boneage.evaluation.stress.table import StressRow
 
@@ -68,7 +68,7 @@ class Evaluation:
         localization: {truth: {"all" | "outside_train": figures}}; empty without boxes.
         comparison: against another predictions table, where one was given.
         stress: how answers move when the film is changed, where that was measured.
-        parts: carpal and tubular bone age, where the model tells them.
+        regional: carpal and tubular bone age, where the model tells them.
         constant: an interval of constant width, where the model was calibrated with one beside its own.
         resamples, seed: of every bootstrap interval.
     """
@@ -82,7 +82,7 @@ class Evaluation:
     comparison: Comparison | None
     stress: Stress | None
     constant: ConstantWidth | None
-    parts: PartsAccuracy | None
+    regional: RegionalAccuracy | None
     resamples: int
     seed: int
 
@@ -96,7 +96,7 @@ class Evaluation:
         truths: Truths | None = None,
         against: Sequence[Prediction] | None = None,
         stress: Sequence[StressRow] | None = None,
-        constant_months: float | None = None,
+        constant_half_width_months: float | None = None,
         resamples: int = RESAMPLES,
         seed: int = 0,
     ) -> Evaluation:
@@ -109,7 +109,7 @@ class Evaluation:
             truths: readers' boxes (`evaluate_localization`).
             against: another model's predictions of the same data, for a paired comparison.
             stress: rows of the stress table.
-            constant_months: half the width of the constant interval to compare with.
+            constant_half_width_months: half the width of the constant interval to compare with.
 
         Raises:
             UsageError: as `compare` and `evaluate_localization`.
@@ -127,9 +127,9 @@ class Evaluation:
             comparison=None if against is None else compare(predictions, against, resamples=resamples, seed=seed),
             stress=None if stress is None else evaluate_stress(stress, resamples=resamples, seed=seed),
             constant=None
-            if constant_months is None
-            else constant_width(predictions, constant_months, resamples=resamples, seed=seed),
-            parts=evaluate_parts(predictions, resamples=resamples, seed=seed),
+            if constant_half_width_months is None
+            else constant_width(predictions, constant_half_width_months, resamples=resamples, seed=seed),
+            regional=evaluate_regional(predictions, resamples=resamples, seed=seed),
             resamples=resamples,
             seed=seed,
         )
@@ -143,7 +143,7 @@ class Evaluation:
             "bootstrap": {"resamples": self.resamples, "seed": self.seed, "level": LEVEL, "method": "percentile"},
             "accuracy": self.metrics.as_dict(),
             "constant_width_interval": None if self.constant is None else self.constant.as_dict(),
-            "parts": None if self.parts is None else self.parts.as_dict(),
+            "regional": None if self.regional is None else self.regional.as_dict(),
             "worst_cases": [
                 {
                     "id": row.id,

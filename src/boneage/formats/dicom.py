@@ -40,7 +40,7 @@ MAGIC_OFFSET: Final = 128
 LARGEST_INFLATED: Final = 2**30
 """Bytes that a deflated DICOM may grow to."""
 
-PLANE_FILMS: Final = frozenset({"", "CR", "DX", "RG", "RF", "XA", "DF", "SC", "OT", "HC"})
+PLANE_RADIOGRAPHY: Final = frozenset({"", "CR", "DX", "RG", "RF", "XA", "DF", "SC", "OT", "HC"})
 """Modalities that can be a plane radiograph (SC, OT: converted from another system)."""
 
 _EXPORT_AGAIN: Final = "Export the image again from the archive"
@@ -156,7 +156,7 @@ def _refuse_inflation(stream: BinaryIO) -> None:
 
 def _refuse_unsuitable(header: Dataset) -> None:
     modality = text(header, "Modality")
-    if modality not in PLANE_FILMS:
+    if modality not in PLANE_RADIOGRAPHY:
         raise UnsuitableRadiograph(f"the DICOM is of modality {modality}, not a radiograph", "Give a CR or DX image")
     part = value(header, "BodyPartExamined") or _anatomic_region(header)
     if part is not None and not is_hand(str(part)):

@@ -1,4 +1,4 @@
-"""What *select* taught about a network's answers: how far they are off, and how wide a 90 % interval has to be."""
+"""What *validation* taught about a network's answers: how far they are off, and how wide a 90 % interval has to be."""
 
 from __future__ import annotations
 

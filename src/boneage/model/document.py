@@ -51,7 +51,7 @@ class LocalizerSettings:
     region: Region
     network: str
     output: str
-    looks_at: str
+    input_view: str
     tau: float
     margin: float
     average_mirror: bool
@@ -67,7 +67,7 @@ class Calibration:
         tail: mass outside the 90 % interval at each end, where there is no correction.
         coverage, cases, split: the share that the intervals covered, of how many cases, and of which.
         correction: of bias and of width, by sex and age; None: the network's answers stand as they are.
-        constant_months: half the width of an interval that is the same for every case and covers as many.
+        constant_half_width_months: half the width of an interval that is the same for every case and covers as many.
     """
 
     tail: float
@@ -75,7 +75,7 @@ class Calibration:
     cases: int | None
     split: str | None
     correction: Correction | None = None
-    constant_months: float | None = None
+    constant_half_width_months: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,13 @@ class GateSettings:
     """
 
     network: str
-    least_hand: float
-    most_oddness: float
+    min_hand_probability: float
+    max_ood_score: float
     tilt_degrees: float
 
 
 @dataclass(frozen=True)
-class PartsSettings:
+class RegionalHeadsSettings:
     """Carpal and tubular bone age (`boneage.model.regional_heads`).
 
     Attributes:
@@ -120,7 +120,7 @@ class Settings:
     """The settings of a model, format 1.
 
     Attributes:
-        film_short_side: pixels of the film's shorter side before anything else; None for original resolution.
+        image_short_side: pixels of the film's shorter side before anything else; None for original resolution.
         layout: how a box becomes a square view.
         views: input order of the regressor.
         average_mirror: the mean of the distributions of the views and of their mirror images.
@@ -132,7 +132,7 @@ class Settings:
     recipe: str
     created: str
     code_version: str
-    film_short_side: int | None
+    image_short_side: int | None
     layout: Layout
     networks: Mapping[str, NetworkSettings]
     localizers: tuple[LocalizerSettings, ...]
@@ -144,7 +144,7 @@ class Settings:
     calibration: Calibration
     phantom_trained: bool
     gate: GateSettings | None = None
-    parts: PartsSettings | None = None
+    regional_heads: RegionalHeadsSettings | None = None
 
 
 class _Fields:
@@ -237,7 +237,9 @@ def read_settings(document: object, file: str) -> Settings:
         recipe=top.text("recipe", ""),
         created=top.text("created", ""),
         code_version=top.text("code_version", ""),
-        film_short_side=None if top.values.get("film_short_side") is None else top.whole("film_short_side", 16, 10**5),
+        image_short_side=None
+        if top.values.get("image_short_side") is None
+        else top.whole("image_short_side", 16, 10**5),
         layout=cast(Layout, top.one_of("layout", ("letterbox", "squash"), "letterbox")),
         networks=networks,
         localizers=localizers,
@@ -249,7 +251,7 @@ def read_settings(document: object, file: str) -> Settings:
         calibration=_calibration(_Fields(top.values.get("calibration"), file, "calibration")),
         phantom_trained=top.flag("phantom_trained", False),
         gate=_gate(top, networks),
-        parts=_parts(top),
+        regional_heads=_regional_heads(top),
     )
 
 
@@ -281,14 +283,18 @@ def _calibration(entry: _Fields) -> Calibration:
             {sex: width.numbers(sex.value, 0.0, 1e3, len(at)) for sex in Sex},
             None if near is None else {sex: near.numbers(sex.value, 0.0, 1e9, len(at)) for sex in Sex},
         )
-    constant = entry.number("constant_months", 0.0, 1e3, -1.0) if "constant_months" in entry.values else None
+    constant = (
+        entry.number("constant_half_width_months", 0.0, 1e3, -1.0)
+        if "constant_half_width_months" in entry.values
+        else None
+    )
     return Calibration(
         tail=entry.number("tail", 1e-6, 0.499),
         coverage=entry.values.get("coverage"),
         cases=entry.values.get("cases"),
         split=entry.values.get("split"),
         correction=correction,
-        constant_months=constant,
+        constant_half_width_months=constant,
     )
 
 
@@ -298,26 +304,26 @@ def _gate(top: _Fields, networks: Mapping[str, NetworkSettings]) -> GateSettings
     entry = _Fields(top.values["gate"], top.file, "gate")
     return GateSettings(
         network=entry.one_of("network", tuple(networks)),
-        least_hand=entry.number("least_hand", 0.0, 1.0),
-        most_oddness=entry.number("most_oddness", 0.0, 1e9),
+        min_hand_probability=entry.number("min_hand_probability", 0.0, 1.0),
+        max_ood_score=entry.number("max_ood_score", 0.0, 1e9),
         tilt_degrees=entry.number("tilt_degrees", 0.0, 180.0),
     )
 
 
-def _parts(top: _Fields) -> PartsSettings | None:
-    if top.values.get("parts") is None:
+def _regional_heads(top: _Fields) -> RegionalHeadsSettings | None:
+    if top.values.get("regional_heads") is None:
         return None
-    entry = _Fields(top.values["parts"], top.file, "parts")
+    entry = _Fields(top.values["regional_heads"], top.file, "regional_heads")
     if View.R1.value not in top.values["views"]:
         entry.complain("needs R1 among 'views'")
     usual = None
     if entry.values.get("usual_difference") is not None:
-        table = _Fields(entry.values["usual_difference"], top.file, "parts.usual_difference")
+        table = _Fields(entry.values["usual_difference"], top.file, "regional_heads.usual_difference")
         at = table.numbers("at_months", FIRST_MONTH, LAST_MONTH)
         if (np.diff(at) <= 0).any():
             table.complain("should rise", "at_months")
         center, reach = (
-            _Fields(table.values.get(key), top.file, f"parts.usual_difference.{key}")
+            _Fields(table.values.get(key), top.file, f"regional_heads.usual_difference.{key}")
             for key in ("center_months", "reach_months")
         )
         usual = UsualDifference(
@@ -327,10 +333,10 @@ def _parts(top: _Fields) -> PartsSettings | None:
         )
     until = None
     if entry.values.get("carpal_until_months") is not None:
-        ends = _Fields(entry.values["carpal_until_months"], top.file, "parts.carpal_until_months")
+        ends = _Fields(entry.values["carpal_until_months"], top.file, "regional_heads.carpal_until_months")
         until = {sex: ends.number(sex.value, FIRST_MONTH, LAST_MONTH) for sex in Sex}
-    data = _Fields(entry.values.get("data") or {}, top.file, "parts.data")
-    return PartsSettings(
+    data = _Fields(entry.values.get("data") or {}, top.file, "regional_heads.data")
+    return RegionalHeadsSettings(
         file=entry.file_name("file"),
         sha256=entry.text("sha256"),
         tensor=entry.text("tensor"),
@@ -347,16 +353,16 @@ def _localizers(top: _Fields, networks: Mapping[str, NetworkSettings]) -> tuple[
         known = {done.region for done in localizers}
         if region in known:
             entry.complain(f"is {region.value} a second time", "region")
-        looks_at = entry.one_of("looks_at", ("O", "H", "E", "HE"))
-        missing = [needed.value for needed in _NEEDS[looks_at] if needed not in known]
+        input_view = entry.one_of("input_view", ("O", "H", "E", "HE"))
+        missing = [needed.value for needed in _NEEDS[input_view] if needed not in known]
         if missing:
-            entry.complain(f"is {looks_at}, which needs {' and '.join(missing)} to be found before", "looks_at")
+            entry.complain(f"is {input_view}, which needs {' and '.join(missing)} to be found before", "input_view")
         localizers.append(
             LocalizerSettings(
                 region=region,
                 network=entry.one_of("network", tuple(networks)),
                 output=entry.text("output", "attention"),
-                looks_at=looks_at,
+                input_view=input_view,
                 tau=entry.number("tau", 1e-6, 1.0),
                 margin=entry.number("margin", -0.9, 10.0, 0.0),
                 average_mirror=entry.flag("average_mirror", False),

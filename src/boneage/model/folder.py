@@ -23,7 +23,7 @@ from boneage.model.document import (
     read_settings,
 )
 from boneage.model.network import Localizer, Network, available_cores
-from boneage.model.regional_heads import Parts, read_parts
+from boneage.model.regional_heads import RegionalHeads, read_regional_heads
 from boneage.views import View
 
 __all__ = [
@@ -49,10 +49,10 @@ MODELS_FOLDER: Final = Path(__file__).parents[1] / "models"
 """The models that are shipped with the package, one folder each; the text file DEFAULT names the one to use."""
 
 _ANSWERS_DEPEND_ON: Final = (
-    *("months", "film_short_side", "layout", "networks", "localizers", "views", "average_mirror", "sex_input"),
+    *("months", "image_short_side", "layout", "networks", "localizers", "views", "average_mirror", "sex_input"),
     *("scalar", "scalar_sd_months", "calibration"),
 )
-_AND_IF_THERE: Final = ("gate", "parts")
+_AND_IF_THERE: Final = ("gate", "regional_heads")
 _RESTORE: Final = "Copy the model folder again, or install the package again"
 
 
@@ -66,7 +66,7 @@ class Model:
         settings: what `model.json` says, checked.
         networks: by name.
         localizers: in the order in which they run.
-        parts: carpal and tubular bone age apart; None: the model does not tell them.
+        regional_heads: carpal and tubular bone age apart; None: the model does not tell them.
         document: the whole of `model.json` (provenance and metrics included).
     """
 
@@ -76,7 +76,7 @@ class Model:
     networks: Mapping[str, Network]
     localizers: tuple[Localizer, ...]
     document: Mapping[str, Any] = field(repr=False)
-    parts: Parts | None = None
+    regional_heads: RegionalHeads | None = None
 
     def giving(self, tensor: str) -> Model:
         """The same with an age network that gives the inner tensor `tensor`, float32 [n, C], beside its answer."""
@@ -103,8 +103,8 @@ class Model:
         return self.networks[NETWORK_OF_AGES]
 
     @property
-    def film_short_side(self) -> int | None:
-        return self.settings.film_short_side
+    def image_short_side(self) -> int | None:
+        return self.settings.image_short_side
 
     @property
     def layout(self) -> Layout:
@@ -236,8 +236,12 @@ def load_model(name_or_dir: str | Path | None = None) -> Model:
     if document.get("networks_sha256") != networks_sha256({name: entry.sha256 for name, entry in networks.items()}):
         raise ModelError(f"{file}: networks_sha256 does not match the networks. {_RESTORE}.")
     localizers = tuple(Localizer.of(entry, networks[entry.network]) for entry in settings.localizers)
-    parts = read_parts(folder / settings.parts.file, settings.parts) if settings.parts else None
-    return Model(folder, identity_sha256(document), settings, networks, localizers, document, parts)
+    regional_heads = (
+        read_regional_heads(folder / settings.regional_heads.file, settings.regional_heads)
+        if settings.regional_heads
+        else None
+    )
+    return Model(folder, identity_sha256(document), settings, networks, localizers, document, regional_heads)
 
 
 def _verify(path: Path, checksum: str) -> None:

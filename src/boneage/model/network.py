@@ -113,7 +113,7 @@ class Localizer:
 
     region: Region
     network: Network
-    looks_at: str
+    input_view: str
     tau: float
     margin: float = 0.0
     smallest: float = 0.05
@@ -126,7 +126,7 @@ class Localizer:
         return cls(
             settings.region,
             network,
-            settings.looks_at,
+            settings.input_view,
             settings.tau,
             settings.margin,
             settings.smallest,

@@ -2,7 +2,7 @@
 
 The age network describes each of its views by itself. A head reads one age from the description of region 1, another
 from those of the hand and of region 2 on the film with region 1 erased; the network itself stays as it is. The heads
-lie in the model folder as `parts.npz`.
+lie in the model folder as `regional_heads.npz`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy.typing as npt
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
 from boneage.errors import ModelError
-from boneage.model.document import PartsSettings
+from boneage.model.document import RegionalHeadsSettings
 from boneage.model.network import Network
-from boneage.regional_ages import PartAges
+from boneage.regional_ages import RegionalAges
 from boneage.views import View
 
-PARTS_FILE: Final = "parts.npz"
+REGIONAL_HEADS_FILE: Final = "regional_heads.npz"
 ERASED_VIEWS: Final = (View.HE, View.R2E)
 """The views behind the tubular age; the carpal age is read from R1 as the age network sees it anyway."""
 _ROWS: Final = (Sex.MALE, Sex.FEMALE)
@@ -34,7 +34,7 @@ _GROWN: Final = (
     "From about this bone age on the wrist has little more to tell, and the carpal bone age was measured to be much "
     "less exact than the tubular one: do not use it."
 )
-_AGAIN: Final = "Copy the model folder again, or fit them again with `boneage models parts`"
+_AGAIN: Final = "Copy the model folder again, or fit them again with `boneage models regional-heads`"
 
 Features = npt.NDArray[np.float32]
 
@@ -54,7 +54,7 @@ class Head:
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class RegionalHeads:
     """The two heads of a model.
 
     Attributes:
@@ -65,11 +65,11 @@ class Parts:
     """
 
     file: Path
-    settings: PartsSettings
+    settings: RegionalHeadsSettings
     carpal: Head
     tubular: Head
 
-    def ages(self, carpal: Features, tubular: Features, sex: Sex, months: float) -> PartAges:
+    def ages(self, carpal: Features, tubular: Features, sex: Sex, months: float) -> RegionalAges:
         """The ages of the parts, and whether they lie unusually far apart.
 
         Args:
@@ -94,7 +94,7 @@ class Parts:
                 )
         wrist, rest = self.carpal.months(carpal, sex), self.tubular.months(tubular, sex)
         usual = None if self.settings.usual is None else self.settings.usual.ends(sex, months)
-        told = PartAges(wrist, rest, usual)
+        told = RegionalAges(wrist, rest, usual)
         remarks = (
             *((_PHANTOM,) if self.settings.phantom else ()),
             *((_GROWN,) if self._grown(sex, months) else ()),
@@ -107,7 +107,7 @@ class Parts:
         return until is not None and until[sex] <= months < LAST_MONTH
 
 
-def _remark(told: PartAges) -> str:
+def _remark(told: RegionalAges) -> str:
     low, high = told.usual_difference_months or (0.0, 0.0)
     return (
         f"Carpal bone age ({told.carpal_months:.0f} months) minus tubular bone age ({told.tubular_months:.0f}) is "
@@ -153,8 +153,8 @@ def erased_features(
     return np.concatenate([seen[:2].mean(axis=0), seen[2]]).astype(np.float32)
 
 
-def parts_bytes(carpal: Head, tubular: Head) -> bytes:
-    """The content of `parts.npz`."""
+def regional_heads_bytes(carpal: Head, tubular: Head) -> bytes:
+    """The content of `regional_heads.npz`."""
     stream = io.BytesIO()
     np.savez(
         stream,
@@ -166,7 +166,7 @@ def parts_bytes(carpal: Head, tubular: Head) -> bytes:
     return stream.getvalue()
 
 
-def read_parts(file: Path, settings: PartsSettings) -> Parts:
+def read_regional_heads(file: Path, settings: RegionalHeadsSettings) -> RegionalHeads:
     """Read and verify the heads of a model.
 
     Raises:
@@ -193,7 +193,7 @@ def read_parts(file: Path, settings: PartsSettings) -> Parts:
     )
     if not right or arrays["tubular_weights"].shape[1] != 2 * arrays["carpal_weights"].shape[1]:
         raise ModelError(f"{file}: its arrays do not fit each other. {_AGAIN}.")
-    return Parts(
+    return RegionalHeads(
         file,
         settings,
         Head(arrays["carpal_weights"], arrays["carpal_bias"]),

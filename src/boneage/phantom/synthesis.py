@@ -80,17 +80,17 @@ def phantom(
         UsageError: an argument is out of its range.
     """
     child_sex = _checked(age_months, sex, seed, size, hands, bits)
-    of_child, of_posture, of_film, of_bones = (np.random.default_rng([seed, part]) for part in range(4))
+    of_child, of_posture, of_picture, of_bones = (np.random.default_rng([seed, part]) for part in range(4))
     child = Child.drawn(child_sex, of_child)
     chubby = float(np.clip(of_child.normal(1.0, 0.06), 0.86, 1.2)) * (1.0 + 0.30 * (1.0 - child.growth(age_months)))
-    aspect = float(np.clip(of_film.normal(1.26, 0.10), 1.0, 1.55))
+    aspect = float(np.clip(of_picture.normal(1.26, 0.10), 1.0, 1.55))
     height, width = (size, round(size * 1.25)) if hands == 2 else (round(size * aspect), size)
-    sides: list[Laterality] = ["left", "right"] if hands == 2 else [laterality or _side(of_film)]
+    sides: list[Laterality] = ["left", "right"] if hands == 2 else [laterality or _side(of_picture)]
     if laterality is not None and hands == 1:
-        of_film.random()
+        of_picture.random()
     attenuation = np.zeros((height, width), dtype=np.float32)
     everything = np.zeros((height, width), dtype=bool)
-    grain = Grain.drawn(of_film, strength=float(of_film.uniform(0.10, 0.30)))
+    grain = Grain.drawn(of_picture, strength=float(of_picture.uniform(0.10, 0.30)))
     found = []
     placement = None
     for index, side in enumerate(sides):
@@ -111,10 +111,10 @@ def phantom(
         found.append(hand_truth(skeleton, placement, tissue.outline, side))
     assert placement is not None
     pixels_per_mm = placement.pixels_per_mm / child.length_scale(age_months)
-    film = expose(attenuation, pixels_per_mm, Exposure.drawn(of_film), of_film)
-    add_borders(film, of_film)
+    image = expose(attenuation, pixels_per_mm, Exposure.drawn(of_picture), of_picture)
+    add_borders(image, of_picture)
     for hand in found:
-        add_markers(film, everything, hand.laterality[0].upper(), of_film)
+        add_markers(image, everything, hand.laterality[0].upper(), of_picture)
     truth = Truth(
         bone_age_months=float(age_months),
         chronological_age_months=child.chronological_age_months(age_months),
@@ -128,7 +128,7 @@ def phantom(
         hands=tuple(found),
     )
     top = 2**bits - 1
-    values = np.rint(np.clip(film, 0.0, 1.0) * np.float32(top))
+    values = np.rint(np.clip(image, 0.0, 1.0) * np.float32(top))
     if inverted:
         values = top - values
     return Phantom(values.astype(np.uint8 if bits == 8 else np.uint16), truth, bits)

@@ -16,7 +16,7 @@ from boneage.model.document import GateSettings
 from boneage.model.network import Network
 from boneage.radiograph import SMALLEST_SIDE, Radiograph
 from boneage.regions import Box
-from boneage.views import FilmArray, cut, whole
+from boneage.views import ImageArray, cut, whole
 
 HAND: Final = "hand"
 KINDS: Final = (HAND, "foreign", "two_hands", "carpus_cut_off", "exposure")
@@ -46,7 +46,7 @@ _EMPTY: Final = 0.02
 
 
 @dataclass(frozen=True)
-class Look:
+class GateOutput:
     """What the gate sees in a film.
 
     Attributes:
@@ -59,7 +59,7 @@ class Look:
     degrees: float
     inverted: float
     kinds: tuple[float, ...]
-    oddness: float
+    ood_score: float
 
 
 class Gate:
@@ -67,50 +67,50 @@ class Gate:
 
     Args:
         network: `view` uint8 [n, 1, S, S] -> `kinds` float32 [n, 5], `pose` float32 [n, 2] (cosine and sine of the
-            turn), `inverted` float32 [n], `oddness` float32 [n].
+            turn), `inverted` float32 [n], `ood_score` float32 [n].
         settings: thresholds.
     """
 
     def __init__(self, network: Network, settings: GateSettings) -> None:
         self.network, self.settings = network, settings
 
-    def look(self, film: FilmArray) -> Look:
+    def look(self, image: ImageArray) -> GateOutput:
         """Look at a film, uint8 [h, w], and at its mirror image, whose turn is the opposite."""
-        view = cut(film, whole(film), self.network.input_size)
+        view = cut(image, whole(image), self.network.input_size)
         said = self.network.run({"view": np.ascontiguousarray(np.stack([view, view[:, ::-1]])[:, None])})
-        kinds, pose, inverted, oddness = (
-            self.network.output(said, name).astype(np.float64) for name in ("kinds", "pose", "inverted", "oddness")
+        kinds, pose, inverted, ood_score = (
+            self.network.output(said, name).astype(np.float64) for name in ("kinds", "pose", "inverted", "ood_score")
         )
-        shapes = (kinds.shape, pose.shape, inverted.shape, oddness.shape)
-        finite = all(np.isfinite(values).all() for values in (kinds, pose, inverted, oddness))
+        shapes = (kinds.shape, pose.shape, inverted.shape, ood_score.shape)
+        finite = all(np.isfinite(values).all() for values in (kinds, pose, inverted, ood_score))
         if shapes != ((2, len(KINDS)), (2, 2), (2,), (2,)) or not finite:
             raise ModelError(f"{self.network.path}: this network is no gate. Export it again with this version.")
         turn = math.degrees(math.atan2(pose[0, 1] - pose[1, 1], pose[0, 0] + pose[1, 0]))
-        return Look(turn, float(inverted.mean()), tuple(kinds.mean(axis=0).tolist()), float(oddness.mean()))
+        return GateOutput(turn, float(inverted.mean()), tuple(kinds.mean(axis=0).tolist()), float(ood_score.mean()))
 
-    def refusal(self, look: Look, file: str | None = None) -> UnsuitableRadiograph | None:
+    def refusal(self, look: GateOutput, file: str | None = None) -> UnsuitableRadiograph | None:
         """Why a film must not be assessed, or None."""
         hand = look.kinds[KINDS.index(HAND)]
-        if hand >= self.settings.least_hand and look.oddness <= self.settings.most_oddness:
+        if hand >= self.settings.min_hand_probability and look.ood_score <= self.settings.max_ood_score:
             return None
         likely = max(range(len(KINDS)), key=lambda k: look.kinds[k])
         reason, remedy = _REASONS[KINDS[likely] if KINDS[likely] != HAND else "foreign"]
         return UnsuitableRadiograph(reason, remedy, file)
 
-    def turn(self, look: Look) -> Turn:
+    def turn(self, look: GateOutput) -> Orientation:
         """How the film has to be turned and whether it has to be inverted; small tilts are left as they are."""
         quarters = round(look.degrees / 90.0)
         rest = look.degrees - 90.0 * quarters
         inverted = look.inverted > 0.5
         if abs(look.degrees) <= self.settings.tilt_degrees:
-            return Turn(0, 0.0, inverted)
+            return Orientation(0, 0.0, inverted)
         if quarters and abs(rest) <= _SNAP_DEGREES:
-            return Turn(quarters % 4, 0.0, inverted)
-        return Turn(0, look.degrees, inverted)
+            return Orientation(quarters % 4, 0.0, inverted)
+        return Orientation(0, look.degrees, inverted)
 
 
 @dataclass(frozen=True)
-class Turn:
+class Orientation:
     """A change of a radiograph before it is assessed, and the way back for what was found on it.
 
     Attributes:
@@ -143,13 +143,15 @@ class Turn:
             said.append("Bones are dark on this film; it was inverted to be assessed.")
         return tuple(said)
 
-    def upright(self, radiograph: Radiograph) -> tuple[Radiograph, WayBack]:
+    def upright(self, radiograph: Radiograph) -> tuple[Radiograph, InverseTransform]:
         """The radiograph as it is assessed, and the way back to the one that was given."""
         pixels = np.float32(1.0) - radiograph.pixels if self.inverted else radiograph.pixels
         shape = (radiograph.width, radiograph.height)
         if not self.degrees:
             turned = np.ascontiguousarray(np.rot90(pixels, -self.quarters))
-            return replace(radiograph, pixels=turned), WayBack(self, shape, (turned.shape[1], turned.shape[0]), (0, 0))
+            return replace(radiograph, pixels=turned), InverseTransform(
+                self, shape, (turned.shape[1], turned.shape[0]), (0, 0)
+            )
         image = Image.fromarray(pixels).rotate(-self.degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=0.0)
         turned = np.clip(np.asarray(image, dtype=np.float32), 0.0, 1.0, dtype=np.float32)
         rows, columns = (np.flatnonzero((turned > _EMPTY).any(axis=axis)) for axis in (1, 0))
@@ -157,12 +159,12 @@ class Turn:
         if min(np.ptp(rows) if rows.size else 0, np.ptp(columns) if columns.size else 0) >= SMALLEST_SIDE:
             top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
         trimmed = np.ascontiguousarray(turned[top:bottom, left:right])
-        back = WayBack(self, shape, (image.width, image.height), (int(left), int(top)))
+        back = InverseTransform(self, shape, (image.width, image.height), (int(left), int(top)))
         return replace(radiograph, pixels=trimmed), back
 
 
 @dataclass(frozen=True)
-class WayBack:
+class InverseTransform:
     """From pixels of the upright radiograph to pixels of the one that was given.
 
     Attributes:
@@ -171,7 +173,7 @@ class WayBack:
         corner: (x, y) in the turned picture at which the upright radiograph begins.
     """
 
-    turn: Turn
+    turn: Orientation
     given: tuple[int, int]
     turned: tuple[int, int]
     corner: tuple[int, int]
@@ -216,4 +218,4 @@ class WayBack:
         return Attention(np.asarray(turned.resize((cells, cells), Image.Resampling.BILINEAR)).clip(0.0, 1.0), around)
 
 
-__all__ = ["HAND", "KINDS", "Gate", "Look", "Turn", "WayBack"]
+__all__ = ["HAND", "KINDS", "Gate", "GateOutput", "InverseTransform", "Orientation"]

@@ -19,7 +19,7 @@ from boneage.model.document import Layout
 from boneage.model.folder import Localizer
 from boneage.radiograph import Radiograph
 from boneage.regions import MAP_SIDE, Box, Region, box_of_map, normalised_map
-from boneage.views import FilmArray, Frame, View, cut, erased, whole
+from boneage.views import Frame, ImageArray, View, cut, erased, whole
 
 Answers = dict[tuple[int, str, bool], dict[str, npt.NDArray[np.float32]]]
 """What the networks said of one radiograph: by network, what it looked at, and whether a mirror image went along."""
@@ -67,19 +67,19 @@ class Localization:
             self.warnings,
         )
 
-    def erase_region_1(self, film: FilmArray) -> FilmArray:
+    def erase_region_1(self, image: ImageArray) -> ImageArray:
         """The film of view E. Where region 1 was not found nothing is erased: its box would be the whole hand."""
         if Region.REGION_1 in self.missing or Region.REGION_1 not in self.boxes:
-            return film
-        return erased(film, self.boxes[Region.REGION_1])
+            return image
+        return erased(image, self.boxes[Region.REGION_1])
 
-    def place(self, view: View, film: FilmArray) -> tuple[FilmArray, Box]:
+    def place(self, view: View, image: ImageArray) -> tuple[ImageArray, Box]:
         """What is cut for a view: the picture to cut from, and the box in its pixels."""
         if view is View.O:
-            return film, whole(film)
-        picture = self.erase_region_1(film) if view in (View.E, View.HE, View.R2E) else film
+            return image, whole(image)
+        picture = self.erase_region_1(image) if view in (View.E, View.HE, View.R2E) else image
         if view is View.E:
-            return picture, whole(film)
+            return picture, whole(image)
         return picture, self.boxes[_CUT_FROM[view]]
 
 
@@ -88,33 +88,33 @@ class Cascade:
 
     Args:
         localizers: in the order in which they run.
-        film_short_side: pixels, as for `Radiograph.film`; None for the radiograph's own resolution.
+        image_short_side: pixels, as for `Radiograph.image`; None for the radiograph's own resolution.
         layout: how a box becomes a square view.
     """
 
     def __init__(
-        self, localizers: Sequence[Localizer], film_short_side: int | None = None, layout: Layout = "letterbox"
+        self, localizers: Sequence[Localizer], image_short_side: int | None = None, layout: Layout = "letterbox"
     ) -> None:
         self.localizers = tuple(localizers)
-        self.film_short_side = film_short_side
+        self.image_short_side = image_short_side
         self.layout = layout
 
     @property
     def squash(self) -> bool:
         return self.layout == "squash"
 
-    def film(self, radiograph: Radiograph) -> FilmArray:
+    def image(self, radiograph: Radiograph) -> ImageArray:
         """The film that the networks look at, uint8 [h, w]."""
-        return radiograph.film(self.film_short_side)
+        return radiograph.image(self.image_short_side)
 
-    def regions(self, film: FilmArray) -> Localization:
+    def regions(self, image: ImageArray) -> Localization:
         """Find every region.
 
         Where a map has no evidence for any place (empty, all negative, of one value), the hand is taken to be the
         whole film and regions 1 and 2 the hand box, and a warning says so.
 
         Args:
-            film: uint8 [h, w] as `film` makes it.
+            film: uint8 [h, w] as `image` makes it.
 
         Returns:
             Boxes in pixels of the film.
@@ -125,13 +125,13 @@ class Cascade:
         found = Localization()
         memo: Answers = {}
         for localizer in self.localizers:
-            picture, looked_at = self._look(localizer, film, found)
-            attention = self.attention(localizer, picture, looked_at, memo)
-            box = self._box(localizer, attention, picture, looked_at)
+            picture, input_box = self._look(localizer, image, found)
+            attention = self.attention(localizer, picture, input_box, memo)
+            box = self._box(localizer, attention, picture, input_box)
             warnings, missing = found.warnings, found.missing
             if box is None:
                 stand_in = Region.HAND in found.boxes and localizer.region is not Region.HAND
-                box = found.boxes[Region.HAND] if stand_in else whole(film)
+                box = found.boxes[Region.HAND] if stand_in else whole(image)
                 place = "the hand box" if stand_in else "the whole film"
                 warnings += (f"{_WORDS[localizer.region]} was not found; {place} is used instead.",)
                 missing |= {localizer.region}
@@ -143,7 +143,7 @@ class Cascade:
             )
         return found
 
-    def attention(self, localizer: Localizer, film: FilmArray, box: Box, memo: Answers | None = None) -> Attention:
+    def attention(self, localizer: Localizer, image: ImageArray, box: Box, memo: Answers | None = None) -> Attention:
         """The attention map of one localizer.
 
         Args:
@@ -157,9 +157,9 @@ class Cascade:
         """
         size = localizer.network.input_size
         memo = {} if memo is None else memo
-        look = (id(localizer.network), localizer.looks_at, localizer.average_mirror)
+        look = (id(localizer.network), localizer.input_view, localizer.average_mirror)
         if look not in memo:
-            view = cut(film, box, size, squash=self.squash)
+            view = cut(image, box, size, squash=self.squash)
             batch = np.stack([view, view[:, ::-1]]) if localizer.average_mirror else view[None]
             memo[look] = localizer.network.run({"view": np.ascontiguousarray(batch[:, None])})
         maps = localizer.network.output(memo[look], localizer.output)
@@ -173,26 +173,26 @@ class Cascade:
         if localizer.average_mirror:
             evidence = (evidence + normalised_map(maps[1])[:, ::-1]) * np.float32(0.5)
         frame = Frame.around(box, size, squash=self.squash)
-        shown = frame.shows_film(evidence.shape[0], film.shape[1], film.shape[0])
-        on_film = evidence[shown]
+        shown = frame.shows_image(evidence.shape[0], image.shape[1], image.shape[0])
+        on_image = evidence[shown]
         # A flat map is no evidence; zeroed padding would otherwise give it an edge, and so a box.
-        if on_film.size == 0 or float(on_film.min()) == float(on_film.max()):
+        if on_image.size == 0 or float(on_image.min()) == float(on_image.max()):
             evidence = np.zeros_like(evidence)
-        seen = frame.to_film(Box(0.0, 0.0, float(size), float(size)))
+        seen = frame.to_image(Box(0.0, 0.0, float(size), float(size)))
         return Attention(normalised_map(np.where(shown, evidence, 0.0)), seen)
 
-    def _look(self, localizer: Localizer, film: FilmArray, found: Localization) -> tuple[FilmArray, Box]:
-        picture = found.erase_region_1(film) if localizer.looks_at in ("E", "HE") else film
-        return picture, found.boxes[Region.HAND] if localizer.looks_at in ("H", "HE") else whole(film)
+    def _look(self, localizer: Localizer, image: ImageArray, found: Localization) -> tuple[ImageArray, Box]:
+        picture = found.erase_region_1(image) if localizer.input_view in ("E", "HE") else image
+        return picture, found.boxes[Region.HAND] if localizer.input_view in ("H", "HE") else whole(image)
 
-    def _box(self, localizer: Localizer, attention: Attention, film: FilmArray, looked_at: Box) -> Box | None:
+    def _box(self, localizer: Localizer, attention: Attention, image: ImageArray, input_box: Box) -> Box | None:
         box = box_of_map(enlarged(attention.map), localizer.tau, localizer.components)
         if box is None:
             return None
-        frame = Frame.around(looked_at, localizer.network.input_size, squash=self.squash)
-        smallest = localizer.smallest * max(looked_at.width, looked_at.height)
-        on_film = frame.to_film(box, MAP_SIDE).grown(localizer.margin).at_least(smallest)
-        return on_film.within(float(film.shape[1]), float(film.shape[0]))
+        frame = Frame.around(input_box, localizer.network.input_size, squash=self.squash)
+        smallest = localizer.smallest * max(input_box.width, input_box.height)
+        on_image = frame.to_image(box, MAP_SIDE).grown(localizer.margin).at_least(smallest)
+        return on_image.within(float(image.shape[1]), float(image.shape[0]))
 
 
 def enlarged(attention: npt.NDArray[np.float32], side: int = MAP_SIDE) -> npt.NDArray[np.float32]:
@@ -202,11 +202,11 @@ def enlarged(attention: npt.NDArray[np.float32], side: int = MAP_SIDE) -> npt.ND
 
 
 def cut_views(
-    film: FilmArray, found: Localization, views: Iterable[View], size: int, *, squash: bool = False
+    image: ImageArray, found: Localization, views: Iterable[View], size: int, *, squash: bool = False
 ) -> dict[View, npt.NDArray[np.uint8]]:
     """The views of a film, uint8 [size, size] each."""
     cuts = {}
     for view in views:
-        picture, box = found.place(view, film)
+        picture, box = found.place(view, image)
         cuts[view] = cut(picture, box, size, squash=squash)
     return cuts

@@ -21,10 +21,10 @@ from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
 from boneage.atomic import replacing
 from boneage.errors import ModelError
 from boneage.model.folder import Model
-from boneage.similar import Closest, ClosestCase
+from boneage.similar import SimilarCase, SimilarCases
 
 FORMAT: Final = 1
-SAME_FILM: Final = 0.01
+SAME_RADIOGRAPH: Final = 0.01
 """Distance below which two films are one: other films of RSNA lie at least four times as far apart."""
 _ARRAYS: Final = {"mean": "f4", "axes": "f4", "places": "f2", "ages": "f4", "males": "b1", "ids": "U"}
 """Array -> type in the file."""
@@ -32,17 +32,17 @@ _MAKE_AGAIN: Final = "Make it again with `boneage models index` or `boneage trai
 
 
 @dataclass(frozen=True, eq=False)
-class CaseIndex:
+class SimilarCasesIndex:
     """Training cases by the features of their films.
 
     Attributes:
         file: where it lies (or will lie).
         model, model_sha256: the one model that it belongs to.
         tensor: the name inside the age network of the features float32 [n, C].
-        closest_cases: how many cases `closest` gives.
-        usual_difference_months: see `boneage.similar.Closest`.
+        closest_cases: how many cases `similar_cases` gives.
+        usual_difference_months: see `boneage.similar.SimilarCases`.
         data: name, terms and split of the data set, the number of its cases, and whether phantoms are among them.
-        figures: what was measured on *select*.
+        figures: what was measured on *validation*.
         mean: float32 [C].
         axes: float32 [d, C]; the place of a film is `axes @ (features - mean)`.
         places: float32 [n, d].
@@ -55,7 +55,7 @@ class CaseIndex:
     model: str
     model_sha256: str
     tensor: str
-    closest_cases: int
+    similar_cases: int
     usual_difference_months: float | None
     data: Mapping[str, Any]
     mean: npt.NDArray[np.float32] = field(repr=False)
@@ -75,7 +75,7 @@ class CaseIndex:
         lines = [f"{len(self.ids):,} cases: " + ", ".join(f"{sex.value} {self.of(sex):,}" for sex in Sex)]
         if seen := self.figures.get("select"):
             lines.append(
-                f"mean absolute error on select (n = {seen['cases']}): the {self.closest_cases} closest cases "
+                f"mean absolute error on select (n = {seen['cases']}): the {self.similar_cases} closest cases "
                 f"{seen['closest_mae_months']['value']:.2f} months, the model {seen['model_mae_months']['value']:.2f}"
                 + ("" if seen["error_correlation"] is None else f"; errors correlate, {seen['error_correlation']:.2f}")
             )
@@ -95,7 +95,7 @@ class CaseIndex:
             )
         return model.giving(self.tensor)
 
-    def closest(self, features: npt.NDArray[np.float32], sex: Sex, months: float) -> Closest | None:
+    def nearest(self, features: npt.NDArray[np.float32], sex: Sex, months: float) -> SimilarCases | None:
         """The closest cases of one sex.
 
         Args:
@@ -104,7 +104,7 @@ class CaseIndex:
             months: the model's bone age, to compare.
 
         Returns:
-            At most `closest_cases`, the closest first; None where the index has no case of that sex.
+            At most `similar_cases`, the closest first; None where the index has no case of that sex.
 
         Raises:
             ModelError: the network gives features of another number, or no numbers.
@@ -120,18 +120,18 @@ class CaseIndex:
                 "`boneage models verify`."
             )
         members, tree = self._trees[sex]
-        count = min(self.closest_cases, len(members))
+        count = min(self.similar_cases, len(members))
         if not count:
             return None
         distances, found = tree.query(self.place(features), k=[rank + 1 for rank in range(count)])
         ages = self.ages[members[found]].astype(np.float64)
         cases = tuple(
-            ClosestCase(self.ids[members[at]], float(age), float(distance))
+            SimilarCase(self.ids[members[at]], float(age), float(distance))
             for at, age, distance in zip(found, ages, distances, strict=True)
         )
         age = float(np.median(ages))
         remarks = tuple(self._remarks(cases[0], age, months))
-        return Closest(cases, age, str(self.data.get("name", "")), self.usual_difference_months, remarks)
+        return SimilarCases(cases, age, str(self.data.get("name", "")), self.usual_difference_months, remarks)
 
     def place(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Features float32 [..., C] -> where the film lies among the cases, float32 [..., d]."""
@@ -145,10 +145,10 @@ class CaseIndex:
         members = {sex: np.flatnonzero(self.males == (sex is Sex.MALE)) for sex in Sex}
         return {sex: (rows, KDTree(self.places[rows])) for sex, rows in members.items()}
 
-    def _remarks(self, nearest: ClosestCase, age: float, months: float) -> Iterator[str]:
+    def _remarks(self, nearest: SimilarCase, age: float, months: float) -> Iterator[str]:
         if self.data.get("phantom"):
             yield "Phantoms, not radiographs alone, are among the cases that the closest ones are taken from."
-        if nearest.distance < SAME_FILM and self.places.std() > 0:
+        if nearest.distance < SAME_RADIOGRAPH and self.places.std() > 0:
             yield (
                 f"The case {nearest.id} is this very film or a copy of it: neither its bone age nor that of the "
                 "closest cases is an opinion from outside, and where the model has learnt from it neither is its own "
@@ -162,7 +162,7 @@ class CaseIndex:
             )
 
 
-def write_index(index: CaseIndex) -> Path:
+def write_index(index: SimilarCasesIndex) -> Path:
     """Write an index to its `file`, whole or not at all.
 
     Raises:
@@ -179,7 +179,7 @@ def write_index(index: CaseIndex) -> Path:
         "model": index.model,
         "model_sha256": index.model_sha256,
         "tensor": index.tensor,
-        "closest_cases": index.closest_cases,
+        "similar_cases": index.similar_cases,
         "usual_difference_months": index.usual_difference_months,
         "data": dict(index.data),
         "figures": dict(index.figures),
@@ -192,7 +192,7 @@ def write_index(index: CaseIndex) -> Path:
     return index.file
 
 
-def read_index(file: str | Path) -> CaseIndex:
+def read_index(file: str | Path) -> SimilarCasesIndex:
     """Read and verify an index.
 
     Raises:
@@ -217,12 +217,12 @@ def read_index(file: str | Path) -> CaseIndex:
     if checksum != _digest(header, arrays):
         raise ModelError(f"{path}: does not match its checksum: the file was changed. {_MAKE_AGAIN}.")
     try:
-        index = CaseIndex(
+        index = SimilarCasesIndex(
             file=path,
             model=str(header["model"]),
             model_sha256=str(header["model_sha256"]),
             tensor=str(header["tensor"]),
-            closest_cases=int(header["closest_cases"]),
+            similar_cases=int(header["similar_cases"]),
             usual_difference_months=header["usual_difference_months"],
             data=header["data"],
             figures=header["figures"],
@@ -239,7 +239,7 @@ def read_index(file: str | Path) -> CaseIndex:
     return index
 
 
-def _check(index: CaseIndex) -> None:
+def _check(index: SimilarCasesIndex) -> None:
     """Raise ModelError where the arrays do not fit each other."""
     cases = len(index.ids)
     wrong = [
@@ -247,7 +247,7 @@ def _check(index: CaseIndex) -> None:
         index.places.shape != (cases, len(index.axes)),
         index.ages.shape != (cases,),
         index.males.shape != (cases,),
-        cases == 0 or index.closest_cases < 1,
+        cases == 0 or index.similar_cases < 1,
     ]
     if any(wrong) or not np.isfinite(index.places).all() or not _are_ages(index.ages):
         raise ModelError(f"{index.file}: its arrays do not fit each other. {_MAKE_AGAIN}.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from boneage.ages import MONTHS
 from boneage.assessment import Assessment
 from boneage.reports.chart import SEX_COLOURS
-from boneage.reports.overlays import COLOURS, TITLES, VIEW_TITLES, attention_picture, film_picture
+from boneage.reports.overlays import COLOURS, TITLES, VIEW_TITLES, attention_picture, radiograph_picture
 from boneage.reports.record import short_file_name, years_and_months
 from boneage.views import View
 
@@ -46,7 +46,7 @@ def figure(assessment: Assessment) -> Figure:
         wspace=0.07,
     )
     _headline(page, assessment)
-    _film(page.add_subplot(grid[:, 0]), assessment)
+    _image(page.add_subplot(grid[:, 0]), assessment)
     for column, region in enumerate(assessment.attention):
         panel = page.add_subplot(grid[0, 1 + column])
         title = TITLES[region].partition(" (")[0].lower()
@@ -92,19 +92,19 @@ def _headline(page: Figure, assessment: Assessment) -> None:
     )  # fmt: skip
     apart = []
     for sex, answer in assessment.answers.items():
-        if answer.parts is not None:
-            carpal, tubular = answer.parts.carpal_months, answer.parts.tubular_months
+        if answer.regional_ages is not None:
+            carpal, tubular = answer.regional_ages.carpal_months, answer.regional_ages.tubular_months
             if_unknown = f"if {sex.value}: " if assessment.sex is None else ""
             apart.append(f"{if_unknown}carpal {years_and_months(carpal)}, tubular {years_and_months(tubular)}")
     page.text(0.975, 0.915, "    ".join(apart), fontsize=10, color=_INK, va="top", ha="right")
 
 
-def _film(panel: Any, assessment: Assessment) -> None:
+def _image(panel: Any, assessment: Assessment) -> None:
     from matplotlib.patches import Rectangle
 
     radiograph = assessment.radiograph
-    film = film_picture(radiograph, _LONGEST)
-    panel.imshow(film, cmap="gray", vmin=0, vmax=255, extent=(0, radiograph.width, radiograph.height, 0))
+    image = radiograph_picture(radiograph, _LONGEST)
+    panel.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(0, radiograph.width, radiograph.height, 0))
     for region, box in assessment.regions.items():
         frame = Rectangle((box.x0, box.y0), box.width, box.height, fill=False, edgecolor=COLOURS[region], linewidth=1.6)
         panel.add_patch(frame)

@@ -37,7 +37,7 @@ _HEAT: Final = np.array([[48, 18, 120], [140, 41, 129], [222, 73, 104], [254, 15
 RgbArray = npt.NDArray[np.uint8]
 
 
-def film_picture(radiograph: Radiograph, longest: int | None = None) -> npt.NDArray[np.uint8]:
+def radiograph_picture(radiograph: Radiograph, longest: int | None = None) -> npt.NDArray[np.uint8]:
     """The radiograph as a picture, uint8 [h, w], the longer side at most `longest` pixels."""
     image = Image.fromarray(np.asarray(np.rint(radiograph.pixels * 255), dtype=np.uint8))
     scale = min(1.0, longest / max(image.size)) if longest else 1.0
@@ -69,22 +69,22 @@ def attention_on(attention: Attention, radiograph: Radiograph, width: int, heigh
     return np.clip(values, 0.0, 1.0)
 
 
-def overlay(film: npt.NDArray[np.uint8], evidence: npt.NDArray[np.float32]) -> RgbArray:
+def overlay(image: npt.NDArray[np.uint8], evidence: npt.NDArray[np.float32]) -> RgbArray:
     """Heat over a film, uint8 [h, w, 3]: the more evidence, the warmer and denser; none leaves the film as it is."""
     at = evidence[..., None] * (len(_HEAT) - 1)
     low = np.clip(at[..., 0].astype(np.int64), 0, len(_HEAT) - 2)
     share = at - low[..., None]
     colour = _HEAT[low] * (1 - share) + _HEAT[low + 1] * share
     density = 0.7 * evidence[..., None] ** 0.8
-    mixed = film[..., None].astype(np.float32) * (1 - density) + colour * density
+    mixed = image[..., None].astype(np.float32) * (1 - density) + colour * density
     return np.asarray(np.rint(np.clip(mixed, 0, 255)), dtype=np.uint8)
 
 
 def attention_picture(assessment: Assessment, region: Region, longest: int | None = None) -> RgbArray:
     """The film with one region's attention map over it, uint8 [h, w, 3]."""
-    film = film_picture(assessment.radiograph, longest)
-    seen = attention_on(assessment.attention[region], assessment.radiograph, film.shape[1], film.shape[0])
-    return overlay(film, seen)
+    image = radiograph_picture(assessment.radiograph, longest)
+    seen = attention_on(assessment.attention[region], assessment.radiograph, image.shape[1], image.shape[0])
+    return overlay(image, seen)
 
 
 def encoded(pixels: npt.NDArray[np.uint8], kind: Literal["PNG", "JPEG"]) -> bytes:

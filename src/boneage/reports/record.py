@@ -11,8 +11,8 @@ import numpy.typing as npt
 from boneage.ages import Sex
 from boneage.assessment import NOTICE, Assessment, SexAnswer
 from boneage.errors import RadiographError, UnsuitableRadiograph
-from boneage.regional_ages import PartAges
-from boneage.similar import Closest
+from boneage.regional_ages import RegionalAges
+from boneage.similar import SimilarCases
 
 
 def record(assessment: Assessment, file: str | None = None) -> dict[str, Any]:
@@ -94,12 +94,12 @@ def _answer(answer: SexAnswer) -> dict[str, Any]:
         "bone_age_months": round(answer.bone_age_months, 2),
         "interval_90_months": [round(end, 2) for end in answer.interval_90_months],
         "distribution": _rounded(answer.distribution),
-        **({} if answer.parts is None else _parts(answer.parts)),
-        **({} if answer.closest is None else _closest(answer.closest)),
+        **({} if answer.regional_ages is None else _parts(answer.regional_ages)),
+        **({} if answer.similar_cases is None else _similar_cases(answer.similar_cases)),
     }
 
 
-def _parts(parts: PartAges) -> dict[str, float]:
+def _parts(parts: RegionalAges) -> dict[str, float]:
     return {
         "carpal_bone_age_months": round(parts.carpal_months, 2),
         "tubular_bone_age_months": round(parts.tubular_months, 2),
@@ -107,17 +107,17 @@ def _parts(parts: PartAges) -> dict[str, float]:
     }
 
 
-def _closest(closest: Closest) -> dict[str, Any]:
+def _similar_cases(similar_cases: SimilarCases) -> dict[str, Any]:
     return {
-        "closest": [
+        "similar_cases": [
             {
                 "id": case.id,
                 "bone_age_months": round(case.bone_age_months, 2),
                 "distance": round(case.distance, 3),
             }
-            for case in closest.cases
+            for case in similar_cases.cases
         ],
-        "closest_age_months": round(closest.age_months, 2),
+        "similar_cases_age_months": round(similar_cases.age_months, 2),
     }
 
 

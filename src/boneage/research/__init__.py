@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from boneage.research.reproduce import EXPERIMENTS, reproduce
-from boneage.research.runner import Bench
+from boneage.research.runner import ExperimentRunner
 from boneage.research.scales import SCALES, Scale, find_scale
 
-__all__ = ["EXPERIMENTS", "SCALES", "Bench", "Scale", "find_scale", "reproduce"]
+__all__ = ["EXPERIMENTS", "SCALES", "ExperimentRunner", "Scale", "find_scale", "reproduce"]

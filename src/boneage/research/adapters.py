@@ -14,21 +14,21 @@ from torch.utils.data import DataLoader
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH
 from boneage.regions import Box, Region
-from boneage.research.baselines import Peer, peer_months
-from boneage.research.networks.end_to_end import EndToEnd, EndToEndLearner, EndToEndSettings, film_boxes
+from boneage.research.baselines import Baseline, baseline_months
+from boneage.research.networks.end_to_end import EndToEnd, EndToEndLearner, EndToEndSettings, image_boxes
 from boneage.training.age.regressor import RegressorLearner, regressor_months
 from boneage.training.data.views_data import Example, Labelled, RegionsOf, Source, ViewsData, ViewSource
 from boneage.training.networks.losses import expectation
 from boneage.training.networks.networks import AgeRegressor
-from boneage.training.recipes.settings import Backbone, JitterRange, RegressorSettings, Schedule
+from boneage.training.recipes.settings import Augmentation, Backbone, RegressorSettings, Schedule
 from boneage.training.run.learner import Learner
 from boneage.training.run.stage import Stage, start_key
-from boneage.training.run.training_run import Workshop
+from boneage.training.run.training_run import TrainingRun
 from boneage.views import View, cut, whole
 
 
 @dataclass(frozen=True)
-class AgeTrial:
+class AgeAdapter:
     """An age network to be trained and measured.
 
     Attributes:
@@ -41,7 +41,7 @@ class AgeTrial:
         jitter, schedule: of its training.
         data: how views are cut, and what a loss learns from beside them.
         blank: chance with which a view is blanked in training.
-        corrected: a straight line through (answer, age) of *select* corrects its answers.
+        corrected: a straight line through (answer, age) of *validation* corrects its answers.
     """
 
     parts: tuple[Any, ...]
@@ -50,14 +50,14 @@ class AgeTrial:
     months: Callable[[nn.Module, Example], Tensor]
     sources: tuple[Source, ...]
     size: int
-    jitter: JitterRange
+    augmentation: Augmentation
     schedule: Schedule
     data: type[ViewsData] = ViewsData
     corrected: bool = False
     blank: float = 0.0
 
     @classmethod
-    def of(cls, settings: RegressorSettings, start: str) -> AgeTrial:
+    def of(cls, settings: RegressorSettings, start: str) -> AgeAdapter:
         """The project's own age network."""
 
         def learner(network: nn.Module, seed: int, steps: int) -> RegressorLearner:
@@ -71,31 +71,37 @@ class AgeTrial:
             lambda network, batch: regressor_months(network, batch, settings),
             tuple(ViewSource(View(name)) for name in settings.views),
             settings.size,
-            settings.jitter,
+            settings.augmentation,
             settings.schedule,
             blank=settings.erase,
         )
 
     @classmethod
-    def of_peer(
-        cls, peer: Peer, backbone: Backbone, size: int, start: str, jitter: JitterRange, schedule: Schedule
-    ) -> AgeTrial:
+    def of_baseline(
+        cls,
+        baseline: Baseline,
+        backbone: Backbone,
+        size: int,
+        start: str,
+        augmentation: Augmentation,
+        schedule: Schedule,
+    ) -> AgeAdapter:
         """Another method's design on the given backbone."""
         return cls(
-            (peer.name, backbone, size, start_key(start), jitter, schedule),
-            lambda: peer.network(backbone, size, start=start),
-            lambda network, seed, steps: peer.learner(network, schedule, seed=seed, steps_per_epoch=steps),
-            lambda network, batch: peer_months(network, batch.views, batch.sex),
-            peer.sources,
-            size * peer.scale,
-            jitter,
+            (baseline.name, backbone, size, start_key(start), augmentation, schedule),
+            lambda: baseline.network(backbone, size, start=start),
+            lambda network, seed, steps: baseline.learner(network, schedule, seed=seed, steps_per_epoch=steps),
+            lambda network, batch: baseline_months(network, batch.views, batch.sex),
+            baseline.sources,
+            size * baseline.scale,
+            augmentation,
             schedule,
-            peer.data,
-            peer.corrected,
+            baseline.data,
+            baseline.corrected,
         )
 
     @classmethod
-    def of_end_to_end(cls, settings: EndToEndSettings, start: str, jitter: JitterRange) -> AgeTrial:
+    def of_end_to_end(cls, settings: EndToEndSettings, start: str, augmentation: Augmentation) -> AgeAdapter:
         """The one network that finds the regions and answers."""
 
         def learner(network: nn.Module, seed: int, steps: int) -> EndToEndLearner:
@@ -103,40 +109,42 @@ class AgeTrial:
             return EndToEndLearner(network, settings, seed=seed, steps_per_epoch=steps)
 
         return cls(
-            (settings, start_key(start), jitter),
+            (settings, start_key(start), augmentation),
             lambda: EndToEnd(settings, start=start),
             learner,
             lambda network, batch: expectation(network(batch.views, batch.sex)),
             (ViewSource(View.O),),
             settings.view_size,
-            jitter,
+            augmentation,
             settings.schedule,
         )
 
 
-def trained(shop: Workshop, stage: Stage, trial: AgeTrial, found: RegionsOf, seed: int, label: str) -> nn.Module:
+def trained(run: TrainingRun, stage: Stage, adapter: AgeAdapter, found: RegionsOf, seed: int, label: str) -> nn.Module:
     """The trial's network after its training, in evaluation mode; goes on where the stage's folder stands."""
     torch.manual_seed(seed)
-    return shop.fitted(
-        trial.network(),
-        lambda network, steps: trial.learner(network, seed, steps),
-        shop.data(trial.data, trial.sources, found, trial.size, trial.jitter, seed=seed, blank=trial.blank),
+    return run.fitted(
+        adapter.network(),
+        lambda network, steps: adapter.learner(network, seed, steps),
+        run.data(
+            adapter.data, adapter.sources, found, adapter.size, adapter.augmentation, seed=seed, blank=adapter.blank
+        ),
         stage,
-        trial.schedule,
+        adapter.schedule,
         label,
     )
 
 
 def months_of(
-    shop: Workshop, trial: AgeTrial, network: nn.Module, cases: Sequence[Labelled], found: RegionsOf
+    run: TrainingRun, adapter: AgeAdapter, network: nn.Module, cases: Sequence[Labelled], found: RegionsOf
 ) -> npt.NDArray[np.float64]:
     """The bone ages that the network gives, float64 [cases] in months, within the age axis: L1 alone knows no ends."""
-    device = "cuda" if shop.machine.uses_gpu else "cpu"
+    device = "cuda" if run.machine.uses_gpu else "cpu"
     network.eval().to(device)
     with torch.inference_mode():
         answers = [
-            trial.months(network, Example(*(part.to(device) for part in batch))).cpu()
-            for batch in _batches(shop, trial, cases, found)
+            adapter.months(network, Example(*(part.to(device) for part in batch))).cpu()
+            for batch in _batches(run, adapter, cases, found)
         ]
     network.cpu()
     months: npt.NDArray[np.float64] = torch.cat(answers).double().clamp(FIRST_MONTH, LAST_MONTH).numpy()
@@ -144,29 +152,29 @@ def months_of(
 
 
 def distributions_of(
-    shop: Workshop, trial: AgeTrial, network: nn.Module, cases: Sequence[Labelled], found: RegionsOf
+    run: TrainingRun, adapter: AgeAdapter, network: nn.Module, cases: Sequence[Labelled], found: RegionsOf
 ) -> npt.NDArray[np.float64]:
     """The learned distributions over months 1..240 of a network that has them, float64 [cases, 240]."""
     network.eval()
     with torch.inference_mode():
         rows = [
             torch.softmax(network(batch.views, batch.sex).double(), dim=1)
-            for batch in _batches(shop, trial, cases, found)
+            for batch in _batches(run, adapter, cases, found)
         ]
     return torch.cat(rows).numpy()
 
 
-def boxes_of(shop: Workshop, trial: AgeTrial, network: EndToEnd, ids: Sequence[str]) -> list[dict[Region, Box]]:
+def boxes_of(run: TrainingRun, adapter: AgeAdapter, network: EndToEnd, ids: Sequence[str]) -> list[dict[Region, Box]]:
     """The boxes that an end-to-end network finds on films, in their pixels."""
     boxes = []
     network.eval()
     with torch.inference_mode():
         for case_id in ids:
-            film = shop.material.films.film(case_id)
-            view = cut(film, whole(film), trial.size, squash=shop.squash)
+            image = run.training_set.images.image(case_id)
+            view = cut(image, whole(image), adapter.size, squash=run.squash)
             # The sex changes the answer and not where it looks.
             found = network.found(torch.from_numpy(view.copy())[None, None], torch.ones(1, 1))
-            boxes.append(film_boxes(found.boxes[0], film, squash=shop.squash))
+            boxes.append(image_boxes(found.boxes[0], image, squash=run.squash))
     return boxes
 
 
@@ -175,13 +183,13 @@ def parameters_of(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _batches(shop: Workshop, trial: AgeTrial, cases: Sequence[Labelled], found: RegionsOf) -> DataLoader[Example]:
-    data = trial.data(shop.material.films, cases, trial.sources, found, trial.size, squash=shop.squash)
+def _batches(run: TrainingRun, adapter: AgeAdapter, cases: Sequence[Labelled], found: RegionsOf) -> DataLoader[Example]:
+    data = adapter.data(run.training_set.images, cases, adapter.sources, found, adapter.size, squash=run.squash)
     return DataLoader(data, batch_size=64)
 
 
 __all__ = [
-    "AgeTrial",
+    "AgeAdapter",
     "boxes_of",
     "distributions_of",
     "months_of",

@@ -9,14 +9,14 @@ from typing import Final
 from boneage.evaluation.localization import evaluate_localization
 from boneage.pipeline.localization import Localization
 from boneage.regions import Region
-from boneage.research.adapters import AgeTrial, boxes_of
+from boneage.research.adapters import AgeAdapter, boxes_of
 from boneage.research.age_experiments import Report, Row, compare, masks_note
-from boneage.research.baselines import PEERS, FromTruth, MaskedSource, Peer, WithHandMaps
+from boneage.research.baselines import BASELINES, Baseline, FromTruth, MaskedSource, WithHandMaps
 from boneage.research.cells import AgeCell, Cell, NotAtHand
 from boneage.research.networks.end_to_end import EndToEndSettings
 from boneage.research.region_cells import as_prediction, base_overlaps
 from boneage.research.results import AP50, DIFFERENCE, MAE, MIOU, Line, Result
-from boneage.research.runner import Bench
+from boneage.research.runner import ExperimentRunner
 from boneage.training.data.views_data import RegionsOf
 from boneage.training.localization.regions_table import read_maps, write_maps
 from boneage.training.recipes.settings import Backbone
@@ -36,28 +36,30 @@ _OWN_BACKBONES: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True)
-class PeerCell:
+class BaselineCell:
     """Another method's design on the bench's data and budget."""
 
-    peer: Peer
+    baseline: Baseline
     cases: int | None = None
 
     @property
     def title(self) -> str:
-        return self.peer.name
+        return self.baseline.name
 
-    def trial(self, bench: Bench) -> AgeTrial:
-        age, scale = bench.scale.age, bench.scale
-        backbone = age.backbone if scale.small_backbone else Backbone(_OWN_BACKBONES[self.peer.name])
-        return AgeTrial.of_peer(self.peer, backbone, age.size, bench.start_for(backbone), age.jitter, age.schedule)
+    def adapter(self, runner: ExperimentRunner) -> AgeAdapter:
+        age, scale = runner.scale.age, runner.scale
+        backbone = age.backbone if scale.small_backbone else Backbone(_OWN_BACKBONES[self.baseline.name])
+        return AgeAdapter.of_baseline(
+            self.baseline, backbone, age.size, runner.start_for(backbone), age.augmentation, age.schedule
+        )
 
-    def found(self, bench: Bench) -> tuple[RegionsOf, str]:
-        if self.peer.needs:
-            assert bench.truth is not None
-            return FromTruth(bench.truth, bench.material.films), "truth"
-        if any(isinstance(source, MaskedSource) and source.kind == "attention" for source in self.peer.sources):
-            return _with_hand_maps(bench)
-        return bench.found(self.peer.regions)
+    def found(self, runner: ExperimentRunner) -> tuple[RegionsOf, str]:
+        if self.baseline.needs:
+            assert runner.truth is not None
+            return FromTruth(runner.truth, runner.training_set.images), "truth"
+        if any(isinstance(source, MaskedSource) and source.kind == "attention" for source in self.baseline.sources):
+            return _with_hand_maps(runner)
+        return runner.found(self.baseline.regions)
 
 
 @dataclass(frozen=True)
@@ -68,67 +70,73 @@ class EndToEndCell:
     title: str = "end to end"
     cases: int | None = None
 
-    def trial(self, bench: Bench) -> AgeTrial:
-        return AgeTrial.of_end_to_end(self.settings, bench.start_for(self.settings.backbone), bench.scale.age.jitter)
+    def adapter(self, runner: ExperimentRunner) -> AgeAdapter:
+        return AgeAdapter.of_end_to_end(
+            self.settings, runner.start_for(self.settings.backbone), runner.scale.age.augmentation
+        )
 
-    def found(self, bench: Bench) -> tuple[RegionsOf, str]:
-        return bench.found(frozenset())
+    def found(self, runner: ExperimentRunner) -> tuple[RegionsOf, str]:
+        return runner.found(frozenset())
 
 
-def peers(bench: Bench, report: Report) -> Result:
+def baselines(runner: ExperimentRunner, report: Report) -> Result:
     """The peers' designs on the same data, budget and backbone, against this project's two phases."""
-    age = bench.scale.age
+    age = runner.scale.age
     own = f"{'+'.join(age.views)}, distribution"
     rows = [Row((f"this project: {own}", "ages"), AgeCell(own, age))]
-    for peer in PEERS.values():
-        learns = ", ".join(("ages", *sorted(truth.replace("_", " ") for truth in peer.needs)))
-        cell: Cell | NotAtHand = PeerCell(peer)
-        if peer.needs and bench.truth is None:
+    for baseline in BASELINES.values():
+        learns = ", ".join(("ages", *sorted(truth.replace("_", " ") for truth in baseline.needs)))
+        cell: Cell | NotAtHand = BaselineCell(baseline)
+        if baseline.needs and runner.truth is None:
             cell = NotAtHand("needs masks or key points, which only phantoms have")
-        learns += "; is told the case's own mask" if peer.answers_from_truth else ""
-        rows.append(Row((peer.name, learns), cell, None, 0))
-    if not bench.scale.small_backbone:
-        rows = [row if _starts_as(bench, row.cell) else _not_started(bench, row) for row in rows]
-    notes = masks_note(bench) + tuple(f"{peer.name}: {peer.citation}. {peer.differs}" for peer in PEERS.values())
-    setting = bench.setting(age.size, age.schedule.epochs)
-    title = "Peers' designs under equal means"
-    return compare(bench, Result("peers", title, setting, ("design", "learns from"), (), notes=notes), rows, report)
+        learns += "; is told the case's own mask" if baseline.answers_from_truth else ""
+        rows.append(Row((baseline.name, learns), cell, None, 0))
+    if not runner.scale.small_backbone:
+        rows = [row if _starts_as(runner, row.cell) else _not_started(runner, row) for row in rows]
+    notes = masks_note(runner) + tuple(
+        f"{baseline.name}: {baseline.citation}. {baseline.differs}" for baseline in BASELINES.values()
+    )
+    setting = runner.setting(age.size, age.schedule.epochs)
+    title = "Baselines' designs under equal means"
+    return compare(
+        runner, Result("baselines", title, setting, ("design", "learns from"), (), notes=notes), rows, report
+    )
 
 
-def _starts_as(bench: Bench, cell: Cell | NotAtHand) -> bool:
+def _starts_as(runner: ExperimentRunner, cell: Cell | NotAtHand) -> bool:
     """Whether a peer with a backbone of its own starts from ImageNet where the others do."""
-    if not isinstance(cell, PeerCell) or bench.weights is None:
+    if not isinstance(cell, BaselineCell) or runner.weights is None:
         return True
-    return not isinstance(bench.start_of(_OWN_BACKBONES[cell.peer.name]), NotAtHand)
+    return not isinstance(runner.start_of(_OWN_BACKBONES[cell.baseline.name]), NotAtHand)
 
 
-def _not_started(bench: Bench, row: Row) -> Row:
-    assert isinstance(row.cell, PeerCell)
-    missing = bench.start_of(_OWN_BACKBONES[row.cell.peer.name])
+def _not_started(runner: ExperimentRunner, row: Row) -> Row:
+    assert isinstance(row.cell, BaselineCell)
+    missing = runner.start_of(_OWN_BACKBONES[row.cell.baseline.name])
     assert isinstance(missing, NotAtHand)
     return replace(row, cell=missing)
 
 
-def end_to_end(bench: Bench, report: Report) -> Result:
+def end_to_end(runner: ExperimentRunner, report: Report) -> Result:
     """One network that learns localization and age together, against the two phases with as many epochs."""
-    age = bench.scale.age
+    age = runner.scale.age
     two = AgeCell("two phases, shared backbone", replace(age, fusion="shared", merge="concat", head="gap", dropout=0.2))
-    one = EndToEndCell(end_to_end_settings(bench))
+    one = EndToEndCell(end_to_end_settings(runner))
     reads = f"{'+'.join(age.views)}, shared backbone"
     rows = [Row(("two phases", reads), two), Row(("end to end", "learnt crops"), one, None, 0)]
-    setting = bench.setting(age.size, age.schedule.epochs)
+    setting = runner.setting(age.size, age.schedule.epochs)
     result = Result(
         "end-to-end", "One network, end to end, against two phases, as many epochs", setting, ("design", "reads"), ()
     )
     result = replace(result, measures=(MAE, DIFFERENCE, MIOU, AP50))
-    result = compare(bench, result, rows, report)
+    result = compare(runner, result, rows, report)
     lines = list(result.lines)
-    if bench.boxed:
+    if runner.boxed:
         lines += [
             Line(("two phases", f"box against {truth}"), {MIOU: overlap.miou, AP50: overlap.ap50})
-            for truth, overlap in base_overlaps(bench).items()
+            for truth, overlap in base_overlaps(runner).items()
         ]
-        lines += _learnt_boxes(bench, one)
+        lines += _learnt_boxes(runner, one)
     notes = (
         "The two phases' training seconds are phase II's alone; phase I comes on top of them, once for all "
         "cells. The end-to-end network looks at the film at twice the side and at its three crops.",
@@ -139,9 +147,9 @@ def end_to_end(bench: Bench, report: Report) -> Result:
     return result
 
 
-def end_to_end_settings(bench: Bench) -> EndToEndSettings:
+def end_to_end_settings(runner: ExperimentRunner) -> EndToEndSettings:
     """The end-to-end network of a bench's size and budget."""
-    age = bench.scale.age
+    age = runner.scale.age
     return EndToEndSettings(
         backbone=age.backbone,
         view_size=16 * round(2 * age.size / 16),
@@ -154,30 +162,30 @@ def end_to_end_settings(bench: Bench) -> EndToEndSettings:
     )
 
 
-def _learnt_boxes(bench: Bench, cell: EndToEndCell) -> list[Line]:
-    shop, network = bench.network(cell)
-    boxes = boxes_of(shop, cell.trial(bench), network, bench.boxed)
+def _learnt_boxes(runner: ExperimentRunner, cell: EndToEndCell) -> list[Line]:
+    run, network = runner.network(cell)
+    boxes = boxes_of(run, cell.adapter(runner), network, runner.boxed)
     rows = [
-        as_prediction(bench, case_id, Localization(found)) for case_id, found in zip(bench.boxed, boxes, strict=True)
+        as_prediction(runner, case_id, Localization(found)) for case_id, found in zip(runner.boxed, boxes, strict=True)
     ]
-    truths = {name: given for name, given in bench.boxes.items() if given}
+    truths = {name: given for name, given in runner.boxes.items() if given}
     return [
         Line(("end to end", f"box against {truth}"), {MIOU: groups["all"].found.miou, AP50: groups["all"].found.ap50})
-        for truth, groups in evaluate_localization(rows, truths, seed=bench.seed).items()
+        for truth, groups in evaluate_localization(rows, truths, seed=runner.seed).items()
     ]
 
 
-def _with_hand_maps(bench: Bench) -> tuple[RegionsOf, str]:
+def _with_hand_maps(runner: ExperimentRunner) -> tuple[RegionsOf, str]:
     """Regions that come with phase I's attention map of the hand."""
-    shop, chain, table = bench.phase_1
+    run, chain, table = runner.phase_1
     step = next(step for step in chain.steps if step.region is Region.HAND)
-    ids = [*shop.material.ids, *(case.id for case in bench.report)]
-    stage = shop.stage("maps-of-the-hand", chain.key, key_of(ids))
+    ids = [*run.training_set.ids, *(case.id for case in runner.report)]
+    stage = run.stage("maps-of-the-hand", chain.key, key_of(ids))
     file = stage.folder / "maps.npz"
     if not stage.complete:
         stage.begin()
         steps = chain.steps[: chain.steps.index(step) + 1]
-        write_maps(file, shop.finder.maps(steps, ids, {}))
+        write_maps(file, run.finder.maps(steps, ids, {}))
         stage.finish()
     maps = read_maps(file)
-    return WithHandMaps(table, maps, bench.material.films, squash=shop.squash), f"{chain.key} with maps"
+    return WithHandMaps(table, maps, runner.training_set.images, squash=run.squash), f"{chain.key} with maps"

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from boneage.assessment import NOTICE
 from boneage.atomic import write_atomically
 from boneage.errors import TrainingError
-from boneage.research.adapters import AgeTrial
+from boneage.research.adapters import AgeAdapter
 from boneage.training.data.views_data import Labelled, RegionsOf
 from boneage.training.recipes.settings import RegressorSettings, needed_regions
 
 if TYPE_CHECKING:
-    from boneage.research.runner import Bench
+    from boneage.research.runner import ExperimentRunner
 
 ANSWERS: Final = "answers.csv"
 
@@ -45,11 +45,11 @@ class Cell(Protocol):
         """Training cases, where other than the scale's."""
         ...
 
-    def trial(self, bench: Bench) -> AgeTrial:
+    def adapter(self, runner: ExperimentRunner) -> AgeAdapter:
         """The network and its training."""
         ...
 
-    def found(self, bench: Bench) -> tuple[RegionsOf, str]:
+    def found(self, runner: ExperimentRunner) -> tuple[RegionsOf, str]:
         """The regions that its views are cut from, and the key of what found them."""
         ...
 
@@ -70,16 +70,16 @@ class AgeCell:
     start: str | None = None
     cases: int | None = None
 
-    def trial(self, bench: Bench) -> AgeTrial:
-        return AgeTrial.of(self.settings, self.start or bench.start_for(self.settings.backbone))
+    def adapter(self, runner: ExperimentRunner) -> AgeAdapter:
+        return AgeAdapter.of(self.settings, self.start or runner.start_for(self.settings.backbone))
 
-    def found(self, bench: Bench) -> tuple[RegionsOf, str]:
-        return bench.found(frozenset().union(*(needed_regions(view) for view in self.settings.views)))
+    def found(self, runner: ExperimentRunner) -> tuple[RegionsOf, str]:
+        return runner.found(frozenset().union(*(needed_regions(view) for view in self.settings.views)))
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a cell said of the cases of *report*.
+    """What a cell said of the cases of *test*.
 
     Attributes:
         ids, ages, sexes: of the cases; ages float64 [n], the labels in months.

@@ -19,9 +19,9 @@ from boneage.regions import Box, Region
 from boneage.research.age_experiments import masks_note
 from boneage.research.cells import AgeCell
 from boneage.research.results import canvas
-from boneage.research.runner import Bench
+from boneage.research.runner import ExperimentRunner
 from boneage.training.data.views_data import Labelled
-from boneage.views import FilmArray, View, cut, whole
+from boneage.views import ImageArray, View, cut, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,31 +38,31 @@ def spread(cases: Sequence[Labelled], count: int) -> list[Labelled]:
     return [ranked[round(place)] for place in places]
 
 
-def figure1(bench: Bench, folder: Path) -> Path:
+def figure1(runner: ExperimentRunner, folder: Path) -> Path:
     """Four films with the attention for the hand, region 1 and region 2 (the paper's Figure 1)."""
     columns = ("film", "attention: H", "attention: R1", "attention: R2")
-    return _sheet(bench, folder / "figure1.png", "Figure 1: films and attention", columns, 4)
+    return _sheet(runner, folder / "figure1.png", "Figure 1: films and attention", columns, 4)
 
 
-def figure3(bench: Bench, folder: Path) -> Path:
+def figure3(runner: ExperimentRunner, folder: Path) -> Path:
     """Six films with attention and view at every step (the paper's Figure 3)."""
     columns = ("O", "attention: H", "H", "attention: R1", "R1", "E", "attention: R2", "R2")
-    return _sheet(bench, folder / "figure3.png", "Figure 3: from attention to views", columns, 6)
+    return _sheet(runner, folder / "figure3.png", "Figure 3: from attention to views", columns, 6)
 
 
-def figure4(bench: Bench, folder: Path) -> Path:
+def figure4(runner: ExperimentRunner, folder: Path) -> Path:
     """The distributions learned for four films under several lambda, with the Gaussian of the label."""
-    cases = spread(bench.report, 4)
-    age = bench.scale.age
+    cases = spread(runner.report, 4)
+    age = runner.scale.age
     learnt: dict[float, npt.NDArray[np.float64]] = {}
     for weight in _SHOWN_LAMBDAS:
-        bench.say(f"figure4: lambda {weight:g}")
+        runner.say(f"figure4: lambda {weight:g}")
         cell = AgeCell(f"lambda {weight:g} on R1", replace(age, views=("R1",), kl_weight=weight))
-        learnt[weight] = bench.distributions(cell, cases)
+        learnt[weight] = runner.distributions(cell, cases)
     months = np.arange(FIRST_MONTH, LAST_MONTH + 1)
     with styled():
         title = "Figure 4: learned age distributions of four films, from R1 (sharp peaks are cut off)"
-        drawing, panels = canvas(title, bench.setting(age.size, age.schedule.epochs), 9.2, 6.6, 2, 2)
+        drawing, panels = canvas(title, runner.setting(age.size, age.schedule.epochs), 9.2, 6.6, 2, 2)
         hues = ("#E69F00", "#56B4E9", "#0072B2", "#009E73")
         for place, axes in enumerate(panels):
             case = cases[place]
@@ -83,18 +83,18 @@ def figure4(bench: Bench, folder: Path) -> Path:
     return file
 
 
-def _sheet(bench: Bench, file: Path, title: str, columns: Sequence[str], count: int) -> Path:
-    shop, chain, _ = bench.phase_1
-    cases = spread(bench.report, count)
-    seen = shop.finder.each(chain.steps, [case.id for case in cases], {}, lambda found: found, "films")
+def _sheet(runner: ExperimentRunner, file: Path, title: str, columns: Sequence[str], count: int) -> Path:
+    run, chain, _ = runner.phase_1
+    cases = spread(runner.report, count)
+    seen = run.finder.each(chain.steps, [case.id for case in cases], {}, lambda found: found, "films")
     with styled():
         width, height = 1.45 * len(columns) + 0.4, 1.5 * count + 0.8
-        drawing, panels = canvas(title, _where(bench), width, height, count, len(columns))
+        drawing, panels = canvas(title, _where(runner), width, height, count, len(columns))
         grid = [panels[row * len(columns) :][: len(columns)] for row in range(count)]
         for row, case in zip(grid, cases, strict=True):
-            film = bench.material.films.film(case.id)
+            image = runner.training_set.images.image(case.id)
             for axes, column in zip(row, columns, strict=True):
-                _panel(axes, column, film, seen[case.id], squash=shop.squash)
+                _panel(axes, column, image, seen[case.id], squash=run.squash)
                 axes.set_xticks([])
                 axes.set_yticks([])
                 axes.grid(visible=False)
@@ -105,34 +105,36 @@ def _sheet(bench: Bench, file: Path, title: str, columns: Sequence[str], count: 
     return file
 
 
-def _where(bench: Bench) -> str:
-    learnt = f"regions of {bench.localizers}" if bench.localizers else f"{len(bench.material.train):,} training cases"
-    masks = " (masks of the distilled localizer)" if masks_note(bench) else ""
-    return f"{bench.data}, {learnt}{masks}; films of report"
+def _where(runner: ExperimentRunner) -> str:
+    learnt = (
+        f"regions of {runner.localizers}" if runner.localizers else f"{len(runner.training_set.train):,} training cases"
+    )
+    masks = " (masks of the distilled localizer)" if masks_note(runner) else ""
+    return f"{runner.data}, {learnt}{masks}; films of report"
 
 
-def _panel(axes: Axes, column: str, film: FilmArray, found: Localization, *, squash: bool) -> None:
+def _panel(axes: Axes, column: str, image: ImageArray, found: Localization, *, squash: bool) -> None:
     if column.startswith("attention: "):
         region = {"H": Region.HAND, "R1": Region.REGION_1, "R2": Region.REGION_2}[column.removeprefix("attention: ")]
-        axes.imshow(cut(film, whole(film), _SIDE, squash=squash), cmap="gray", vmin=0, vmax=255)
+        axes.imshow(cut(image, whole(image), _SIDE, squash=squash), cmap="gray", vmin=0, vmax=255)
         if region in found.attention:
             axes.imshow(
-                _on_film(film, found.attention[region], squash=squash), cmap="inferno", vmin=0, vmax=1, alpha=0.5
+                _on_image(image, found.attention[region], squash=squash), cmap="inferno", vmin=0, vmax=1, alpha=0.5
             )
         return
     name = "O" if column == "film" else column
-    view = cut_views(film, found, [View(name)], _SIDE, squash=squash)[View(name)]
+    view = cut_views(image, found, [View(name)], _SIDE, squash=squash)[View(name)]
     axes.imshow(view, cmap="gray", vmin=0, vmax=255)
 
 
-def _on_film(film: FilmArray, seen: Attention, *, squash: bool) -> npt.NDArray[np.float64]:
+def _on_image(image: ImageArray, seen: Attention, *, squash: bool) -> npt.NDArray[np.float64]:
     """A map where it belongs on the view of the whole film: float [side, side]; 0 where nobody looked."""
     gray = np.rint(255 * enlarged(seen.map)).astype(np.uint8)
     place = Box(*seen.box.as_list())
     # The film's view, seen as a box of the map.
-    side = max(film.shape)
-    left, top = ((film.shape[1] - side) / 2, (film.shape[0] - side) / 2) if not squash else (0.0, 0.0)
-    width, height = (side, side) if not squash else (film.shape[1], film.shape[0])
+    side = max(image.shape)
+    left, top = ((image.shape[1] - side) / 2, (image.shape[0] - side) / 2) if not squash else (0.0, 0.0)
+    width, height = (side, side) if not squash else (image.shape[1], image.shape[0])
     across, down = gray.shape[1] / place.width, gray.shape[0] / place.height
     box = Box(
         (left - place.x0) * across, (top - place.y0) * down,

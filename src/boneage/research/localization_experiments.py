@@ -11,8 +11,8 @@ from boneage.regions import Region
 from boneage.research.age_experiments import Report
 from boneage.research.region_cells import FRACTIONS, PAPER_TAU, Overlap, RegionCell, base_overlaps, overlaps
 from boneage.research.results import AP50, GAIN, MIOU, OUTSIDE, Line, Result
-from boneage.research.runner import Bench
-from boneage.training.recipes.settings import LocalizerSettings, LooksAt
+from boneage.research.runner import ExperimentRunner
+from boneage.training.recipes.settings import LocalizerInput, LocalizerSettings
 
 _PAPER: Final[Mapping[Region, Mapping[str, tuple[float, float]]]] = {
     Region.HAND: {
@@ -50,9 +50,9 @@ class _Kind:
     cell: RegionCell
 
 
-def table1(bench: Bench, report: Report) -> Result:
+def table1(runner: ExperimentRunner, report: Report) -> Result:
     """mIoU and AP50 of H, R1 and R2 over the paper's tau and over the fraction scale; GAP against GMP."""
-    scale = bench.scale
+    scale = runner.scale
     kinds = [
         _Kind(
             pooling.upper(),
@@ -66,44 +66,49 @@ def table1(bench: Bench, report: Report) -> Result:
         for pooling in ("gap", "gmp")
     ]
     return _over_tau(
-        bench, report, "table1", "Table I: localization over tau, GAP against GMP", "pooling", kinds, ours=True
+        runner, report, "table1", "Table I: localization over tau, GAP against GMP", "pooling", kinds, ours=True
     )
 
 
-def label_width(bench: Bench, report: Report) -> Result:
+def label_width(runner: ExperimentRunner, report: Report) -> Result:
     """The width l of the soft label of phase I."""
     kinds = [
         _Kind(
             f"{width:g}",
-            RegionCell(f"R1, l = {width:g}", Region.REGION_1, replace(bench.scale.region_1, label_width=width)),
+            RegionCell(f"R1, l = {width:g}", Region.REGION_1, replace(runner.scale.region_1, label_width=width)),
         )
         for width in (10.0, 30.0, 50.0, 100.0)
     ]
-    return _over_tau(bench, report, "label-width", "The soft label's width l, region 1", "l, months", kinds)
+    return _over_tau(runner, report, "label-width", "The soft label's width l, region 1", "l, months", kinds)
 
 
-def localizer_loss(bench: Bench, report: Report) -> Result:
+def localizer_loss(runner: ExperimentRunner, report: Report) -> Result:
     """L1 between linear scores and the soft label, against cross entropy."""
     kinds = [
         _Kind(loss, RegionCell(f"{_NAMES[region]}, {loss}", region, replace(settings, loss=loss)))
-        for region, settings in ((Region.HAND, bench.scale.hand), (Region.REGION_1, bench.scale.region_1))
+        for region, settings in ((Region.HAND, runner.scale.hand), (Region.REGION_1, runner.scale.region_1))
         for loss in ("l1", "cross_entropy")
     ]
-    return _over_tau(bench, report, "localizer-loss", "Phase I's loss", "loss", kinds)
+    return _over_tau(runner, report, "localizer-loss", "Phase I's loss", "loss", kinds)
 
 
-def whole_or_hand(bench: Bench, report: Report) -> Result:
+def whole_or_hand(runner: ExperimentRunner, report: Report) -> Result:
     """Regions 1 and 2 found on the whole film, or on the hand that was found before."""
-    looks: tuple[tuple[Region, LocalizerSettings, tuple[LooksAt, LooksAt]], ...] = (
-        (Region.REGION_1, bench.scale.region_1, ("O", "H")),
-        (Region.REGION_2, bench.scale.region_2, ("E", "HE")),
+    looks: tuple[tuple[Region, LocalizerSettings, tuple[LocalizerInput, LocalizerInput]], ...] = (
+        (Region.REGION_1, runner.scale.region_1, ("O", "H")),
+        (Region.REGION_2, runner.scale.region_2, ("E", "HE")),
     )
-    words: Mapping[LooksAt, str] = {"O": "on the film", "E": "on the film", "H": "on the hand", "HE": "on the hand"}
+    words: Mapping[LocalizerInput, str] = {
+        "O": "on the film",
+        "E": "on the film",
+        "H": "on the hand",
+        "HE": "on the hand",
+    }
     kinds = [
         _Kind(
             words[look],
             RegionCell(
-                f"{_NAMES[region]} {words[look]}", region, replace(settings, looks_at=look, loss="cross_entropy")
+                f"{_NAMES[region]} {words[look]}", region, replace(settings, input_view=look, loss="cross_entropy")
             ),
         )
         for region, settings, both in looks
@@ -111,27 +116,27 @@ def whole_or_hand(bench: Bench, report: Report) -> Result:
     ]
     title = "Regions 1 and 2 on the whole film against on the hand"
     notes = (_BEHIND, "All of them learn by cross entropy.")
-    return _over_tau(bench, report, "whole-or-hand", title, "found", kinds, notes=notes)
+    return _over_tau(runner, report, "whole-or-hand", title, "found", kinds, notes=notes)
 
 
-def class_average(bench: Bench, report: Report) -> Result:
+def class_average(runner: ExperimentRunner, report: Report) -> Result:
     """The map of the predicted class alone, or averaged over its neighbours."""
     kinds = [
         _Kind(
             str(reach),
             RegionCell(
-                f"R1, classes within {reach}", Region.REGION_1, replace(bench.scale.region_1, class_average=reach)
+                f"R1, classes within {reach}", Region.REGION_1, replace(runner.scale.region_1, class_average=reach)
             ),
         )
         for reach in (0, 6, 24)
     ]
     return _over_tau(
-        bench, report, "class-average", "Averaging of class weights, region 1", "months either side", kinds
+        runner, report, "class-average", "Averaging of class weights, region 1", "months either side", kinds
     )
 
 
 def _over_tau(
-    bench: Bench,
+    runner: ExperimentRunner,
     report: Report,
     name: str,
     title: str,
@@ -143,12 +148,12 @@ def _over_tau(
 ) -> Result:
     sizes = " and ".join(map(str, sorted({kind.cell.settings.size for kind in kinds})))
     epochs = max(kind.cell.settings.schedule.epochs for kind in kinds)
-    measured = f"{len(bench.boxed):,} films with boxes"
+    measured = f"{len(runner.boxed):,} films with boxes"
     regions = ours or any(kind.cell.before for kind in kinds)
     result = Result(
         name,
         title,
-        bench.setting(sizes, epochs, measured=measured, regions=regions),
+        runner.setting(sizes, epochs, measured=measured, regions=regions),
         ("region", "truth", column, "tau, fraction of the maximum"),
         (),
         measures=(MIOU, AP50, GAIN, OUTSIDE),
@@ -156,7 +161,7 @@ def _over_tau(
         curve="linear",
     )
     boxed = {
-        REGION_OF_TRUTH[truth] for truth, boxes in bench.boxes.items() if any(case in boxes for case in bench.boxed)
+        REGION_OF_TRUTH[truth] for truth, boxes in runner.boxes.items() if any(case in boxes for case in runner.boxed)
     }
     kinds = [kind for kind in kinds if kind.cell.region in boxed]
     if not kinds:
@@ -164,8 +169,8 @@ def _over_tau(
     lines: list[Line] = []
     taus = {**{fraction: paper for paper, fraction in PAPER_TAU.items()}, **dict.fromkeys(FRACTIONS, "")}
     for kind in kinds:
-        bench.say(f"{name}: {kind.cell.title}")
-        for truth, by_tau in overlaps(bench, kind.cell, sorted(taus)).items():
+        runner.say(f"{name}: {kind.cell.title}")
+        for truth, by_tau in overlaps(runner, kind.cell, sorted(taus)).items():
             for tau, overlap in by_tau.items():
                 stated = _PAPER[kind.cell.region].get(taus[tau]) if name == "table1" and _is_papers(kind) else None
                 labels = (kind.cell.region.value, truth, kind.label, f"{tau:g}")
@@ -173,7 +178,7 @@ def _over_tau(
         result = replace(result, lines=tuple(lines))
         report(result)
     if ours:
-        for truth, overlap in base_overlaps(bench).items():
+        for truth, overlap in base_overlaps(runner).items():
             labels = (REGION_OF_TRUTH[truth].value, truth, "this project's phase I", "")
             lines.append(_line(labels, overlap, None))
         result = replace(result, lines=tuple(lines))

@@ -13,7 +13,7 @@ from boneage.evaluation.predictions import Prediction
 from boneage.model.folder import Localizer as Step
 from boneage.pipeline.localization import Localization as Where
 from boneage.regions import Region
-from boneage.research.runner import Bench
+from boneage.research.runner import ExperimentRunner
 from boneage.training.data.views_data import FromTable, NoRegions, RegionsOf
 from boneage.training.localization.phase_1 import fitted_localizer, localizer_step
 from boneage.training.localization.regions_table import Maps, read_maps, write_maps
@@ -48,7 +48,7 @@ class RegionCell:
     @property
     def before(self) -> frozenset[Region]:
         """Regions that must be known before it can look."""
-        return needed_regions(self.settings.looks_at)
+        return needed_regions(self.settings.input_view)
 
 
 @dataclass(frozen=True)
@@ -66,27 +66,27 @@ class Overlap:
         return cls(score.found.miou, score.found.ap50, score.gain, groups["outside_train"].found.miou)
 
 
-def overlaps(bench: Bench, cell: RegionCell, taus: Sequence[float]) -> dict[str, dict[float, Overlap]]:
+def overlaps(runner: ExperimentRunner, cell: RegionCell, taus: Sequence[float]) -> dict[str, dict[float, Overlap]]:
     """{truth: {tau: overlap}} of a cell's boxes; a tau of 0 keeps all that it looked at."""
-    truths = {name: boxes for name, boxes in bench.boxes.items() if REGION_OF_TRUTH[name] is cell.region and boxes}
-    steps, maps = _maps(bench, cell)
+    truths = {name: boxes for name, boxes in runner.boxes.items() if REGION_OF_TRUTH[name] is cell.region and boxes}
+    steps, maps = _maps(runner, cell)
     found: dict[str, dict[float, Overlap]] = {name: {} for name in truths}
     for tau in taus:
         if tau > 0:
-            table = bench.finder.regions([*steps[:-1], dataclasses.replace(steps[-1], tau=tau)], bench.boxed, maps)
+            table = runner.finder.regions([*steps[:-1], dataclasses.replace(steps[-1], tau=tau)], runner.boxed, maps)
         elif Region.HAND in cell.before:
-            known = bench.finder.regions(steps[:-1], bench.boxed, maps)
+            known = runner.finder.regions(steps[:-1], runner.boxed, maps)
             table = {case_id: Where({cell.region: seen.boxes[Region.HAND]}) for case_id, seen in known.items()}
         else:
-            films = bench.material.films
-            table = {case_id: Where({cell.region: whole(films.film(case_id))}) for case_id in bench.boxed}
-        rows = [as_prediction(bench, case_id, found_there) for case_id, found_there in table.items()]
-        for name, groups in evaluate_localization(rows, truths, seed=bench.seed).items():
+            images = runner.training_set.images
+            table = {case_id: Where({cell.region: whole(images.image(case_id))}) for case_id in runner.boxed}
+        rows = [as_prediction(runner, case_id, found_there) for case_id, found_there in table.items()]
+        for name, groups in evaluate_localization(rows, truths, seed=runner.seed).items():
             found[name][tau] = Overlap.of(groups)
     return found
 
 
-def _maps(bench: Bench, cell: RegionCell) -> tuple[list[Step], dict[Region, Maps]]:
+def _maps(runner: ExperimentRunner, cell: RegionCell) -> tuple[list[Step], dict[Region, Maps]]:
     """The chain that ends with the cell's localizer, and the maps of each of its steps on the boxed cases."""
     settings = cell.settings
     before: list[Step] = []
@@ -94,43 +94,43 @@ def _maps(bench: Bench, cell: RegionCell) -> tuple[list[Step], dict[Region, Maps
     key = ""
     regions_of: RegionsOf = NoRegions()
     if cell.before:
-        key = bench.phase_1[1].key
+        key = runner.phase_1[1].key
         # A step may itself look at what one before it has found.
-        steps = bench.phase_1[1].steps
+        steps = runner.phase_1[1].steps
         last = max(place for place, step in enumerate(steps) if step.region in cell.before)
         before = list(steps[: last + 1])
-        known = {step.region: base_maps(bench)[step.region] for step in before}
-        regions_of = FromTable(bench.phase_1[2])
+        known = {step.region: base_maps(runner)[step.region] for step in before}
+        regions_of = FromTable(runner.phase_1[2])
     learnt = dataclasses.replace(
         settings, tau=None, margin=0.0, smallest=0.1, average_mirror=True, components="largest", class_average=0
     )
-    start = bench.start_for(settings.backbone)
-    name = bench.key("localizer", learnt, start_key(start), key)
-    shop = bench.workshop(name)
-    stage = shop.stage("network", name)
-    shown = shop.stage(f"maps-{settings.class_average}", name, settings, bench.boxed)
+    start = runner.start_for(settings.backbone)
+    name = runner.key("localizer", learnt, start_key(start), key)
+    run = runner.training_run(name)
+    stage = run.stage("network", name)
+    shown = run.stage(f"maps-{settings.class_average}", name, settings, runner.boxed)
     file = shown.folder / NETWORK_FILE
     # Its tau is whatever the caller cuts at.
     step = localizer_step(cell.region, file, settings, 0.5)
     if not (stage.complete and shown.complete):
         stage.begin()
-        network = fitted_localizer(shop, stage, learnt, regions_of, start, bench.seed, cell.title)
+        network = fitted_localizer(run, stage, learnt, regions_of, start, runner.seed, cell.title)
         network.class_average = settings.class_average
         shown.begin()
-        export_localizer(network, file, settings.size, half=shop.recipe.fp16_weights)
-        write_maps(shown.folder / MAPS_FILE, shop.finder.maps([*before, step], bench.boxed, known))
+        export_localizer(network, file, settings.size, half=run.recipe.fp16_weights)
+        write_maps(shown.folder / MAPS_FILE, run.finder.maps([*before, step], runner.boxed, known))
         shown.finish(title=cell.title)
-        stage.finish(title=cell.title, cases=len(shop.material.train))
+        stage.finish(title=cell.title, cases=len(run.training_set.train))
     return [*before, step], {**known, cell.region: read_maps(shown.folder / MAPS_FILE)}
 
 
-def base_maps(bench: Bench) -> dict[Region, Maps]:
+def base_maps(runner: ExperimentRunner) -> dict[Region, Maps]:
     """The maps of the bench's own phase I on the boxed cases."""
-    shop, chain, _ = bench.phase_1
-    ids = list(bench.boxed)
-    stages = {step.region: shop.stage(f"boxed-{step.region.value}", chain.key, ids) for step in chain.steps}
+    run, chain, _ = runner.phase_1
+    ids = list(runner.boxed)
+    stages = {step.region: run.stage(f"boxed-{step.region.value}", chain.key, ids) for step in chain.steps}
     if not all(stage.complete for stage in stages.values()):
-        seen = shop.finder.each(chain.steps, ids, {}, lambda found: found.attention, "maps of the boxed films")
+        seen = run.finder.each(chain.steps, ids, {}, lambda found: found.attention, "maps of the boxed films")
         for region, stage in stages.items():
             stage.begin()
             write_maps(stage.folder / MAPS_FILE, {case_id: seen[case_id][region].map for case_id in ids})
@@ -138,22 +138,22 @@ def base_maps(bench: Bench) -> dict[Region, Maps]:
     return {region: read_maps(stage.folder / MAPS_FILE) for region, stage in stages.items()}
 
 
-def base_overlaps(bench: Bench) -> dict[str, Overlap]:
+def base_overlaps(runner: ExperimentRunner) -> dict[str, Overlap]:
     """{truth: overlap} of the bench's own phase I, as its tau stands."""
-    shop, chain, _ = bench.phase_1
-    table = shop.finder.regions(chain.steps, bench.boxed, base_maps(bench))
-    rows = [as_prediction(bench, case_id, found) for case_id, found in table.items()]
-    truths = {name: boxes for name, boxes in bench.boxes.items() if boxes}
-    return {name: Overlap.of(groups) for name, groups in evaluate_localization(rows, truths, seed=bench.seed).items()}
+    run, chain, _ = runner.phase_1
+    table = run.finder.regions(chain.steps, runner.boxed, base_maps(runner))
+    rows = [as_prediction(runner, case_id, found) for case_id, found in table.items()]
+    truths = {name: boxes for name, boxes in runner.boxes.items() if boxes}
+    return {name: Overlap.of(groups) for name, groups in evaluate_localization(rows, truths, seed=runner.seed).items()}
 
 
-def as_prediction(bench: Bench, case_id: str, found: Where) -> Prediction:
+def as_prediction(runner: ExperimentRunner, case_id: str, found: Where) -> Prediction:
     """The boxes of one film, in its pixels, as the evaluation takes them."""
-    height, width = bench.material.films.film(case_id).shape
+    height, width = runner.training_set.images.image(case_id).shape
     return Prediction(
         file="",
         id=case_id,
-        split=bench.split[case_id],
+        split=runner.split[case_id],
         sex=None,
         age_months=None,
         status="assessed",

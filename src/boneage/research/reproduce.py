@@ -9,13 +9,13 @@ from typing import Final
 
 from boneage.errors import UsageError
 from boneage.research import age_experiments as ages
-from boneage.research import baseline_experiments as rivals
+from boneage.research import baseline_experiments as compared_baselines
 from boneage.research import figures as pictures
 from boneage.research import localization_experiments as localization
 from boneage.research.results import Result
-from boneage.research.runner import Bench
+from boneage.research.runner import ExperimentRunner
 
-_TABLES: Final[Mapping[str, Callable[[Bench, ages.Report], Result]]] = {
+_TABLES: Final[Mapping[str, Callable[[ExperimentRunner, ages.Report], Result]]] = {
     "table1": localization.table1,
     "table2": ages.table2,
     "table3": ages.table3,
@@ -30,10 +30,10 @@ _TABLES: Final[Mapping[str, Callable[[Bench, ages.Report], Result]]] = {
     "fusion": ages.fusion,
     "kl-direction": ages.kl_direction,
     "data-size": ages.data_size,
-    "peers": rivals.peers,
-    "end-to-end": rivals.end_to_end,
+    "baselines": compared_baselines.baselines,
+    "end-to-end": compared_baselines.end_to_end,
 }
-_PICTURES: Final[Mapping[str, Callable[[Bench, Path], Path]]] = {
+_PICTURES: Final[Mapping[str, Callable[[ExperimentRunner, Path], Path]]] = {
     "figure1": pictures.figure1,
     "figure3": pictures.figure3,
     "figure4": pictures.figure4,
@@ -52,7 +52,7 @@ EXPERIMENTS: Final = {
 """Name -> what it shows."""
 
 
-def reproduce(bench: Bench, names: Sequence[str], command: str = "") -> list[Path]:
+def reproduce(runner: ExperimentRunner, names: Sequence[str], command: str = "") -> list[Path]:
     """Run experiments; what is complete in the bench's folder is not run again.
 
     Args:
@@ -66,7 +66,7 @@ def reproduce(bench: Bench, names: Sequence[str], command: str = "") -> list[Pat
 
     Raises:
         UsageError: no such experiment.
-        DatasetError, TrainingError, OutputError: see `Bench`.
+        DatasetError, TrainingError, OutputError: see `ExperimentRunner`.
     """
     if unknown := [name for name in names if name not in EXPERIMENTS and name != "all"]:
         raise UsageError(f"'{unknown[0]}' is no experiment. Take all, or some of {', '.join(EXPERIMENTS)}.")
@@ -74,16 +74,16 @@ def reproduce(bench: Bench, names: Sequence[str], command: str = "") -> list[Pat
     made: list[Path] = []
 
     def keep(result: Result) -> None:
-        dataclasses.replace(result, command=command.replace("{name}", name)).write(bench.out)
-        file = bench.out / f"{result.name}.md"
+        dataclasses.replace(result, command=command.replace("{name}", name)).write(runner.out)
+        file = runner.out / f"{result.name}.md"
         if file not in made:
             made.append(file)
 
     for place, name in enumerate(wanted):
         left = ", ".join(wanted[place + 1 :])
-        bench.say(f"{name}: {EXPERIMENTS[name]}" + (f" Left after it: {left}." if left else ""))
+        runner.say(f"{name}: {EXPERIMENTS[name]}" + (f" Left after it: {left}." if left else ""))
         if name in _PICTURES:
-            made.append(_PICTURES[name](bench, bench.out))
+            made.append(_PICTURES[name](runner, runner.out))
         else:
-            keep(_TABLES[name](bench, keep))
+            keep(_TABLES[name](runner, keep))
     return made

@@ -8,9 +8,9 @@ from typing import Final
 from boneage.errors import UsageError
 from boneage.training.recipes import compact, find_recipe, tiny
 from boneage.training.recipes.settings import (
-    NO_JITTER,
+    NO_AUGMENTATION,
+    Augmentation,
     Backbone,
-    JitterRange,
     LocalizerSettings,
     Recipe,
     RegressorSettings,
@@ -69,9 +69,9 @@ def _papers_chain(
 ) -> tuple[LocalizerSettings, LocalizerSettings, LocalizerSettings]:
     """Localizers that look where the paper's do, with views of so many pixels."""
     return (
-        replace(base, looks_at="O", pooling="gap", size=hand),
-        replace(base, looks_at="O", pooling="gmp", size=regions),
-        replace(base, looks_at="E", pooling="gmp", size=regions),
+        replace(base, input_view="O", pooling="gap", size=hand),
+        replace(base, input_view="O", pooling="gmp", size=regions),
+        replace(base, input_view="E", pooling="gmp", size=regions),
     )
 
 
@@ -79,7 +79,9 @@ def _compact() -> Scale:
     early = Backbone("mobilenetv2_100", stages=3)
     short = Schedule(epochs=3, batch=16, learning_rate=2e-3, average=0.99, gradient_clip=5.0, validate_every=0)
 
-    base = LocalizerSettings(backbone=early, channels=256, jitter=JitterRange(zoom=0.12, shift=0.04), schedule=short)
+    base = LocalizerSettings(
+        backbone=early, channels=256, augmentation=Augmentation(zoom=0.12, shift=0.04), schedule=short
+    )
     return Scale(
         "compact",
         compact.RECIPE,
@@ -89,7 +91,7 @@ def _compact() -> Scale:
             size=128,
             sex=(32,),
             average_mirror=False,
-            jitter=JitterRange(degrees=15.0, zoom=0.15, shift=0.05),
+            augmentation=Augmentation(degrees=15.0, zoom=0.15, shift=0.05),
             schedule=Schedule(epochs=6, batch=16, learning_rate=1.5e-3, average=0.99, validate_every=0),
         ),
         *_papers_chain(base, 160, 288),
@@ -108,7 +110,7 @@ def _tiny() -> Scale:
     def schedule(epochs: int) -> Schedule:
         return Schedule(epochs=epochs, batch=8, learning_rate=2e-3, average=0.97, gradient_clip=5.0, validate_every=0)
 
-    base = LocalizerSettings(backbone=early, channels=64, jitter=NO_JITTER, schedule=schedule(4))
+    base = LocalizerSettings(backbone=early, channels=64, augmentation=NO_AUGMENTATION, schedule=schedule(4))
     # On two threads sums fall out otherwise than on one; a little more training shows the bands of the hand on both.
     longer = replace(tiny.RECIPE.region_1, schedule=replace(tiny.RECIPE.region_1.schedule, epochs=24))
     return Scale(

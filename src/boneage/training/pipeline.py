@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 from boneage.errors import OutputError, UsageError
 from boneage.regions import Region
 from boneage.training.age.phase_2 import calibrated_model, train_regressor
-from boneage.training.data.training_set import Material, decoded
+from boneage.training.data.training_set import TrainingSet, decoded
 from boneage.training.gate.stage import gate_taken_over, trained_gate
-from boneage.training.heads.regional import check_sexes, parts_of_training
-from boneage.training.heads.similar_cases import index_of_training
+from boneage.training.heads.regional import check_sexes, fit_regional_heads_of_run
+from boneage.training.heads.similar_cases import index_run
 from boneage.training.localization.phase_1 import (
-    Chain,
+    LocalizerChain,
     attention_maps,
     choose_tau,
     distilled,
@@ -28,14 +28,14 @@ from boneage.training.localization.phase_1 import (
 )
 from boneage.training.localization.regions_table import RegionsTable
 from boneage.training.networks.networks import check_start
-from boneage.training.recipes.settings import Backbone, JitterRange, Recipe, needed_regions
+from boneage.training.recipes.settings import Augmentation, Backbone, Recipe, needed_regions
 from boneage.training.run.hardware import Machine, keep_freed_memory
-from boneage.training.run.training_run import Workshop
+from boneage.training.run.training_run import TrainingRun
 
 if TYPE_CHECKING:
     from boneage.datasets import Dataset
 
-Group = TypeVar("Group", Backbone, JitterRange)
+Group = TypeVar("Group", Backbone, Augmentation)
 
 
 def train(
@@ -45,7 +45,7 @@ def train(
     machine: Machine | None = None,
     *,
     resume: bool = False,
-    films: Path | None = None,
+    cache: Path | None = None,
     terms: str = "",
     index: bool = False,
 ) -> Path:
@@ -53,11 +53,11 @@ def train(
 
     Args:
         recipe: what to train.
-        dataset: as `boneage.datasets.read_dataset` gives it; the *report* split is never touched.
+        dataset: as `boneage.datasets.read_dataset` gives it; the *test* split is never touched.
         out: gets one folder a stage, and the model in `out/model`.
         machine: devices, workers, precision.
         resume: go on in a folder that is not empty. Complete stages are not run again unless their settings changed.
-        films: folder of the decoded films; several trainings may share one. `out/films` if left out.
+        films: folder of the decoded films; several trainings may share one. `out/images` if left out.
         terms: of the data set, for the model's provenance.
         index: also make an index of the training cases, `out/index.npz`; see `boneage.pipeline.similar_cases`.
 
@@ -73,52 +73,54 @@ def train(
     machine = machine or Machine()
     check(recipe)
     check_out(out, resume=resume)
-    material = decoded(
-        recipe, dataset, films or out / "films", out / "dropped.csv", terms=terms, progress=machine.progress
+    training_set = decoded(
+        recipe, dataset, cache or out / "images", out / "dropped.csv", terms=terms, progress=machine.progress
     )
-    return train_on(recipe, material, out, machine, index=index)
+    return train_on(recipe, training_set, out, machine, index=index)
 
 
-def train_on(recipe: Recipe, material: Material, out: Path, machine: Machine, *, index: bool = False) -> Path:
+def train_on(recipe: Recipe, training_set: TrainingSet, out: Path, machine: Machine, *, index: bool = False) -> Path:
     """The whole training on decoded films, from where `out` stands; see `train`."""
-    if recipe.parts:
-        check_sexes(material)
-    shop, chain, regions = localized(recipe, material, out, machine)
+    if recipe.regional_heads:
+        check_sexes(training_set)
+    run, chain, regions = localized(recipe, training_set, out, machine)
     gate = gate_taken_over(recipe.localizers, recipe.gate) if recipe.localizers and recipe.gate else None
     if gate is None and recipe.gate:
-        gate = trained_gate(shop, recipe.gate, regions, chain.key)
-    regressor = train_regressor(shop, regions, chain)
-    model = calibrated_model(shop, regions, regressor, chain, gate)
-    if recipe.parts:
-        parts_of_training(shop, regions, model)
+        gate = trained_gate(run, recipe.gate, regions, chain.key)
+    regressor = train_regressor(run, regions, chain)
+    model = calibrated_model(run, regions, regressor, chain, gate)
+    if recipe.regional_heads:
+        fit_regional_heads_of_run(run, regions, model)
     if index:
-        index_of_training(shop, regions, model)
+        index_run(run, regions, model)
     return model
 
 
-def localized(recipe: Recipe, material: Material, out: Path, machine: Machine) -> tuple[Workshop, Chain, RegionsTable]:
+def localized(
+    recipe: Recipe, training_set: TrainingSet, out: Path, machine: Machine
+) -> tuple[TrainingRun, LocalizerChain, RegionsTable]:
     """Phase I alone: the workshop of all films, the localizers, and the regions of every film of the material."""
     check(recipe)
     if not machine.uses_gpu:
         keep_freed_memory()
-    shop = Workshop(recipe, material.thinned(recipe.phase_1_cases, recipe.seed), out, machine)
-    chain = taken_over(shop, recipe.localizers) if recipe.localizers else Chain(shop.root_key)
+    run = TrainingRun(recipe, training_set.thinned(recipe.phase_1_cases, recipe.seed), out, machine)
+    chain = taken_over(run, recipe.localizers) if recipe.localizers else LocalizerChain(run.root_key)
     for region in (
-        () if recipe.localizers else shop.regions
+        () if recipe.localizers else run.regions
     ):  # hand; region 1; region 2, in the paper on the film with region 1 erased
-        network = train_localizer(shop, region, chain)
-        if shop.settings(region).prior:
-            network = with_prior(shop, region, network, chain)
-        maps = attention_maps(shop, region, network, chain)
-        tau = choose_tau(shop, region, network, maps, chain)
-        chain = lengthened(shop, chain, region, network, maps, tau)
+        network = train_localizer(run, region, chain)
+        if run.settings(region).prior:
+            network = with_prior(run, region, network, chain)
+        maps = attention_maps(run, region, network, chain)
+        tau = choose_tau(run, region, network, maps, chain)
+        chain = lengthened(run, chain, region, network, maps, tau)
     if recipe.outline and not recipe.localizers:
-        chain = with_outline(shop, recipe.outline, chain)
+        chain = with_outline(run, recipe.outline, chain)
     if recipe.student and (recipe.distil_again or not recipe.localizers):
-        chain = distilled(shop, chain)
-    shop = Workshop(recipe, material, out, machine)
-    chain = chain.for_films(shop)
-    return shop, chain, regions_of_all(shop, chain)
+        chain = distilled(run, chain)
+    run = TrainingRun(recipe, training_set, out, machine)
+    chain = chain.for_images(run)
+    return run, chain, regions_of_all(run, chain)
 
 
 def check(recipe: Recipe) -> None:
@@ -135,24 +137,24 @@ def check(recipe: Recipe) -> None:
     for region in Region:
         if region.value not in recipe.regions:
             continue
-        looks_at = getattr(recipe, region.value).looks_at
-        if not needed_regions(looks_at) <= known:
-            missing = " and ".join(sorted(needed_regions(looks_at) - known))
-            raise UsageError(f"{region.value}.looks_at={looks_at} needs {missing} to be found before.")
-        if getattr(recipe, region.value).prior and looks_at != "H":
-            raise UsageError(f"{region.value}.prior=true needs {region.value}.looks_at=H, not {looks_at}.")
+        input_view = getattr(recipe, region.value).input_view
+        if not needed_regions(input_view) <= known:
+            missing = " and ".join(sorted(needed_regions(input_view) - known))
+            raise UsageError(f"{region.value}.looks_at={input_view} needs {missing} to be found before.")
+        if getattr(recipe, region.value).prior and input_view != "H":
+            raise UsageError(f"{region.value}.prior=true needs {region.value}.looks_at=H, not {input_view}.")
         known.add(region)
     if recipe.region_2.shares and recipe.region_2.size != recipe.region_1.size:
         raise UsageError("region_2.shares=region_1 needs region_2.size to be region_1.size: it is one network.")
     if recipe.outline and not (recipe.localizers or recipe.hand.every_place):
         raise UsageError("outline asks each cell for an age, which hand.every_place=0 does not teach it.")
-    if recipe.outline and not (recipe.localizers or (recipe.student and recipe.hand.looks_at == "O")):
+    if recipe.outline and not (recipe.localizers or (recipe.student and recipe.hand.input_view == "O")):
         raise UsageError("outline needs hand.looks_at=O and student=true, which learns the boxes that come of it.")
     if recipe.tau.regressor.steady:
         raise UsageError("tau.regressor.steady: only the age network itself has a start that it can be held to. Set 0.")
     if recipe.regressor.steady < 0.0:
         raise UsageError(f"regressor.steady={recipe.regressor.steady:g}: a weight is 0 or more.")
-    for group in _nested(recipe, JitterRange):
+    for group in _nested(recipe, Augmentation):
         if not (0.0 <= group.degrade <= 1.0 and 0.0 <= group.jpeg <= 1.0):
             raise UsageError(f"jitter.degrade={group.degrade:g}, jitter.jpeg={group.jpeg:g}: chances are from 0 to 1.")
     if recipe.regressor.steady and (not recipe.regressor_start or recipe.regressor.scalar):
@@ -170,12 +172,12 @@ def check(recipe: Recipe) -> None:
     if recipe.gate and not 0.0 <= recipe.gate.refused < 1.0:
         raise UsageError(f"gate.refused is a share from 0 to under 1, not {recipe.gate.refused:g}.")
     sees = recipe.regressor
-    if recipe.parts and (
+    if recipe.regional_heads and (
         sees.fusion != "shared" or sees.merge != "concat" or "R1" not in sees.views or len(known) < len(Region)
     ):
         raise UsageError(
-            "parts=true needs all three regions, R1 among regressor.views, regressor.fusion=shared and "
-            "regressor.merge=concat: the age network has to look at region 1 by itself. Set parts=false."
+            "regional_heads=true needs all three regions, R1 among regressor.views, regressor.fusion=shared and "
+            "regressor.merge=concat: the age network has to look at region 1 by itself. Set regional_heads=false."
         )
     if recipe.student and len(known) < len(Region):
         raise UsageError("student=true needs all three regions.")

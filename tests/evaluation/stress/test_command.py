@@ -30,7 +30,7 @@ EACH = 1 + len(TRANSFORMS)
 class Bright:
     """Answers the film's mean brightness times 240 months; the user loses patience after `patience` films."""
 
-    model = SimpleNamespace(calibration=SimpleNamespace(constant_months=None))
+    model = SimpleNamespace(calibration=SimpleNamespace(constant_half_width_months=None))
 
     def __init__(self, patience: int | None = None) -> None:
         self.seen = 0

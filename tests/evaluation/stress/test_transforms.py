@@ -33,9 +33,9 @@ def test_quarter_turns_are_exact_and_counter_clockwise() -> None:
 
 
 def test_other_turns_lose_no_corner_and_are_black_around() -> None:
-    film = np.zeros((40, 40), dtype=np.float32)
-    film[:4, :4] = 1.0
-    turned = made.rotated(film, 45)
+    image = np.zeros((40, 40), dtype=np.float32)
+    image[:4, :4] = 1.0
+    turned = made.rotated(image, 45)
     assert turned.shape[0] > 55
     assert turned.shape[1] > 55
     assert turned[0, 0] == turned[-1, -1] == 0.0
@@ -72,15 +72,15 @@ def test_noise_has_the_strength_that_it_says() -> None:
 
 
 def test_jpeg_is_worse_at_lower_quality() -> None:
-    film = chance(1).random((64, 64), dtype=np.float32)
-    errors = [np.abs(made.jpeg(film, quality) - film).mean() for quality in (90, 30, 10)]
+    image = chance(1).random((64, 64), dtype=np.float32)
+    errors = [np.abs(made.jpeg(image, quality) - image).mean() for quality in (90, 30, 10)]
     assert 0 < errors[0] < errors[1] < errors[2]
 
 
 def test_borders() -> None:
     same(made.bordered(np.ones((2, 2), np.float32), 0.5), [[0] * 4, [0, 1, 1, 0], [0, 1, 1, 0], [0] * 4])
-    film = np.arange(100, dtype=np.float32).reshape(10, 10) / 100
-    same(made.cropped(film, 0.4), [[0.44, 0.45], [0.54, 0.55]])
+    image = np.arange(100, dtype=np.float32).reshape(10, 10) / 100
+    same(made.cropped(image, 0.4), [[0.44, 0.45], [0.54, 0.55]])
 
 
 def test_shifts_go_where_the_hand_has_room() -> None:
@@ -92,29 +92,29 @@ def test_shifts_go_where_the_hand_has_room() -> None:
 
 
 def test_the_mask_leaves_the_hand_and_gives_the_rest_its_median() -> None:
-    film = np.full((10, 10), 0.1, dtype=np.float32)
-    film[0, 0:3] = 1.0  # a marker
-    film[4:6, 4:6] = 0.8  # the hand
-    masked = made.masked_outside(film, Box(4, 4, 6, 6), margin=1.0)
+    image = np.full((10, 10), 0.1, dtype=np.float32)
+    image[0, 0:3] = 1.0  # a marker
+    image[4:6, 4:6] = 0.8  # the hand
+    masked = made.masked_outside(image, Box(4, 4, 6, 6), margin=1.0)
     expected = np.full((10, 10), 0.1, dtype=np.float32)
     expected[4:6, 4:6] = 0.8
     np.testing.assert_array_equal(masked, expected)
-    assert film[0, 0] == 1.0
+    assert image[0, 0] == 1.0
     # A marker inside the widened box stays, and with the whole film as hand nothing is masked.
-    film[3, 3] = 0.9
-    assert made.masked_outside(film, Box(4, 4, 6, 6), margin=1.0)[3, 3] == np.float32(0.9)
-    np.testing.assert_array_equal(made.masked_outside(film, Box(0, 0, 10, 10)), film)
+    image[3, 3] = 0.9
+    assert made.masked_outside(image, Box(4, 4, 6, 6), margin=1.0)[3, 3] == np.float32(0.9)
+    np.testing.assert_array_equal(made.masked_outside(image, Box(0, 0, 10, 10)), image)
 
 
 def test_markers_go_to_the_corner_that_is_free() -> None:
-    film = np.zeros((100, 100), dtype=np.float32)
+    image = np.zeros((100, 100), dtype=np.float32)
     hand = Box(0, 0, 100, 70)
     hand_but_lower_right = Box(0, 0, 70, 100)
     for block in (made.with_letter, made.with_label):
-        marked = block(film, hand, chance())
+        marked = block(image, hand, chance())
         assert marked.max() == 1.0
         assert marked[:70].max() == 0.0
-        assert block(film, hand_but_lower_right, chance())[:, :70].max() == 0.0
+        assert block(image, hand_but_lower_right, chance())[:, :70].max() == 0.0
     corners = {made.free_corner((100, 100), (20, 10), Box(45, 45, 55, 55), chance(seed)) for seed in range(40)}
     assert corners == {(2, 2), (2, 88), (78, 2), (78, 88)}
 
@@ -123,8 +123,8 @@ def test_the_suite() -> None:
     names = [transform.name for transform in TRANSFORMS]
     assert len(set(names)) == len(names)
     assert names[-1] == made.MASKED
-    film = chance(3).random((70, 66), dtype=np.float32)
-    radiograph = Radiograph(film, file="a.png", sex=Sex.MALE, phantom=True)
+    image = chance(3).random((70, 66), dtype=np.float32)
+    radiograph = Radiograph(image, file="a.png", sex=Sex.MALE, phantom=True)
     hand = Box(10, 10, 50, 60)
     for transform in TRANSFORMS:
         if transform.name == "border_narrower":
@@ -134,7 +134,7 @@ def test_the_suite() -> None:
         assert once.pixels.dtype == np.float32
         assert 0.0 <= once.pixels.min() <= once.pixels.max() <= 1.0
         assert (once.file, once.sex, once.phantom) == ("a.png", Sex.MALE, True)
-    np.testing.assert_array_equal(radiograph.pixels, film)
+    np.testing.assert_array_equal(radiograph.pixels, image)
 
 
 def test_chance_depends_on_the_case() -> None:

@@ -20,7 +20,7 @@ from boneage.regions import Box, Region
 from boneage.reports import failed_record, record
 from boneage.reports.figure import figure, figure_png
 from boneage.reports.html.report_folder import Report
-from boneage.reports.overlays import attention_on, attention_picture, film_picture, overlay
+from boneage.reports.overlays import attention_on, attention_picture, overlay, radiograph_picture
 
 
 @pytest.fixture
@@ -153,17 +153,17 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(64, 2000), (2000, 64)])
 def test_extreme_shapes_are_drawn(assessor: Assessor, tmp_path: Path, shape: tuple[int, int]) -> None:
-    film = Radiograph.from_values(np.random.default_rng(0).normal(size=shape), file="long.png")
-    assessment = assessor.assess(film)
+    image = Radiograph.from_values(np.random.default_rng(0).normal(size=shape), file="long.png")
+    assessment = assessor.assess(image)
     assert write(tmp_path / "r", assessment, heatmaps=True).is_file()
     assert figure_png(assessment).startswith(b"\x89PNG")
 
 
 def test_attention_lies_where_the_network_looked() -> None:
-    film = Radiograph.from_values(np.random.default_rng(0).normal(size=(100, 200)))
+    image = Radiograph.from_values(np.random.default_rng(0).normal(size=(100, 200)))
     cells = np.zeros((8, 8), np.float32)
     cells[1, 6] = 1.0
-    seen = attention_on(Attention(cells, Box(100, 20, 180, 100)), film, 400, 200)
+    seen = attention_on(Attention(cells, Box(100, 20, 180, 100)), image, 400, 200)
     row, column = np.unravel_index(seen.argmax(), seen.shape)
     assert seen.shape == (200, 400)
     assert column / 2 == pytest.approx(165, abs=3)
@@ -173,13 +173,13 @@ def test_attention_lies_where_the_network_looked() -> None:
 
 
 def test_without_evidence_the_film_is_left_as_it_is() -> None:
-    film = np.random.default_rng(0).integers(0, 256, (30, 20), dtype=np.uint8)
-    np.testing.assert_array_equal(overlay(film, np.zeros((30, 20), np.float32)), np.stack([film] * 3, axis=-1))
+    image = np.random.default_rng(0).integers(0, 256, (30, 20), dtype=np.uint8)
+    np.testing.assert_array_equal(overlay(image, np.zeros((30, 20), np.float32)), np.stack([image] * 3, axis=-1))
 
 
 def test_pictures_have_the_size_asked(known: Assessment) -> None:
-    assert film_picture(known.radiograph).shape == (150, 120)
-    assert max(film_picture(known.radiograph, 50).shape) == 50
+    assert radiograph_picture(known.radiograph).shape == (150, 120)
+    assert max(radiograph_picture(known.radiograph, 50).shape) == 50
     assert attention_picture(known, Region.HAND).shape == (150, 120, 3)
 
 

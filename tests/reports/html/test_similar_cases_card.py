@@ -15,20 +15,20 @@ from boneage.model.folder import load_model
 from boneage.radiograph import Radiograph
 from boneage.reports import record
 from boneage.reports.html.radiograph_page import radiograph_page
-from boneage.reports.html.similar_cases_card import closest_card
-from boneage.similar import Closest, ClosestCase
+from boneage.reports.html.similar_cases_card import similar_cases_card
+from boneage.similar import SimilarCase, SimilarCases
 
 CASES = tuple(
-    ClosestCase(name, age, distance)
+    SimilarCase(name, age, distance)
     for name, age, distance in (("1377", 118.0, 0.051), ("a<b>", 120.0, 0.062), ("9", 120.0, 0.07), ("12", 150.0, 0.2))
 )
-FOUND = Closest(CASES, 120.0, "rsna & co", 7.25)
+FOUND = SimilarCases(CASES, 120.0, "rsna & co", 7.25)
 
 
-def answered(model: Path, hand: Radiograph, sex: str, **closest: Closest) -> Assessment:
+def answered(model: Path, hand: Radiograph, sex: str, **similar_cases: SimilarCases) -> Assessment:
     plain = Assessor(load_model(model)).assess(hand, sex)
     answers = {
-        sex: replace(answer, bone_age_months=124.04, closest=closest.get(sex.value))
+        sex: replace(answer, bone_age_months=124.04, similar_cases=similar_cases.get(sex.value))
         for sex, answer in plain.answers.items()
     }
     return replace(plain, answers=answers)
@@ -51,29 +51,29 @@ def test_ages_and_both_opinions_are_on_the_page(standin_model: Path, hand: Radio
 
 
 def test_both_sexes_have_their_own_cases(standin_model: Path, hand: Radiograph) -> None:
-    girls = Closest((ClosestCase("girl", 96.0, 0.1),), 96.0, "rsna")
+    girls = SimilarCases((SimilarCase("girl", 96.0, 0.1),), 96.0, "rsna")
     assessment = answered(standin_model, hand, "unknown", male=FOUND, female=girls)
-    card = closest_card(record(assessment), assessment)
+    card = similar_cases_card(record(assessment), assessment)
     male, female = card.index("If male"), card.index("If female")
     assert male < card.index("1377") < female < card.index("<td>girl</td>")
     assert "Median of the 1 closest" in card[female:]
     assert "on 95 %" not in card[female:]  # nothing was measured
     alone = answered(standin_model, hand, "unknown", male=FOUND)
-    assert "If female" not in closest_card(record(alone), alone)
+    assert "If female" not in similar_cases_card(record(alone), alone)
 
 
 def test_without_an_index_there_is_no_card(standin_model: Path, hand: Radiograph) -> None:
     assessment = answered(standin_model, hand, "female")
-    assert closest_card(record(assessment), assessment) == ""
-    assert "Closest" not in radiograph_page(record(assessment), assessment)
+    assert similar_cases_card(record(assessment), assessment) == ""
+    assert "SimilarCases" not in radiograph_page(record(assessment), assessment)
 
 
 @pytest.mark.parametrize("months", [1.0, 3.0, 120.0, 240.0])
 def test_every_dot_is_on_the_picture(standin_model: Path, hand: Radiograph, months: float) -> None:
-    cases = tuple(ClosestCase(str(at), age, 0.1 + at) for at, age in enumerate((months, months, 60.0)))
-    assessment = answered(standin_model, hand, "male", male=Closest(cases, months, "d"))
+    cases = tuple(SimilarCase(str(at), age, 0.1 + at) for at, age in enumerate((months, months, 60.0)))
+    assessment = answered(standin_model, hand, "male", male=SimilarCases(cases, months, "d"))
     answers = {Sex.MALE: replace(assessment.answers[Sex.MALE], bone_age_months=months)}
-    card = closest_card(record(replace(assessment, answers=answers)), assessment)
+    card = similar_cases_card(record(replace(assessment, answers=answers)), assessment)
     (height,) = re.findall(r'viewBox="0 0 620 (\d+)"', card)
     for x, y in re.findall(r'<circle cx="([-\d.]+)" cy="([-\d.]+)"', card):
         assert 4 <= float(x) <= 616

@@ -18,44 +18,44 @@ from boneage.phantom.reading import KnownHand, TruthFolder
 from boneage.pipeline.localization import Localization
 from boneage.regions import Box, Region
 from boneage.research.baselines import (
-    PEERS,
+    BASELINES,
+    Baseline,
     FromTruth,
     LinearCorrection,
     MaskedSource,
-    Peer,
     WithHandMaps,
     answered_months,
-    peer_months,
+    baseline_months,
 )
+from boneage.research.baselines.baseline import l1_months, l2_months
 from boneage.research.baselines.maps import SmallUNet, gaussian_maps
-from boneage.research.baselines.peer import l1_months, l2_months
 from boneage.research.baselines.posed import points_in_crop
 from boneage.research.baselines.registered import dice_loss, registration
 from boneage.research.baselines.seen import KEY_POINTS, Known, Places, TruthData, attention_mask
 from boneage.research.baselines.whole_image import DeformationNetwork, hard_label_loss
 from boneage.training.data.views_data import Example, FromTable, NoRegions, ViewSource
-from boneage.training.recipes.settings import NO_JITTER, Backbone, JitterRange, Schedule
-from boneage.views import Jitter, View, cut, points_in_view, whole
+from boneage.training.recipes.settings import NO_AUGMENTATION, Augmentation, Backbone, Schedule
+from boneage.views import GeometricAugmentation, View, cut, points_in_view, whole
 
 BACKBONE, SIZE = Backbone("test_resnet"), 64
 SCHEDULE = Schedule(epochs=4, batch=4, learning_rate=1e-3, average=0.9)
-NAMES = sorted(PEERS)
-KNOWING = sorted(name for name, peer in PEERS.items() if peer.data is TruthData)
+NAMES = sorted(BASELINES)
+KNOWING = sorted(name for name, baseline in BASELINES.items() if baseline.data is TruthData)
 
 
-def network(peer: Peer, size: int = SIZE) -> torch.nn.Module:
+def network(baseline: Baseline, size: int = SIZE) -> torch.nn.Module:
     torch.manual_seed(1)
-    return peer.network(BACKBONE, size)
+    return baseline.network(BACKBONE, size)
 
 
 class ToyTruth:
     """A truth for toy films: the hand is the left half, the key points lie on a diagonal."""
 
-    def __init__(self, films: dict[str, np.ndarray], enlarged: int = 1) -> None:
-        self.films, self.enlarged = films, enlarged
+    def __init__(self, images: dict[str, np.ndarray], enlarged: int = 1) -> None:
+        self.images, self.enlarged = images, enlarged
 
     def __call__(self, case_id: str) -> KnownHand:
-        height, width = (self.enlarged * side for side in self.films[case_id].shape)
+        height, width = (self.enlarged * side for side in self.images[case_id].shape)
         mask = np.zeros((height, width), dtype=bool)
         mask[:, : width // 2] = True
         at = np.linspace(0.1, 0.9, len(KEY_POINTS))
@@ -63,13 +63,15 @@ class ToyTruth:
         return KnownHand(mask, {Region.HAND: Box(0, 0, width / 2, height)}, points)
 
 
-def batch(peer: Peer, toy: ModuleType, count: int = 4, jitter: JitterRange | None = NO_JITTER) -> Example:
-    material = toy.toy_material(count, 1)
-    truth = FromTruth(ToyTruth(material.films.pictures), material.films)
+def batch(
+    baseline: Baseline, toy: ModuleType, count: int = 4, augmentation: Augmentation | None = NO_AUGMENTATION
+) -> Example:
+    training_set = toy.toy_material(count, 1)
+    truth = FromTruth(ToyTruth(training_set.images.pictures), training_set.images)
     attention = Attention(np.eye(4, dtype=np.float32), Box(0, 0, 64, 64))
     found = Localization({Region.HAND: Box(8, 8, 56, 60)}, {Region.HAND: attention})
-    regions_of = truth if peer.needs else FromTable(dict.fromkeys(material.ids, found))
-    data = peer.views(material.films, material.train, regions_of, SIZE, jitter=jitter)
+    regions_of = truth if baseline.needs else FromTable(dict.fromkeys(training_set.ids, found))
+    data = baseline.views(training_set.images, training_set.train, regions_of, SIZE, augmentation=augmentation)
     return Example(*(torch.stack(parts) for parts in zip(*(data[k] for k in range(count)), strict=True)))
 
 
@@ -78,34 +80,34 @@ def batch(peer: Peer, toy: ModuleType, count: int = 4, jitter: JitterRange | Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_peer_answers_months_and_says_whose_it_is(name: str, toy: ModuleType) -> None:
-    peer = PEERS[name]
-    views, ages, sex, _ = batch(peer, toy)
+    baseline = BASELINES[name]
+    views, ages, sex, _ = batch(baseline, toy)
     assert views.dtype == torch.uint8
-    assert views.shape[2] == SIZE * peer.scale
+    assert views.shape[2] == SIZE * baseline.scale
     with torch.no_grad():
-        answer = network(peer).eval()(views, sex)
+        answer = network(baseline).eval()(views, sex)
     assert answer.dtype == torch.float32
     assert answer.shape in [(4,), (4, 240)]
     months = answered_months(answer)
     assert months.shape == (4,)
     assert ((months > 60) & (months < 190)).all()
-    assert torch.isfinite(peer.loss(answer, ages))
-    assert peer.name == name
-    assert peer.citation
-    assert peer.differs
+    assert torch.isfinite(baseline.loss(answer, ages))
+    assert baseline.name == name
+    assert baseline.citation
+    assert baseline.differs
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_peers_loss_falls_and_the_same_seed_gives_the_same_numbers(name: str, toy: ModuleType) -> None:
-    peer = PEERS[name]
-    examples = batch(peer, toy)
+    baseline = BASELINES[name]
+    examples = batch(baseline, toy)
 
     def losses(steps: int) -> list[float]:
-        net = network(peer)
+        net = network(baseline)
         for module in net.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-        learner = peer.learner(net, SCHEDULE, seed=0, steps_per_epoch=1)
+        learner = baseline.learner(net, SCHEDULE, seed=0, steps_per_epoch=1)
         optimizer = torch.optim.Adam(net.parameters(), 1e-3)
         values = []
         for _ in range(steps):
@@ -123,8 +125,8 @@ def test_every_peers_loss_falls_and_the_same_seed_gives_the_same_numbers(name: s
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"spampinato-2017"}))
 def test_the_sex_is_an_input_and_its_absence_is_said(name: str, toy: ModuleType) -> None:
-    net = network(PEERS[name]).eval()
-    views, _, sex, _ = batch(PEERS[name], toy, 2)
+    net = network(BASELINES[name]).eval()
+    views, _, sex, _ = batch(BASELINES[name], toy, 2)
     with torch.no_grad():
         assert not torch.allclose(net(views, torch.ones_like(sex)), net(views, -torch.ones_like(sex)))
     with pytest.raises(UsageError, match="sex input"):
@@ -132,13 +134,13 @@ def test_the_sex_is_an_input_and_its_absence_is_said(name: str, toy: ModuleType)
 
 
 def test_the_error_is_in_months_and_may_be_averaged_over_mirror_images(toy: ModuleType) -> None:
-    peer = PEERS["winner-2017"]
-    examples = batch(peer, toy)
-    net = network(peer).eval()
-    learner = peer.learner(net, SCHEDULE, seed=0, steps_per_epoch=1, average_mirror=True)
+    baseline = BASELINES["winner-2017"]
+    examples = batch(baseline, toy)
+    net = network(baseline).eval()
+    learner = baseline.learner(net, SCHEDULE, seed=0, steps_per_epoch=1, average_mirror=True)
     with torch.no_grad():
         months = (net(examples.views, examples.sex) + net(examples.views.flip(3), examples.sex)) / 2
-        assert torch.allclose(peer_months(net, examples.views, examples.sex, mirror=True), months)
+        assert torch.allclose(baseline_months(net, examples.views, examples.sex, mirror=True), months)
         assert torch.allclose(learner.error(net, examples), (months - examples.age_months).abs())
 
 
@@ -220,12 +222,12 @@ def test_the_attention_mask_is_the_largest_part_over_tau_on_the_film() -> None:
 
 
 def test_maps_are_joined_to_a_table(toy: ModuleType) -> None:
-    films = toy.ToyFilms(1)  # 72 x 64: the localizer's square reaches 4 pixels beyond it on either side
+    images = toy.ToyFilms(1)  # 72 x 64: the localizer's square reaches 4 pixels beyond it on either side
     evidence = np.zeros((9, 9), dtype=np.float32)
     evidence[3:5, 2:5] = 1.0
-    found = WithHandMaps({"c0": Localization({Region.HAND: Box(1, 2, 3, 4)})}, {"c0": evidence}, films)("c0", None)
+    found = WithHandMaps({"c0": Localization({Region.HAND: Box(1, 2, 3, 4)})}, {"c0": evidence}, images)("c0", None)
     assert found.boxes[Region.HAND] == Box(1, 2, 3, 4)
-    _, box = MaskedSource("attention", 0.5)(films.film("c0"), found)
+    _, box = MaskedSource("attention", 0.5)(images.image("c0"), found)
     assert box == Box(12, 24, 36, 40)
 
 
@@ -270,9 +272,9 @@ def test_a_folder_without_truth_is_said(tmp_path: Path) -> None:
 
 
 def test_the_truth_is_scaled_to_the_film(toy: ModuleType) -> None:
-    films = toy.ToyFilms(1)
-    known = FromTruth(ToyTruth(films.pictures, enlarged=3), films)("c0", None)
-    plain = FromTruth(ToyTruth(films.pictures), films)("c0", None)
+    images = toy.ToyFilms(1)
+    known = FromTruth(ToyTruth(images.pictures, enlarged=3), images)("c0", None)
+    plain = FromTruth(ToyTruth(images.pictures), images)("c0", None)
     assert known.mask is not None
     assert plain.mask is not None
     assert np.array_equal(known.mask, plain.mask)
@@ -281,34 +283,38 @@ def test_the_truth_is_scaled_to_the_film(toy: ModuleType) -> None:
 
 
 def test_a_missing_key_point_is_said(toy: ModuleType) -> None:
-    films = toy.ToyFilms(1)
+    images = toy.ToyFilms(1)
 
     def truth(case_id: str) -> KnownHand:
-        hand = ToyTruth(films.pictures)(case_id)
+        hand = ToyTruth(images.pictures)(case_id)
         return KnownHand(hand.mask, hand.boxes, {k: v for k, v in hand.key_points.items() if k != "capitate"})
 
     with pytest.raises(TrainingError, match="lacks the key points capitate"):
-        FromTruth(truth, films)("c0", None)
+        FromTruth(truth, images)("c0", None)
 
 
 @pytest.mark.parametrize(
     "look",
-    [Jitter(), Jitter(25.0, 1.2, 0.05, -0.03), Jitter(-15.0, 0.9, mirror=True)],
+    [
+        GeometricAugmentation(),
+        GeometricAugmentation(25.0, 1.2, 0.05, -0.03),
+        GeometricAugmentation(-15.0, 0.9, mirror=True),
+    ],
     ids=["plain", "turned", "mirror"],
 )
 @pytest.mark.parametrize("squash", [False, True])
-def test_points_follow_the_view(look: Jitter, squash: bool) -> None:
-    film = np.zeros((120, 90), dtype=np.uint8)
-    film[66:69, 30:33] = 255
+def test_points_follow_the_view(look: GeometricAugmentation, squash: bool) -> None:
+    image = np.zeros((120, 90), dtype=np.uint8)
+    image[66:69, 30:33] = 255
     box = Box(5, 10, 85, 115)
-    (place,) = points_in_view([(31.5, 67.5)], box, 64, squash=squash, jitter=look)
-    view = cut(film, box, 64, squash=squash, jitter=look).astype(float)
+    (place,) = points_in_view([(31.5, 67.5)], box, 64, squash=squash, augmentation=look)
+    view = cut(image, box, 64, squash=squash, augmentation=look).astype(float)
     y, x = np.mgrid[:64, :64] + 0.5
     assert np.allclose(place, [(view * x).sum() / view.sum(), (view * y).sum() / view.sum()], atol=0.35)
 
 
 def test_targets_lie_where_the_view_shows_them(toy: ModuleType) -> None:
-    views, _, _, targets = batch(PEERS["iglovikov-2018"], toy, 2)
+    views, _, _, targets = batch(BASELINES["iglovikov-2018"], toy, 2)
     places = Places.of(targets)
     side = views.shape[2]
     assert places.mask.shape == (2, 1, side // 4, side // 4)
@@ -321,15 +327,15 @@ def test_targets_lie_where_the_view_shows_them(toy: ModuleType) -> None:
 
 @pytest.mark.parametrize("name", KNOWING)
 def test_peers_that_need_truth_say_so(name: str, toy: ModuleType) -> None:
-    peer = PEERS[name]
-    material = toy.toy_material(2, 1)
+    baseline = BASELINES[name]
+    training_set = toy.toy_material(2, 1)
     with pytest.raises(TrainingError, match="phantoms only"):
-        peer.views(material.films, material.train, NoRegions(), SIZE, jitter=NO_JITTER)[0]
+        baseline.views(training_set.images, training_set.train, NoRegions(), SIZE, augmentation=NO_AUGMENTATION)[0]
     # For measuring no truth is asked for; to learn from such batches is refused.
-    plain = peer.views(material.films, material.train, NoRegions(), SIZE)
+    plain = baseline.views(training_set.images, training_set.train, NoRegions(), SIZE)
     examples = Example(*(torch.stack(parts) for parts in zip(plain[0], plain[1], strict=True)))
-    net = network(peer).eval()
-    learner = peer.learner(net, SCHEDULE, seed=0, steps_per_epoch=1)
+    net = network(baseline).eval()
+    learner = baseline.learner(net, SCHEDULE, seed=0, steps_per_epoch=1)
     with torch.no_grad():
         assert learner.error(net, examples).shape == (2,)
     with pytest.raises(TrainingError, match="leave this peer out"):
@@ -386,13 +392,13 @@ def test_the_deformation_starts_as_none_and_learns() -> None:
 @pytest.mark.parametrize("name", KNOWING)
 def test_sizes_that_do_not_fit_are_said(name: str) -> None:
     with pytest.raises(UsageError, match="multiple of 8"):
-        PEERS[name].network(BACKBONE, 36)
+        BASELINES[name].network(BACKBONE, 36)
 
 
 def test_whole_film_peers_see_the_whole_film() -> None:
-    assert PEERS["winner-2017"].sources == (ViewSource(View.O),)
-    assert not PEERS["winner-2017"].needs
-    assert PEERS["deeplasia-box"].regions == {Region.HAND}
-    assert PEERS["deeplasia-box"].corrected
-    assert PEERS["deeplasia-true-mask"].needs == {"mask"}
-    assert [name for name in NAMES if PEERS[name].answers_from_truth] == ["deeplasia-true-mask"]
+    assert BASELINES["winner-2017"].sources == (ViewSource(View.O),)
+    assert not BASELINES["winner-2017"].needs
+    assert BASELINES["deeplasia-box"].regions == {Region.HAND}
+    assert BASELINES["deeplasia-box"].corrected
+    assert BASELINES["deeplasia-true-mask"].needs == {"mask"}
+    assert [name for name in NAMES if BASELINES[name].answers_from_truth] == ["deeplasia-true-mask"]

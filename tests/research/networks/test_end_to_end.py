@@ -18,12 +18,12 @@ from boneage.research.networks.end_to_end import (
     EndToEndSettings,
     Found,
     apart_loss,
-    film_boxes,
+    image_boxes,
     places_loss,
 )
 from boneage.training.data.views_data import Example, NoRegions, ViewsData, ViewSource
 from boneage.training.networks.losses import distribution_loss, expectation
-from boneage.training.recipes.settings import Backbone, JitterRange, Schedule
+from boneage.training.recipes.settings import Augmentation, Backbone, Schedule
 from boneage.views import View, cut
 
 SMALL = EndToEndSettings(
@@ -43,8 +43,8 @@ def network(settings: EndToEndSettings = SMALL) -> EndToEnd:
 
 
 def batch(toy: ModuleType, count: int = 8) -> Example:
-    material = toy.toy_material(count, 1)
-    data = ViewsData(material.films, material.train, [ViewSource(View.O)], NoRegions(), SMALL.view_size)
+    training_set = toy.toy_material(count, 1)
+    data = ViewsData(training_set.images, training_set.train, [ViewSource(View.O)], NoRegions(), SMALL.view_size)
     return Example(*(torch.stack(parts) for parts in zip(*(data[k] for k in range(count)), strict=True)))
 
 
@@ -77,10 +77,10 @@ def test_a_turned_frame_turns_the_picture_and_black_is_outside() -> None:
 
 def test_a_cut_is_that_of_a_view() -> None:
     """The same box by `boneage.views.cut`, up to its rounding to whole gray values."""
-    film = (np.add.outer(np.arange(60), 2 * np.arange(60)) % 200).astype(np.uint8)
+    image = (np.add.outer(np.arange(60), 2 * np.arange(60)) % 200).astype(np.uint8)
     box = Box(12.5, 7.25, 42.5, 37.25)
-    ours = cropped(torch.from_numpy(film)[None, None].float(), torch.tensor([[box.as_list()]]) / 60, 30)[0, 0]
-    assert np.abs(ours.numpy() - cut(film, box, 30).astype(np.float32)).mean() < 1.5
+    ours = cropped(torch.from_numpy(image)[None, None].float(), torch.tensor([[box.as_list()]]) / 60, 30)[0, 0]
+    assert np.abs(ours.numpy() - cut(image, box, 30).astype(np.float32)).mean() < 1.5
 
 
 def test_the_frame_of_a_box_and_its_square() -> None:
@@ -162,13 +162,13 @@ def test_regions_are_kept_apart_with_region_1_below() -> None:
 
 
 def test_boxes_on_the_film_invert_the_view() -> None:
-    film = np.zeros((400, 200), dtype=np.uint8)  # its view has 100 columns of film pixels of padding on either side
+    image = np.zeros((400, 200), dtype=np.uint8)  # its view has 100 columns of film pixels of padding on either side
     boxes = torch.tensor([[0.25, 0.0, 0.75, 1.0], [0.5, 0.5, 0.75, 0.75], [0.0, 0.0, 0.2, 0.2]])
-    found = film_boxes(boxes, film)
+    found = image_boxes(boxes, image)
     assert found[Region.HAND] == Box(0.0, 0.0, 200.0, 400.0)
     assert found[Region.REGION_1] == Box(100.0, 200.0, 200.0, 300.0)
     assert found[Region.REGION_2] == Box(0.0, 0.0, 200.0, 400.0)  # beside the film: all of it
-    assert film_boxes(boxes, film, squash=True)[Region.REGION_1] == Box(100.0, 200.0, 150.0, 300.0)
+    assert image_boxes(boxes, image, squash=True)[Region.REGION_1] == Box(100.0, 200.0, 150.0, 300.0)
 
 
 def test_the_error_is_that_of_the_mean_over_both_mirror_images(toy: ModuleType) -> None:
@@ -203,9 +203,14 @@ def test_it_learns_and_the_same_seed_gives_the_same_numbers(toy: ModuleType) -> 
 
 
 def test_jittered_films_train_it(toy: ModuleType) -> None:
-    material = toy.toy_material(4, 1)
+    training_set = toy.toy_material(4, 1)
     data = ViewsData(
-        material.films, material.train, [ViewSource(View.O)], NoRegions(), SMALL.view_size, jitter=JitterRange()
+        training_set.images,
+        training_set.train,
+        [ViewSource(View.O)],
+        NoRegions(),
+        SMALL.view_size,
+        augmentation=Augmentation(),
     )
     examples = Example(*(torch.stack(parts) for parts in zip(*(data[k] for k in range(4)), strict=True)))
     assert torch.isfinite(EndToEndLearner(network(), SMALL, seed=0, steps_per_epoch=1).loss(network(), examples))

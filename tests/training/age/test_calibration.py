@@ -56,7 +56,7 @@ def test_noisier_ages_get_wider_intervals_and_the_constant_does_not_know() -> No
     low, high = (intervals(found.correction, gaussians(np.array([at]), 8), [Sex.MALE])[0] for at in (60.0, 170.0))
     assert np.diff(low)[0] / 2 == pytest.approx(1.645 * 3, rel=0.35)
     assert np.diff(high)[0] / 2 == pytest.approx(1.645 * 12, rel=0.3)
-    assert np.diff(low)[0] / 2 < found.constant_months < np.diff(high)[0] / 2
+    assert np.diff(low)[0] / 2 < found.constant_half_width_months < np.diff(high)[0] / 2
 
 
 def test_the_quantile_is_that_of_one_case_more() -> None:

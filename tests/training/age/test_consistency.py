@@ -22,10 +22,10 @@ from boneage.training.data.views_data import Key, NoRegions, ViewSource
 from boneage.training.localization.regions_table import read_regions
 from boneage.training.networks.networks import AgeRegressor
 from boneage.training.pipeline import train_on
-from boneage.training.recipes.settings import JitterRange
+from boneage.training.recipes.settings import Augmentation
 from boneage.training.run.hardware import Machine
 from boneage.training.run.stage import key_of
-from boneage.training.run.training_run import Workshop
+from boneage.training.run.training_run import TrainingRun
 from boneage.views import View
 
 MACHINE = Machine(accelerator="cpu", progress=False)
@@ -46,14 +46,14 @@ def steady(start: Path, *more: str) -> tuple[str, ...]:
 def answers(model: Path, toy: ModuleType, folder: Path) -> np.ndarray:
     """What a model says of the training films without its correction."""
     plain = Assessor(load_model(rewritten(load_model(model), folder, {"calibration": {"tail": 0.05}})))
-    material, regions = toy.toy_material(), read_regions(model.parent / "regions" / "regions.csv")
+    training_set, regions = toy.toy_material(), read_regions(model.parent / "regions" / "regions.csv")
     return np.stack(
         [
             plain.answer(
-                cut_views(material.films.film(case.id), regions[case.id], plain.model.views, 32, squash=False),
+                cut_views(training_set.images.image(case.id), regions[case.id], plain.model.views, 32, squash=False),
                 case.sex,
             ).distribution
-            for case in material.train
+            for case in training_set.train
         ]
     )
 
@@ -75,9 +75,11 @@ def test_it_is_held_to_its_starts_answers_on_plain_films(toy: ModuleType, start:
 
 
 def test_each_film_has_its_own_target_at_every_size(toy: ModuleType) -> None:
-    material = toy.toy_material()
+    training_set = toy.toy_material()
     said = np.random.default_rng(0).random((12, 240), dtype=np.float32)
-    data = SteadyData(material.films, material.train, [ViewSource(View.O)], NoRegions(), 32, jitter=JitterRange())
+    data = SteadyData(
+        training_set.images, training_set.train, [ViewSource(View.O)], NoRegions(), 32, augmentation=Augmentation()
+    )
     assert data[3].targets.numel() == 0
     data.answers = said
     for index in (0, 5, 11):
@@ -111,12 +113,14 @@ def test_a_resumed_training_asks_again_only_where_nothing_can_be_used(
 
 def test_asking_a_network_leaves_it_as_it_was(toy: ModuleType, start: Path) -> None:
     """A start goes on learning after it was asked: dropout and batch norm must be as before."""
-    recipe, material = toy.toy_recipe(*SIMPLE), toy.toy_material()
-    shop = Workshop(recipe, material, start.parent, MACHINE)
+    recipe, training_set = toy.toy_recipe(*SIMPLE), toy.toy_material()
+    run = TrainingRun(recipe, training_set, start.parent, MACHINE)
     regions = read_regions(start.parent / "regions" / "regions.csv")
     network = AgeRegressor(recipe.regressor)
     one_look = dataclasses.replace(recipe.regressor, average_mirror=False)
-    said = [answers_of(shop, network, settings, material.train, regions) for settings in (recipe.regressor, one_look)]
+    said = [
+        answers_of(run, network, settings, training_set.train, regions) for settings in (recipe.regressor, one_look)
+    ]
     assert network.training
     assert said[0].shape == (12, 240)
     np.testing.assert_allclose(said[0].sum(axis=1), 1.0, atol=1e-5)
@@ -135,7 +139,7 @@ def test_a_start_that_was_moved_changes_no_key_and_another_one_does(toy: ModuleT
         file = tmp_path / folder / "start.safetensors"
         file.write_bytes(content)
         recipe = toy.toy_recipe(f"pretrained={file}", f"hand.backbone.pretrained={file}")
-        return Workshop(recipe, toy.toy_material(), tmp_path, MACHINE).root_key, key_of(recipe.hand)
+        return TrainingRun(recipe, toy.toy_material(), tmp_path, MACHINE).root_key, key_of(recipe.hand)
 
     here, there, other = keys("here", b"one"), keys("there", b"one"), keys("elsewhere", b"other")
     assert here == there
@@ -158,6 +162,6 @@ def test_a_start_that_is_gone_costs_nothing_that_is_there(toy: ModuleType, tmp_p
 
 
 def test_a_data_set_in_a_folder_of_another_name_is_the_same(toy: ModuleType) -> None:
-    material = toy.toy_material()
-    assert dataclasses.replace(material, name="a copy").key == material.key
-    assert dataclasses.replace(material, films_key="other films").key != material.key
+    training_set = toy.toy_material()
+    assert dataclasses.replace(training_set, name="a copy").key == training_set.key
+    assert dataclasses.replace(training_set, images_key="other films").key != training_set.key

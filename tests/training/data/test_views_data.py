@@ -9,93 +9,108 @@ import torch
 
 from boneage.pipeline.localization import Localization
 from boneage.regions import Box, Region
-from boneage.training.data.augmentation import draw_jitter, relit
-from boneage.training.data.views_data import EpochOrder, FromTable, Key, LookSource, NoRegions, ViewsData, ViewSource
+from boneage.training.data.augmentation import augment_photometry, draw_geometric
+from boneage.training.data.views_data import (
+    EpochOrder,
+    FromTable,
+    Key,
+    LocalizerSource,
+    NoRegions,
+    ViewsData,
+    ViewSource,
+)
 from boneage.training.localization.student import StudentData
-from boneage.training.recipes.settings import NO_JITTER, JitterRange
-from boneage.views import Jitter, View, cut, erased, whole
+from boneage.training.recipes.settings import NO_AUGMENTATION, Augmentation
+from boneage.views import GeometricAugmentation, View, cut, erased, whole
 
 R1 = Box(10.0, 12.0, 30.0, 40.0)
 FOUND = Localization({Region.HAND: Box(4.0, 5.0, 60.0, 70.0), Region.REGION_1: R1, Region.REGION_2: Box(20, 5, 44, 20)})
 
 
 def data(toy: ModuleType, views: list[View], **options: object) -> ViewsData:
-    material = toy.toy_material(6, 1)
-    table = dict.fromkeys(material.ids, FOUND)
-    return ViewsData(material.films, material.train, [ViewSource(v) for v in views], FromTable(table), 32, **options)  # type: ignore[arg-type]
+    training_set = toy.toy_material(6, 1)
+    table = dict.fromkeys(training_set.ids, FOUND)
+    return ViewsData(
+        training_set.images, training_set.train, [ViewSource(v) for v in views], FromTable(table), 32, **options
+    )  # type: ignore[arg-type]
 
 
 def test_without_jitter_training_sees_what_an_assessment_cuts(toy: ModuleType) -> None:
     examples = data(toy, list(View))
-    film = examples.films.film("c2")
+    image = examples.images.image("c2")
     expected = [
-        cut(film, whole(film), 32),
-        cut(film, FOUND.boxes[Region.HAND], 32),
-        cut(film, R1, 32),
-        cut(film, FOUND.boxes[Region.REGION_2], 32),
-        cut(erased(film, R1), whole(film), 32),
-        cut(erased(film, R1), FOUND.boxes[Region.HAND], 32),
-        cut(erased(film, R1), FOUND.boxes[Region.REGION_2], 32),
+        cut(image, whole(image), 32),
+        cut(image, FOUND.boxes[Region.HAND], 32),
+        cut(image, R1, 32),
+        cut(image, FOUND.boxes[Region.REGION_2], 32),
+        cut(erased(image, R1), whole(image), 32),
+        cut(erased(image, R1), FOUND.boxes[Region.HAND], 32),
+        cut(erased(image, R1), FOUND.boxes[Region.REGION_2], 32),
     ]
     example = examples[2]
     np.testing.assert_array_equal(example.views.numpy(), np.stack(expected))
     assert float(example.sex) == -1.0
     assert float(example.age_months) == pytest.approx(examples.cases[2].age_months)
-    still = data(toy, list(View), jitter=NO_JITTER)
+    still = data(toy, list(View), augmentation=NO_AUGMENTATION)
     np.testing.assert_array_equal(still[Key(3, 2, 32)].views.numpy(), np.stack(expected))
 
 
 def test_jitter_depends_on_seed_epoch_and_case_only(toy: ModuleType) -> None:
-    first, again = (data(toy, [View.H, View.R1], jitter=JitterRange(), seed=5) for _ in range(2))
+    first, again = (data(toy, [View.H, View.R1], augmentation=Augmentation(), seed=5) for _ in range(2))
     assert torch.equal(first[Key(1, 3, 32)].views, again[Key(1, 3, 32)].views)
-    other = data(toy, [View.H, View.R1], jitter=JitterRange(), seed=6)
+    other = data(toy, [View.H, View.R1], augmentation=Augmentation(), seed=6)
     looks = [first[Key(1, 3, 32)], first[Key(2, 3, 32)], other[Key(1, 3, 32)]]
     assert len({look.views.numpy().tobytes() for look in looks}) == 3
     assert first[Key(0, 0, 48)].views.shape == (2, 48, 48)
 
 
 def test_views_are_blanked_but_never_all(toy: ModuleType) -> None:
-    blanked = data(toy, [View.H, View.R1, View.R2], jitter=NO_JITTER, blank=0.9)
+    blanked = data(toy, [View.H, View.R1, View.R2], augmentation=NO_AUGMENTATION, blank=0.9)
     seen = [blanked[Key(epoch, 0, 32)].views.amax(dim=(1, 2)) > 0 for epoch in range(20)]
     assert all(bool(s.any()) for s in seen)
     assert sum(int(s.sum()) for s in seen) < 40
 
 
 def test_what_localizers_look_at(toy: ModuleType) -> None:
-    film = toy.toy_material(1, 1).films.film("c0")
-    assert LookSource("O")(film, Localization())[1] == whole(film)
-    assert LookSource("H")(film, FOUND)[1] == FOUND.boxes[Region.HAND]
-    picture, box = LookSource("HE")(film, FOUND)
+    image = toy.toy_material(1, 1).images.image("c0")
+    assert LocalizerSource("O")(image, Localization())[1] == whole(image)
+    assert LocalizerSource("H")(image, FOUND)[1] == FOUND.boxes[Region.HAND]
+    picture, box = LocalizerSource("HE")(image, FOUND)
     assert box == FOUND.boxes[Region.HAND]
-    np.testing.assert_array_equal(picture, erased(film, R1))
+    np.testing.assert_array_equal(picture, erased(image, R1))
     missing = Localization(FOUND.boxes, {}, frozenset({Region.REGION_1}))
-    np.testing.assert_array_equal(LookSource("E")(film, missing)[0], film)
+    np.testing.assert_array_equal(LocalizerSource("E")(image, missing)[0], image)
 
 
 def test_jitter_stays_within_its_range() -> None:
-    rng, within = np.random.default_rng(0), JitterRange(degrees=10, zoom=0.1, shift=0.05, mirror=False)
+    rng, within = np.random.default_rng(0), Augmentation(degrees=10, zoom=0.1, shift=0.05, mirror=False)
     for _ in range(50):
-        look = draw_jitter(rng, within)
+        look = draw_geometric(rng, within)
         assert abs(look.degrees) <= 10
         assert abs(np.log(look.zoom)) <= 0.1
         assert max(abs(look.shift_x), abs(look.shift_y)) <= 0.05
         assert not look.mirror
-    assert draw_jitter(rng, NO_JITTER) == Jitter()
+    assert draw_geometric(rng, NO_AUGMENTATION) == GeometricAugmentation()
     view = rng.integers(0, 256, (8, 8), dtype=np.uint8)
-    np.testing.assert_array_equal(relit(view, rng, NO_JITTER), view)
-    assert relit(view, rng, JitterRange()).dtype == np.uint8
+    np.testing.assert_array_equal(augment_photometry(view, rng, NO_AUGMENTATION), view)
+    assert augment_photometry(view, rng, Augmentation()).dtype == np.uint8
 
 
 def test_the_students_masks_move_with_its_view(toy: ModuleType) -> None:
-    material = toy.toy_material(2, 1)
-    table = {case_id: Localization(FOUND.boxes, {}, frozenset({Region.REGION_2})) for case_id in material.ids}
-    still = StudentData(material.films, material.train, [], FromTable(table), 64)
+    training_set = toy.toy_material(2, 1)
+    table = {case_id: Localization(FOUND.boxes, {}, frozenset({Region.REGION_2})) for case_id in training_set.ids}
+    still = StudentData(training_set.images, training_set.train, [], FromTable(table), 64)
     example = still[0]
     assert example.targets.shape == (3, 4, 4)
     assert (example.targets[2] == -1).all()
     assert 0 < float(example.targets[1].mean()) < float(example.targets[0].mean()) <= 1
     mirror = StudentData(
-        material.films, material.train, [], FromTable(table), 64, jitter=JitterRange(0, 0, 0, True, 0, 0)
+        training_set.images,
+        training_set.train,
+        [],
+        FromTable(table),
+        64,
+        augmentation=Augmentation(0, 0, 0, True, 0, 0),
     )
     for epoch in range(8):
         looked = mirror[Key(epoch, 0, 64)]
@@ -144,7 +159,7 @@ def test_devices_share_each_batch_and_sizes_grow() -> None:
 
 
 def test_whole_films_need_no_regions(toy: ModuleType) -> None:
-    material = toy.toy_material(2, 1)
-    films = ViewsData(material.films, material.train, [LookSource("O")], NoRegions(), 32, squash=True)
-    film = material.films.film("c1")
-    np.testing.assert_array_equal(films[1].views[0].numpy(), cut(film, whole(film), 32, squash=True))
+    training_set = toy.toy_material(2, 1)
+    images = ViewsData(training_set.images, training_set.train, [LocalizerSource("O")], NoRegions(), 32, squash=True)
+    image = training_set.images.image("c1")
+    np.testing.assert_array_equal(images[1].views[0].numpy(), cut(image, whole(image), 32, squash=True))

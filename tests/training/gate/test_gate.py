@@ -13,17 +13,17 @@ import torch
 from boneage.assessor import Assessor
 from boneage.errors import UsageError
 from boneage.model.folder import load_model
-from boneage.pipeline.gate import KINDS, Look
+from boneage.pipeline.gate import KINDS, GateOutput
 from boneage.pipeline.localization import Localization
 from boneage.radiograph import Radiograph
 from boneage.regions import Box, Region
-from boneage.training.data.augmentation import degraded
+from boneage.training.data.augmentation import degrade_image
 from boneage.training.data.views_data import Key
 from boneage.training.gate.negatives import FAMILIES, blurred_away, shuffled
 from boneage.training.gate.poses import (
     CUT_OFF,
-    FOREIGN,
     HAND,
+    NEGATIVE,
     GateData,
     GateNetwork,
     cut_off,
@@ -34,7 +34,7 @@ from boneage.training.gate.poses import (
 )
 from boneage.training.gate.stage import thresholds
 from boneage.training.pipeline import train_on
-from boneage.training.recipes.settings import NO_JITTER, Backbone, GateSettings, Schedule
+from boneage.training.recipes.settings import NO_AUGMENTATION, Backbone, GateSettings, Schedule
 from boneage.training.run.hardware import Machine
 
 MACHINE = Machine(progress=False)
@@ -56,41 +56,41 @@ def test_foreign_pictures_are_pictures_and_depend_on_the_seed_alone(name: str) -
 
 def test_a_shuffled_film_has_the_same_pixels_elsewhere_and_a_blurred_one_no_detail() -> None:
     rng = np.random.default_rng(0)
-    film = rng.random((84, 60), dtype=np.float32)
-    mixed = shuffled(np.random.default_rng(1), film)
-    kept = film[: mixed.shape[0], : mixed.shape[1]]
+    image = rng.random((84, 60), dtype=np.float32)
+    mixed = shuffled(np.random.default_rng(1), image)
+    kept = image[: mixed.shape[0], : mixed.shape[1]]
     assert np.array_equal(np.sort(mixed, axis=None), np.sort(kept, axis=None))
     assert not np.array_equal(mixed, kept)
-    assert blurred_away(rng, film).std() < 0.2 * film.std()
+    assert blurred_away(rng, image).std() < 0.2 * image.std()
 
 
 FOUND = Localization({Region.HAND: Box(10, 5, 90, 120), Region.REGION_1: Box(30, 80, 70, 110)})
 
 
 def test_films_are_cut_where_the_kind_says() -> None:
-    film = np.random.default_rng(0).random((130, 100), dtype=np.float32)
+    image = np.random.default_rng(0).random((130, 100), dtype=np.float32)
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        whole = trimmed(film, FOUND, rng)
+        whole = trimmed(image, FOUND, rng)
         assert whole.shape[0] >= 30
         assert whole.shape[1] >= 40
-        short = cut_off(film, FOUND, rng)
-        ends_above = short.shape[0] <= 80 + 0.3 * 30 and np.array_equal(short, film[: len(short)])
-        begins_below = np.array_equal(short, film[-len(short) :]) and 130 - len(short) >= 102
+        short = cut_off(image, FOUND, rng)
+        ends_above = short.shape[0] <= 80 + 0.3 * 30 and np.array_equal(short, image[: len(short)])
+        begins_below = np.array_equal(short, image[-len(short) :]) and 130 - len(short) >= 102
         assert ends_above or begins_below
-        both = side_by_side(film, film[:, ::-1], rng)
+        both = side_by_side(image, image[:, ::-1], rng)
         assert both.shape == (130, 200)
-        assert unreadable(film, rng).shape == film.shape
+        assert unreadable(image, rng).shape == image.shape
 
 
 def test_the_turn_that_is_told_is_the_turn_that_is_seen() -> None:
     """A bar that is bright at its upper end: its direction in the view follows the degrees, counter-clockwise."""
-    film = np.zeros((120, 120), np.float32)
-    film[20:100, 56:64] = 0.5
-    film[20:44, 50:70] = 1.0
+    image = np.zeros((120, 120), np.float32)
+    image[20:100, 56:64] = 0.5
+    image[20:44, 50:70] = 1.0
     fits = []
     for seed in range(120):
-        view, degrees, inverted = photographed(film, 64, np.random.default_rng(seed))
+        view, degrees, inverted = photographed(image, 64, np.random.default_rng(seed))
         assert view.shape == (64, 64)
         if inverted or not 30 < abs(degrees) < 150:  # a small turn would fit none and the mirrored one as well
             continue
@@ -105,50 +105,58 @@ def test_the_turn_that_is_told_is_the_turn_that_is_seen() -> None:
 
 
 def test_examples_depend_on_seed_epoch_and_case_alone_and_foreign_ones_have_no_turn(toy: ModuleType) -> None:
-    material = toy.toy_material()
+    training_set = toy.toy_material()
 
     def data(seed: int) -> GateData:
-        return GateData(material.films, material.train, [], lambda case, rng: FOUND, 32, jitter=NO_JITTER, seed=seed)
+        return GateData(
+            training_set.images,
+            training_set.train,
+            [],
+            lambda case, rng: FOUND,
+            32,
+            augmentation=NO_AUGMENTATION,
+            seed=seed,
+        )
 
     first, again = data(3)[Key(1, 2, 32)], data(3)[Key(1, 2, 32)]
     assert torch.equal(first.views, again.views)
     assert torch.equal(first.targets, again.targets)
     kinds = set()
     for epoch in range(12):
-        for case in range(len(material.train)):
+        for case in range(len(training_set.train)):
             made = data(0)[Key(epoch, case, 32)]
             assert (made.views.shape, made.views.dtype) == ((1, 32, 32), torch.uint8)
             kind, cosine, sine, inverted = made.targets.tolist()
             assert inverted in (0.0, 1.0)
-            assert cosine**2 + sine**2 == pytest.approx(0.0 if kind == FOREIGN else 1.0, abs=1e-5)
+            assert cosine**2 + sine**2 == pytest.approx(0.0 if kind == NEGATIVE else 1.0, abs=1e-5)
             kinds.add(int(kind))
-    assert {HAND, FOREIGN, CUT_OFF} <= kinds
+    assert {HAND, NEGATIVE, CUT_OFF} <= kinds
 
 
 def test_oddness_is_one_for_the_average_hand_and_grows_with_the_distance() -> None:
     network = GateNetwork(SMALL)
     hands = torch.randn(4000, network.centre.numel()) * 2 + 5
     network.knows(hands)
-    assert float(network.oddness(hands).mean()) == pytest.approx(1.0, abs=0.05)
-    assert float(network.oddness(hands[:1] * 0 + 5 + 20)) > 50
+    assert float(network.ood_score(hands).mean()) == pytest.approx(1.0, abs=0.05)
+    assert float(network.ood_score(hands[:1] * 0 + 5 + 20)) > 50
 
 
 def test_thresholds_refuse_no_more_than_they_may() -> None:
-    looks = [Look(0.0, 0.0, (1 - k / 1000, 0.0, 0.0, 0.0, 0.0), float(k)) for k in range(1000)]
+    looks = [GateOutput(0.0, 0.0, (1 - k / 1000, 0.0, 0.0, 0.0, 0.0), float(k)) for k in range(1000)]
     least, most = thresholds(looks, 0.02)
-    refused = [look for look in looks if look.kinds[0] < least or look.oddness > most]
+    refused = [look for look in looks if look.kinds[0] < least or look.ood_score > most]
     assert len(refused) <= 20
     assert least <= 0.5
-    sure = [Look(0.0, 0.0, (0.99, 0.0, 0.0, 0.0, 0.0), 1.0)] * 50
+    sure = [GateOutput(0.0, 0.0, (0.99, 0.0, 0.0, 0.0, 0.0), 1.0)] * 50
     assert thresholds(sure, 0.02) == (0.5, pytest.approx(1.1))
 
 
 def test_degraded_films_keep_shape_and_scale() -> None:
-    film = np.random.default_rng(0).integers(0, 256, (90, 70), dtype=np.uint8)
-    changed = [degraded(film, np.random.default_rng(seed), 0.4) for seed in range(20)]
+    image = np.random.default_rng(0).integers(0, 256, (90, 70), dtype=np.uint8)
+    changed = [degrade_image(image, np.random.default_rng(seed), 0.4) for seed in range(20)]
     assert {(made.shape, str(made.dtype)) for made in changed} == {((90, 70), "uint8")}
-    assert sum(not np.array_equal(made, film) for made in changed) > 10
-    assert np.array_equal(degraded(film, np.random.default_rng(5), 0.4), changed[5])
+    assert sum(not np.array_equal(made, image) for made in changed) > 10
+    assert np.array_equal(degrade_image(image, np.random.default_rng(5), 0.4), changed[5])
 
 
 def test_films_are_compressed_as_often_as_asked() -> None:
@@ -156,8 +164,8 @@ def test_films_are_compressed_as_often_as_asked() -> None:
     smooth = np.tile(np.linspace(20, 230, 96), (96, 1)).astype(np.uint8)
 
     def blocky(jpeg: float) -> int:
-        films = [degraded(smooth, np.random.default_rng(seed), jpeg) for seed in range(40)]
-        steps = [np.abs(np.diff(film.astype(float), axis=1)).mean(axis=0) for film in films]
+        images = [degrade_image(smooth, np.random.default_rng(seed), jpeg) for seed in range(40)]
+        steps = [np.abs(np.diff(image.astype(float), axis=1)).mean(axis=0) for image in images]
         return sum(step[7::8].mean() > 1.5 * np.delete(step, np.s_[7::8]).mean() for step in steps)
 
     assert blocky(0.0) == 0
@@ -180,9 +188,9 @@ def test_the_gate_goes_into_the_model_folder_and_answers(guarded: Path, toy: Mod
     assert model.networks["gate"].input_size == 32
     assessor = Assessor(model, refuse=False)
     assert assessor.gate is not None
-    film = toy.toy_material().films.film("c0")
-    assert len(assessor.gate.look(film).kinds) == len(KINDS)
-    assert assessor.assess(Radiograph(film / np.float32(255)), "male").bone_age_months is not None
+    image = toy.toy_material().images.image("c0")
+    assert len(assessor.gate.look(image).kinds) == len(KINDS)
+    assert assessor.assess(Radiograph(image / np.float32(255)), "male").bone_age_months is not None
 
 
 def test_what_a_model_has_is_taken_over_and_trained_on(guarded: Path, toy: ModuleType, tmp_path: Path) -> None:

@@ -13,8 +13,15 @@ from boneage.ages import Sex
 from boneage.errors import ModelError, UsageError
 from boneage.model.folder import load_model
 from boneage.model.writing import write_model
-from boneage.training.heads.regional import PENALTIES, PartDescriber, carpal_until, fitted, ridge, usual_difference
-from boneage.training.heads.similar_cases import Described
+from boneage.training.heads.regional import (
+    PENALTIES,
+    RegionalFeatureExtractor,
+    carpal_until,
+    fitted,
+    ridge,
+    usual_difference,
+)
+from boneage.training.heads.similar_cases import CaseFeatures
 from boneage.training.networks.export import export_regressor
 from boneage.training.networks.networks import AgeRegressor
 from boneage.training.pipeline import check
@@ -24,14 +31,14 @@ from boneage.training.recipes.settings import Backbone, RegressorSettings
 FACTS = {"name": "set", "split": "train", "cases": 200, "terms": "none", "phantom": False}
 
 
-def described(count: int, seed: int, channels: int = 4) -> Described:
+def described(count: int, seed: int, channels: int = 4) -> CaseFeatures:
     """Ages that are linear in the first two features: 100 + 20 a + 10 b, for girls 90 + 20 a - 10 b."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(count, 3 * channels)).astype(np.float32)
     sexes = tuple(Sex.MALE if k % 2 else Sex.FEMALE for k in range(count))
     signs = np.array([sex.sign for sex in sexes])
     ages = 95 + 5 * signs + 20 * features[:, 0] + 10 * signs * features[:, 1]
-    return Described(tuple(map(str, range(count))), ages, sexes, features, ages + 1.0)
+    return CaseFeatures(tuple(map(str, range(count))), ages, sexes, features, ages + 1.0)
 
 
 def test_a_head_finds_what_is_linear_for_each_sex() -> None:
@@ -43,21 +50,21 @@ def test_a_head_finds_what_is_linear_for_each_sex() -> None:
 
 
 def test_features_that_say_nothing_get_the_largest_penalty() -> None:
-    train, select = described(60, 0, channels=12), described(400, 1, channels=12)
-    made = ridge(train, select, slice(2, 36))  # without the two that tell
+    train, validation = described(60, 0, channels=12), described(400, 1, channels=12)
+    made = ridge(train, validation, slice(2, 36))  # without the two that tell
     assert made.penalty == max(PENALTIES)
 
 
 def test_fewer_cases_than_features() -> None:
     """Columns that are all zero make the matrix of features the larger one, and change nothing else."""
-    train, select = described(60, 0), described(50, 1)
-    few = ridge(train, select, slice(0, 4))
+    train, validation = described(60, 0), described(50, 1)
+    few = ridge(train, validation, slice(0, 4))
 
-    def padded(cases: Described) -> Described:
+    def padded(cases: CaseFeatures) -> CaseFeatures:
         spare = np.zeros((len(cases.ids), 60), np.float32)
         return replace(cases, features=np.concatenate([cases.features[:, :4], spare], axis=1))
 
-    many = ridge(padded(train), padded(select), slice(None))
+    many = ridge(padded(train), padded(validation), slice(None))
     # What counts as 1 is the features' mean square, zeros included: the penalty is another one.
     np.testing.assert_allclose(many.months, few.months, atol=0.5)
     np.testing.assert_allclose(many.head.weights[:, 4:], 0, atol=1e-9)
@@ -120,13 +127,13 @@ def test_without_select_heads_are_fitted_and_nothing_is_called_usual() -> None:
 def test_a_sex_that_train_has_not_is_told() -> None:
     train = described(200, 0)
     boys = replace(train, sexes=(Sex.MALE,) * 200)
-    with pytest.raises(UsageError, match=r"set: 0 female cases to learn from.* parts=false"):
+    with pytest.raises(UsageError, match=r"set: 0 female cases to learn from.* regional_heads=false"):
         fitted("t", boys, described(60, 1), FACTS)
 
 
 def test_what_is_usual_of_a_sex_needs_cases_of_it() -> None:
-    select = described(60, 1)
-    made = fitted("t", described(200, 0), replace(select, sexes=(Sex.MALE,) * 60), FACTS)
+    validation = described(60, 1)
+    made = fitted("t", described(200, 0), replace(validation, sexes=(Sex.MALE,) * 60), FACTS)
     assert made.entry["usual_difference"] is None
 
 
@@ -138,9 +145,9 @@ def test_a_recipe_whose_network_cannot_tell_parts_apart(assignment: str) -> None
     recipe = replaced(find_recipe("compact"), [assignment, "student=false", "gate=none"])
     if "regions" in assignment:
         recipe = replaced(recipe, ["regressor.views=H,R1"])
-    with pytest.raises(UsageError, match=r"parts=true needs all three regions, R1 among regressor.views"):
+    with pytest.raises(UsageError, match=r"regional_heads=true needs all three regions, R1 among regressor.views"):
         check(recipe)
-    check(replaced(recipe, ["parts=false"]))
+    check(replaced(recipe, ["regional_heads=false"]))
 
 
 def test_a_model_whose_network_mixes_its_views(
@@ -151,4 +158,4 @@ def test_a_model_whose_network_mixes_its_views(
     file = export_regressor(AgeRegressor(stacked), tmp_path / "r.onnx", stacked.views, 64)
     folder = write_model(tmp_path / "m", settings, {**networks, "regressor": file.read_bytes()})
     with pytest.raises(ModelError, match=r"regressor\.onnx: the age network does not look at region 1 by itself"):
-        PartDescriber(load_model(folder), progress=False)
+        RegionalFeatureExtractor(load_model(folder), progress=False)

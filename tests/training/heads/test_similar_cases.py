@@ -23,7 +23,7 @@ from boneage.model.inner_outputs import with_outputs
 from boneage.pipeline.similar_cases import read_index
 from boneage.radiograph import Radiograph
 from boneage.training.heads import similar_cases as indexing
-from boneage.training.heads.similar_cases import Described, features_tensor, index_of_dataset, made, principal_axes
+from boneage.training.heads.similar_cases import CaseFeatures, features_tensor, index_dataset, made, principal_axes
 from boneage.training.networks.export import export_regressor
 from boneage.training.networks.networks import AgeRegressor, dropped_to_half
 from boneage.training.pipeline import train_on
@@ -118,18 +118,18 @@ def test_distances_are_those_of_the_features() -> None:
     assert np.sqrt(np.mean(np.linalg.norm(places[:, None] - places[None], axis=2) ** 2)) == pytest.approx(1, abs=1e-3)
 
 
-def described(ages: list[float], months: list[float], places: list[float], name: str) -> Described:
+def described(ages: list[float], months: list[float], places: list[float], name: str) -> CaseFeatures:
     features = np.repeat(np.array(places, np.float32)[:, None], 3, axis=1)
     ids = tuple(f"{name}{at}" for at in range(len(ages)))
-    return Described(ids, np.array(ages), (Sex.MALE,) * len(ages), features, np.array(months))
+    return CaseFeatures(ids, np.array(ages), (Sex.MALE,) * len(ages), features, np.array(months))
 
 
 def test_what_is_measured_on_select(layered_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexing, "CLOSEST_CASES", 1)
+    monkeypatch.setattr(indexing, "SIMILAR_CASES", 1)
     monkeypatch.setattr(indexing, "FEWEST_TO_COMPARE", 4)
     train = described([20, 60, 100, 140], [np.nan] * 4, [0, 50, 100, 150], "t")
-    select = described([22, 58, 110, 130], [30, 58, 90, 145], [2, 49, 104, 147], "s")
-    index = made(load_model(layered_model), train, select)
+    validation = described([22, 58, 110, 130], [30, 58, 90, 145], [2, 49, 104, 147], "s")
+    index = made(load_model(layered_model), train, validation)
     figures = index.figures["select"]
     assert figures["cases"] == 4
     assert figures["closest_mae_months"]["value"] == pytest.approx((2 + 2 + 10 + 10) / 4)
@@ -140,37 +140,37 @@ def test_what_is_measured_on_select(layered_model: Path, monkeypatch: pytest.Mon
     assert index.usual_difference_months == pytest.approx(np.quantile([10, 2, 10, 5], 0.95))
     assert "closest cases 6.00 months, the model 10.75" in index.summary()
     monkeypatch.setattr(indexing, "FEWEST_TO_COMPARE", 5)
-    assert made(load_model(layered_model), train, select).usual_difference_months is None
+    assert made(load_model(layered_model), train, validation).usual_difference_months is None
 
 
 def test_a_training_makes_an_index_of_its_training_cases(toy: ModuleType, tmp_path: Path) -> None:
     recipe = toy.toy_recipe("regions=", "regressor.views=O", "regressor.schedule.epochs=1")
-    material, out = dataclasses.replace(toy.toy_material(), terms="free"), tmp_path / "run"
-    train_on(recipe, material, out, MACHINE)
+    training_set, out = dataclasses.replace(toy.toy_material(), terms="free"), tmp_path / "run"
+    train_on(recipe, training_set, out, MACHINE)
     assert not (out / "index.npz").exists()
     before = {file: file.stat().st_mtime_ns for file in out.glob("*/stage.json")}
-    folder = train_on(recipe, material, out, MACHINE, index=True)  # resumed: the index alone is made
+    folder = train_on(recipe, training_set, out, MACHINE, index=True)  # resumed: the index alone is made
     assert {file: file.stat().st_mtime_ns for file in before} == before
     index = read_index(out / "index.npz")
-    assert index.ids == tuple(case.id for case in material.train)
-    assert index.ages.tolist() == pytest.approx([case.age_months for case in material.train], rel=1e-6)
-    assert [Sex.MALE if male else Sex.FEMALE for male in index.males] == [case.sex for case in material.train]
+    assert index.ids == tuple(case.id for case in training_set.train)
+    assert index.ages.tolist() == pytest.approx([case.age_months for case in training_set.train], rel=1e-6)
+    assert [Sex.MALE if male else Sex.FEMALE for male in index.males] == [case.sex for case in training_set.train]
     assert index.data == {"name": "toy", "split": "train", "cases": 12, "terms": "free", "phantom": False}
-    assert index.figures["select"]["cases"] == len(material.select)
+    assert index.figures["select"]["cases"] == len(training_set.validation)
     assert {file.name for file in folder.iterdir()} == {"model.json", "regressor.onnx"}
     # A training film finds itself, and says so.
-    case = material.train[3]
-    film = Radiograph(material.films.film(case.id).astype(np.float32) / 255)
-    found = load(folder, out / "index.npz").assess(film, case.sex)
-    assert found.closest is not None
-    assert found.closest.cases[0].id == case.id
-    assert found.closest.cases[0].distance < 0.01
+    case = training_set.train[3]
+    image = Radiograph(training_set.images.image(case.id).astype(np.float32) / 255)
+    found = load(folder, out / "index.npz").assess(image, case.sex)
+    assert found.similar_cases is not None
+    assert found.similar_cases.cases[0].id == case.id
+    assert found.similar_cases.cases[0].distance < 0.01
     assert any(f"case {case.id} is this very film" in warning for warning in found.warnings)
     made_at = (out / "index.npz").stat().st_mtime_ns
-    train_on(recipe, material, out, MACHINE, index=True)
+    train_on(recipe, training_set, out, MACHINE, index=True)
     assert (out / "index.npz").stat().st_mtime_ns == made_at
     (out / "index.npz").unlink()
-    train_on(recipe, material, out, MACHINE, index=True)
+    train_on(recipe, training_set, out, MACHINE, index=True)
     assert read_index(out / "index.npz").ids == index.ids
 
 
@@ -183,7 +183,7 @@ def test_an_index_of_a_finished_model_holds_only_train_cases(layered_model: Path
         return read_radiograph(path)
 
     model = load_model(layered_model)
-    index, used = index_of_dataset(model, dataset, reader, terms="drawn", progress=False)
+    index, used = index_dataset(model, dataset, reader, terms="drawn", progress=False)
     splits = {case.id: case.split for case in dataset.cases}
     assert index.ids == tuple(case.id for case in dataset.cases if case.split == "train")
     assert {splits[name] for name in read} == {"train", "select"}  # nothing of report is looked at
@@ -192,8 +192,8 @@ def test_an_index_of_a_finished_model_holds_only_train_cases(layered_model: Path
     # What an assessment describes is what was indexed.
     case = next(case for case in dataset.cases if case.split == "train")
     found = Assessor(model, index=index).assess(case.image, case.sex)
-    assert found.closest is not None
-    assert found.closest.cases[0].distance == pytest.approx(0, abs=2e-3)
+    assert found.similar_cases is not None
+    assert found.similar_cases.cases[0].distance == pytest.approx(0, abs=2e-3)
 
 
 def test_films_that_cannot_be_read_are_dropped_and_too_many_end_it(
@@ -203,10 +203,10 @@ def test_films_that_cannot_be_read_are_dropped_and_too_many_end_it(
     train = [case for case in read_dataset(root).cases if case.split == "train"]
     train[0].image.write_bytes(b"no picture")
     model = load_model(layered_model)
-    index, used = index_of_dataset(model, read_dataset(root), read_radiograph, progress=False)
+    index, used = index_dataset(model, read_dataset(root), read_radiograph, progress=False)
     assert train[0].id not in index.ids
     assert [(item.id, item.reason) for item in used.dropped] == [(train[0].id, "unreadable file")]
     for case in train[1:4]:
         case.image.write_bytes(b"no picture")
     with pytest.raises(DatasetError, match="5%"):
-        index_of_dataset(model, read_dataset(root), read_radiograph, progress=False)
+        index_dataset(model, read_dataset(root), read_radiograph, progress=False)

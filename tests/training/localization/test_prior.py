@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from boneage.assessment import Attention  # noqa: E402
 from boneage.errors import TrainingError  # noqa: E402
 from boneage.regions import Box, Region, box_of_map  # noqa: E402
-from boneage.training.localization.prior import Population, PriorLocalizer, on_hand  # noqa: E402
+from boneage.training.localization.prior import PopulationPrior, PriorLocalizer, on_hand  # noqa: E402
 from boneage.training.networks.networks import Localizer  # noqa: E402
 from boneage.training.recipes.settings import Backbone, LocalizerSettings  # noqa: E402
 
@@ -27,8 +27,8 @@ def hand(*rows: int, column: int = 14, height: float = 1.0) -> np.ndarray:
 ALL = np.ones((SIDE, SIDE), dtype=bool)
 
 
-def population_of(*maps: np.ndarray) -> Population:
-    return Population.of([(found, ALL) for found in maps])
+def population_of(*maps: np.ndarray) -> PopulationPrior:
+    return PopulationPrior.of([(found, ALL) for found in maps])
 
 
 def test_the_valleys_lie_between_fingers_metacarpal_heads_and_carpus() -> None:
@@ -71,7 +71,7 @@ def test_every_film_counts_the_same_however_strong_its_map() -> None:
 
 def test_stored_shares_give_the_same_population() -> None:
     population = population_of(hand(5, 13, 22), hand(6, 13, 21, column=17))
-    again = Population.from_share(population.share)
+    again = PopulationPrior.from_share(population.share)
     assert again.valleys == population.valleys
     assert np.array_equal(again.prior(Region.REGION_1), population.prior(Region.REGION_1))
 
@@ -119,7 +119,7 @@ def test_the_weighed_map_is_found_in_its_band_though_another_place_is_brighter()
 def test_what_lies_beside_the_hand_is_no_place() -> None:
     ground = hand(5, 13, 22)
     ground[:, 22:] = 5.0  # brighter than any joint, on every film
-    share = Population.of([(ground, np.arange(SIDE)[None] < np.full((SIDE, 1), 22))]).share
+    share = PopulationPrior.of([(ground, np.arange(SIDE)[None] < np.full((SIDE, 1), 22))]).share
     assert share[22, 14] == pytest.approx(1.0)
     assert share[:, 24:].max() == 0.0
 

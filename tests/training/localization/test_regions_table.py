@@ -27,29 +27,29 @@ from boneage.training.recipes.settings import Backbone, LocalizerSettings
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Localizer]:
     folder = tmp_path_factory.mktemp("chain")
     steps = []
-    for region, looks_at in ((Region.HAND, "O"), (Region.REGION_1, "H"), (Region.REGION_2, "HE")):
+    for region, input_view in ((Region.HAND, "O"), (Region.REGION_1, "H"), (Region.REGION_2, "HE")):
         settings = LocalizerSettings(size=64, backbone=Backbone("mobilenetv2_050", stages=3), channels=8)
         file = export_localizer(networks.Localizer(settings), folder / f"{region.value}.onnx", 64)
-        steps.append(Localizer(region, Network(region.value, file, 64, threads=1), looks_at, tau=0.5, smallest=0.1))
+        steps.append(Localizer(region, Network(region.value, file, 64, threads=1), input_view, tau=0.5, smallest=0.1))
     return steps
 
 
 def test_known_maps_give_the_boxes_that_the_cascade_gives(
     toy: ModuleType, chain: Sequence[Localizer], tmp_path: Path
 ) -> None:
-    material = toy.toy_material(3, 1)
-    finder = Finder(material.films, "letterbox", threads=2, progress=False)
+    training_set = toy.toy_material(3, 1)
+    finder = Finder(training_set.images, "letterbox", threads=2, progress=False)
     known = {}
     for count, step in enumerate(chain, 1):
-        write_maps(tmp_path / "maps.npz", finder.maps(chain[:count], material.ids, known))
+        write_maps(tmp_path / "maps.npz", finder.maps(chain[:count], training_set.ids, known))
         known[step.region] = read_maps(tmp_path / "maps.npz")
-    table = finder.regions(chain, material.ids, known)
-    assert list(table) == material.ids
-    for case_id in material.ids:
-        expected = Cascade(chain).regions(material.films.film(case_id))
+    table = finder.regions(chain, training_set.ids, known)
+    assert list(table) == training_set.ids
+    for case_id in training_set.ids:
+        expected = Cascade(chain).regions(training_set.images.image(case_id))
         assert table[case_id].boxes == expected.boxes
         assert table[case_id].missing == expected.missing
-    lower = finder.regions([dataclasses.replace(chain[0], tau=0.05)], material.ids, known)
+    lower = finder.regions([dataclasses.replace(chain[0], tau=0.05)], training_set.ids, known)
     assert sum(found.boxes[Region.HAND].area for found in lower.values()) >= sum(
         found.boxes[Region.HAND].area for found in table.values()
     )

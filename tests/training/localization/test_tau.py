@@ -1,4 +1,4 @@
-"""Which tau is taken from the errors on *select*."""
+"""Which tau is taken from the errors on *validation*."""
 
 from __future__ import annotations
 

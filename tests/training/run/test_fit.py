@@ -12,7 +12,7 @@ import torch
 
 from boneage.errors import TrainingError
 from boneage.training.age.regressor import RegressorLearner
-from boneage.training.data.views_data import LookSource, NoRegions, ViewsData
+from boneage.training.data.views_data import LocalizerSource, NoRegions, ViewsData
 from boneage.training.networks.networks import AgeRegressor
 from boneage.training.recipes.settings import Backbone, RegressorSettings, Schedule
 from boneage.training.run.fit import fit, latest_checkpoint, steps_per_epoch
@@ -26,15 +26,17 @@ SETTINGS = RegressorSettings(
 
 
 def fitted(toy: ModuleType, folder: Path, settings: RegressorSettings, machine: Machine = MACHINE) -> Any:
-    material = toy.toy_material(8, 3)
+    training_set = toy.toy_material(8, 3)
     torch.manual_seed(settings.schedule.epochs)
     network = AgeRegressor(settings)
     steps = steps_per_epoch(8, settings.schedule, machine)
     learner = RegressorLearner(network, settings, seed=1, steps_per_epoch=steps)
-    sources, found = [LookSource("O")], NoRegions()
-    train = ViewsData(material.films, material.train, sources, found, 32, jitter=settings.jitter, seed=1)
-    select = ViewsData(material.films, material.select, sources, found, 32)
-    return fit(learner, train, select, folder, settings.schedule, machine, "a fit")
+    sources, found = [LocalizerSource("O")], NoRegions()
+    train = ViewsData(
+        training_set.images, training_set.train, sources, found, 32, augmentation=settings.augmentation, seed=1
+    )
+    validation = ViewsData(training_set.images, training_set.validation, sources, found, 32)
+    return fit(learner, train, validation, folder, settings.schedule, machine, "a fit")
 
 
 def changed(**schedule: Any) -> RegressorSettings:
@@ -122,8 +124,8 @@ def test_a_loss_that_is_no_number_stops_the_training(toy: ModuleType, tmp_path: 
 
 
 def test_no_cases_no_training(toy: ModuleType, tmp_path: Path) -> None:
-    material = toy.toy_material(2, 1)
-    data = ViewsData(material.films, [], [LookSource("O")], NoRegions(), 32)
+    training_set = toy.toy_material(2, 1)
+    data = ViewsData(training_set.images, [], [LocalizerSource("O")], NoRegions(), 32)
     learner = RegressorLearner(AgeRegressor(SETTINGS), SETTINGS, seed=0, steps_per_epoch=1)
     with pytest.raises(TrainingError, match="0 training and 0 selection cases"):
         fit(learner, data, data, tmp_path, SETTINGS.schedule, MACHINE, "a fit")

@@ -195,7 +195,7 @@ def masked_outside(picture: Picture, hand: Box, margin: float = HAND_MARGIN) -> 
     return masked
 
 
-def free_corner(film: tuple[int, int], block: tuple[int, int], hand: Box, rng: np.random.Generator) -> tuple[int, int]:
+def free_corner(image: tuple[int, int], block: tuple[int, int], hand: Box, rng: np.random.Generator) -> tuple[int, int]:
     """(row, column) of a block's upper left pixel in the corner where it covers least of the hand's box.
 
     Of equal corners chance takes one.
@@ -203,8 +203,8 @@ def free_corner(film: tuple[int, int], block: tuple[int, int], hand: Box, rng: n
     Args:
         film, block: (height, width) in pixels. The block keeps a fiftieth of the film's shorter side off the edges.
     """
-    gap = round(min(film) / 50)
-    corners = [(row, column) for row in (gap, film[0] - block[0] - gap) for column in (gap, film[1] - block[1] - gap)]
+    gap = round(min(image) / 50)
+    corners = [(row, column) for row in (gap, image[0] - block[0] - gap) for column in (gap, image[1] - block[1] - gap)]
 
     def covered(corner: tuple[int, int]) -> float:
         row, column = corner

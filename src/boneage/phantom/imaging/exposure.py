@@ -116,11 +116,11 @@ def _developed(logarithm: Layer, exposure: Exposure) -> Layer:
     return np.asarray(np.float32(exposure.veil) + np.float32(exposure.span) * gray, dtype=np.float32)
 
 
-def add_markers(film: Layer, hand: npt.NDArray[np.bool_], side: str, rng: np.random.Generator) -> None:
+def add_markers(image: Layer, hand: npt.NDArray[np.bool_], side: str, rng: np.random.Generator) -> None:
     """Lay a marker on the film, in place, mostly beside the hand."""
     if rng.random() < 0.06:
         return
-    height, width = film.shape
+    height, width = image.shape
     letters, plate = marker(side, round(min(height, width) * float(rng.uniform(0.06, 0.115))), rng)
     h, w = letters.shape
     if h + 4 >= height or w + 4 >= width:
@@ -131,21 +131,21 @@ def add_markers(film: Layer, hand: npt.NDArray[np.bool_], side: str, rng: np.ran
         covered = 5 * float(hand[y : y + h, x : x + w].mean()) + 0.2 * abs(y / height - 0.4) + 0.05 * rng.random()
         if covered < best:
             best, place = covered, (x, y)
-    there = film[place[1] : place[1] + h, place[0] : place[0] + w]
+    there = image[place[1] : place[1] + h, place[0] : place[0] + w]
     level = np.float32(rng.uniform(0.0, 0.35) * 0.5 + 0.02)
     there += plate * (level - there * np.float32(0.4)) * np.float32(0.6)
-    white = np.float32(max(float(film.max()), rng.uniform(0.8, 1.0)))
+    white = np.float32(max(float(image.max()), rng.uniform(0.8, 1.0)))
     soft = ndimage.gaussian_filter(letters, rng.uniform(0.3, 0.8))
     there += soft * (white - there)
 
 
-def add_borders(film: Layer, rng: np.random.Generator) -> None:
+def add_borders(image: Layer, rng: np.random.Generator) -> None:
     """Collimation and the film's edge, in place: strips and shutters, mostly tilted, never quite clean."""
-    height, width = film.shape
+    height, width = image.shape
     kind = rng.random()
     if kind < 0.55:
         return
-    low, high = float(film.min()), float(film.max())
+    low, high = float(image.min()), float(image.max())
     tilt = float(np.clip(rng.normal(0.0, 2.0), -8.0, 8.0)) if rng.random() < 0.8 else float(rng.uniform(-12.0, 12.0))
     cover = Image.new("L", (width, height), 255)
     insets = np.where(rng.random(4) < 0.6, np.abs(rng.normal(0.0, 0.025, 4)), -0.05)
@@ -171,14 +171,14 @@ def add_borders(film: Layer, rng: np.random.Generator) -> None:
         level = low + (high - low) * rng.uniform(0.08, 0.4)
     # Some radiation leaks below the collimator, unevenly.
     uneven = _enlarged(rng.standard_normal((5, 4), dtype=np.float32), (height, width))
-    leak = np.float32(rng.uniform(0.0, 0.35)) * (film - np.float32(low))
+    leak = np.float32(rng.uniform(0.0, 0.35)) * (image - np.float32(low))
     behind = np.float32(level) + leak + np.float32(0.02 * (high - low)) * uneven
-    film += edge * (behind - film)
+    image += edge * (behind - image)
     if rng.random() < 0.15:
         rim = np.abs(_softened(cover, soft + 1.2) - 0.5) < 0.28
         bright = np.float32(low + (high - low) * rng.uniform(0.3, 1.0))
         line = _softened(Image.fromarray(rim.astype(np.uint8) * 255), 0.8) * np.float32(rng.uniform(0.2, 0.9))
-        film += line * (bright - film) * np.clip(1.0 + 0.5 * uneven, 0.0, 1.5)
+        image += line * (bright - image) * np.clip(1.0 + 0.5 * uneven, 0.0, 1.5)
 
 
 def _softened(cover: Image.Image, radius: float) -> Layer:

@@ -50,20 +50,20 @@ class Placement:
         return float(np.sqrt(abs(np.linalg.det(self.matrix))))
 
 
-def draw_bone(film: Layer, piece: Piece, placement: Placement, grain: Grain) -> None:
-    """Add a piece's attenuation to `film`, float32 [height, width], in place."""
+def draw_bone(image: Layer, piece: Piece, placement: Placement, grain: Grain) -> None:
+    """Add a piece's attenuation to `image`, float32 [height, width], in place."""
     pixels = placement.to_pixels(piece.outline)
-    height, width = film.shape
+    height, width = image.shape
     # A margin beyond the film: a piece that the film cuts has no wall there.
     x0, y0 = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - 1, -_MARGIN)
     x1, y1 = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + 2, (width + _MARGIN, height + _MARGIN))
     left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
     if right <= left or bottom <= top:
         return
-    image = Image.new("L", (int(x1 - x0) * _FINE, int(y1 - y0) * _FINE), 0)
+    canvas = Image.new("L", (int(x1 - x0) * _FINE, int(y1 - y0) * _FINE), 0)
     corners = (pixels - (x0, y0)) * _FINE - 0.5
-    ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in corners], fill=1)
-    mask = np.asarray(image)
+    ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in corners], fill=1)
+    mask = np.asarray(canvas)
     step = placement.pixels_per_mm * _FINE
     deep = ndimage.distance_transform_edt(mask)
     rows, columns = np.nonzero(mask)
@@ -79,7 +79,7 @@ def draw_bone(film: Layer, piece: Piece, placement: Placement, grain: Grain) -> 
     fine = np.zeros(mask.shape, dtype=np.float32)
     fine[rows, columns] = attenuation * np.float32(piece.weight)
     small = np.float32(0.25) * (fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2])
-    film[top:bottom, left:right] += small[top - y0 : bottom - y0, left - x0 : right - x0]
+    image[top:bottom, left:right] += small[top - y0 : bottom - y0, left - x0 : right - x0]
 
 
 def _chord(outside: Layer) -> Layer:

@@ -9,8 +9,8 @@ from typing import Any
 from boneage.assessment import Assessment
 from boneage.reports.chart import distribution_svg
 from boneage.reports.html.markup import data_url, notice_box, page_of, picture
-from boneage.reports.html.similar_cases_card import closest_card
-from boneage.reports.overlays import COLOURS, TITLES, VIEW_TITLES, attention_picture, encoded, film_picture
+from boneage.reports.html.similar_cases_card import similar_cases_card
+from boneage.reports.overlays import COLOURS, TITLES, VIEW_TITLES, attention_picture, encoded, radiograph_picture
 from boneage.reports.record import short_file_name, years_and_months
 
 
@@ -28,13 +28,13 @@ def radiograph_page(
 <div class="quiet">Bone age from a radiograph of the hand</div>
 {notice_box(assessment.notice)}{_warnings(assessment)}
 <div class="two">
-<div class="film">{_film(assessment)}</div>
+<div class="film">{_image(assessment)}</div>
 <div>
 <div class="card">{_answers(record)}{_facts(record, assessment, chronological_age_months)}</div>
 <div class="card"><h2>Age distribution</h2>{distribution_svg(assessment, chronological_age_months)}
 <div class="quiet">{_key(chronological_age_months)}</div></div>
 </div></div>
-{closest_card(record, assessment)}{_attention(assessment, heatmaps or {})}{_views(assessment)}"""
+{similar_cases_card(record, assessment)}{_attention(assessment, heatmaps or {})}{_views(assessment)}"""
     return page_of(f"Bone age: {short_file_name(name)}", body, assessment.notice)
 
 
@@ -96,9 +96,9 @@ def _facts(record: Mapping[str, Any], assessment: Assessment, chronological_age_
     return "<dl>" + "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items()) + "</dl>"
 
 
-def _film(assessment: Assessment) -> str:
+def _image(assessment: Assessment) -> str:
     radiograph = assessment.radiograph
-    film = film_picture(radiograph, 1000)
+    image = radiograph_picture(radiograph, 1000)
     width, height = radiograph.width, radiograph.height
     thick = max(width, height) / 330
     boxes = "".join(
@@ -114,7 +114,7 @@ def _film(assessment: Assessment) -> str:
     return (
         f'<svg viewBox="0 0 {width} {height}" width="{shown:.0f}" height="{shown * height / width:.0f}" role="img" '
         f'aria-label="radiograph with regions"><image width="{width}" height="{height}" '
-        f'preserveAspectRatio="none" href="{data_url(encoded(film, "JPEG"), "jpeg")}"/>{boxes}</svg>'
+        f'preserveAspectRatio="none" href="{data_url(encoded(image, "JPEG"), "jpeg")}"/>{boxes}</svg>'
         f'<div class="key">{key}</div>'
     )
 

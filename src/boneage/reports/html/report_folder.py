@@ -19,7 +19,7 @@ from boneage.assessment import NOTICE, Assessment
 from boneage.errors import OutputError, UsageError
 from boneage.reports.html.index_page import index_page
 from boneage.reports.html.radiograph_page import radiograph_page
-from boneage.reports.overlays import attention_picture, encoded, film_picture
+from boneage.reports.overlays import attention_picture, encoded, radiograph_picture
 
 INDEX: Final = "index.html"
 RESULTS: Final = "results.jsonl"
@@ -108,7 +108,7 @@ class Report:
                 name = f"{len(self.rows) + 1:04d}-{_plain(str(record['file']))}"
                 heatmaps = self._heatmaps(name, assessment) if self.heatmaps else {}
                 row.page = f"{name}.html"
-                row.thumbnail = encoded(film_picture(assessment.radiograph, _THUMBNAIL), "JPEG")
+                row.thumbnail = encoded(radiograph_picture(assessment.radiograph, _THUMBNAIL), "JPEG")
                 self._notice = assessment.notice
                 if self.figures:
                     from boneage.reports.figure import figure_png  # takes a while to import
@@ -164,10 +164,10 @@ class Report:
         if not self.folder.is_dir():
             return False
         names = {path.name for path in self.folder.iterdir()}
-        foreign = [
+        negative = [
             name for name in names if name not in (INDEX, RESULTS, HEATMAPS, FIGURES) and not _PAGE.fullmatch(name)
         ]
-        return not names or ({INDEX, RESULTS} <= names and not foreign)
+        return not names or ({INDEX, RESULTS} <= names and not negative)
 
     def _move(self) -> None:
         assert self._work is not None

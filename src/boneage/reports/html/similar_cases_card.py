@@ -11,14 +11,14 @@ from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
 from boneage.assessment import Assessment
 from boneage.reports.chart import SEX_COLOURS
 from boneage.reports.record import short_file_name, years_and_months
-from boneage.similar import Closest
+from boneage.similar import SimilarCases
 
 _ROWS: Final = 5
 """Cases under one head of the table."""
 _LEAST_SHOWN_MONTHS: Final = 36
 
 
-def closest_card(record: Mapping[str, Any], assessment: Assessment) -> str:
+def similar_cases_card(record: Mapping[str, Any], assessment: Assessment) -> str:
     """The closest cases, their ages, and what they say beside what the model says; empty without an index.
 
     Ages are those of the record, as elsewhere on the page.
@@ -26,13 +26,12 @@ def closest_card(record: Mapping[str, Any], assessment: Assessment) -> str:
     blocks = ""
     data = ""
     for sex, answer in assessment.answers.items():
-        if answer.closest is not None:
+        if answer.similar_cases is not None:
             said = record if assessment.sex else record["by_sex"][sex.value]
             title = "" if assessment.sex else f"<h2>If {sex.value}</h2>"
-            blocks += (
-                f"<div>{title}{_opinions(said, answer.closest)}{_strip(said, sex)}{_tables(said['closest'])}</div>"
-            )
-            data = answer.closest.data
+            told = _opinions(said, answer.similar_cases) + _strip(said, sex) + _tables(said["similar_cases"])
+            blocks += f"<div>{title}{told}</div>"
+            data = answer.similar_cases.data
     if not blocks:
         return ""
     several = "sexes" if len(assessment.answers) > 1 else ""
@@ -45,12 +44,12 @@ def closest_card(record: Mapping[str, Any], assessment: Assessment) -> str:
     )
 
 
-def _opinions(said: Mapping[str, Any], closest: Closest) -> str:
-    age, months = said["closest_age_months"], said["bone_age_months"]
-    usual = closest.usual_difference_months
+def _opinions(said: Mapping[str, Any], similar_cases: SimilarCases) -> str:
+    age, months = said["similar_cases_age_months"], said["bone_age_months"]
+    usual = similar_cases.usual_difference_months
     known = "" if usual is None else f"(on 95 % of cases at most {usual:.1f})"
     opinions = (
-        (f"Median of the {len(closest.cases)} closest", years_and_months(age), f"{age:.1f} months"),
+        (f"Median of the {len(similar_cases.cases)} closest", years_and_months(age), f"{age:.1f} months"),
         ("Bone age by the model", years_and_months(months), f"{months:.1f} months"),
         ("Apart", f"{abs(age - months):.1f} months", known),
     )
@@ -67,7 +66,7 @@ def _opinions(said: Mapping[str, Any], closest: Closest) -> str:
 def _strip(said: Mapping[str, Any], sex: Sex) -> str:
     """The cases' ages as dots over an axis of years, the model's bone age as a line, their median as a triangle."""
     months = float(said["bone_age_months"])
-    ages = [float(case["bone_age_months"]) for case in said["closest"]]
+    ages = [float(case["bone_age_months"]) for case in said["similar_cases"]]
     first, last = _range([*ages, months])
     width, left, right, radius = 620.0, 14.0, 606.0, 4.0
 
@@ -82,7 +81,7 @@ def _strip(said: Mapping[str, Any], sex: Sex) -> str:
         f'<circle cx="{at:.1f}" cy="{base - radius - 1 - 2 * radius * height:.1f}" r="{radius}"/>'
         for at, height in zip(spots, heights, strict=True)
     )
-    colour, model, median = SEX_COLOURS[sex], x(months), x(float(said["closest_age_months"]))
+    colour, model, median = SEX_COLOURS[sex], x(months), x(float(said["similar_cases_age_months"]))
     ticks = "".join(
         f'<line x1="{x(month):.1f}" x2="{x(month):.1f}" y1="{base}" y2="{base + 5}" stroke="#aab4bd"/>'
         f'<text x="{x(month):.1f}" y="{base + 23}" text-anchor="middle">{month // 12}</text>'
@@ -120,4 +119,4 @@ def _tables(cases: Sequence[Mapping[str, Any]]) -> str:
             for case in cases[start : start + _ROWS]
         )
         parts += f"<table><tr><th>Case</th><th>Bone age</th><th>Distance</th></tr>{rows}</table>"
-    return f'<div class="closest">{parts}</div>'
+    return f'<div class="similar_cases">{parts}</div>'

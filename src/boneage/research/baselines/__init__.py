@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from boneage.research.baselines.peer import LinearCorrection, Peer, PeerLearner, answered_months, peer_months
+from boneage.research.baselines.baseline import (
+    Baseline,
+    BaselineLearner,
+    LinearCorrection,
+    answered_months,
+    baseline_months,
+)
 from boneage.research.baselines.posed import ESCOBAR_2019
 from boneage.research.baselines.registered import IGLOVIKOV_2018
 from boneage.research.baselines.seen import FromTruth, HandTruth, MaskedSource, TruthData, WithHandMaps
@@ -22,9 +28,9 @@ from boneage.research.baselines.whole_image import (
     WINNER_2017,
 )
 
-PEERS: Final[Mapping[str, Peer]] = {
-    peer.name: peer
-    for peer in (
+BASELINES: Final[Mapping[str, Baseline]] = {
+    baseline.name: baseline
+    for baseline in (
         WINNER_2017,
         DEEPLASIA_BOX,
         DEEPLASIA_ATTENTION,
@@ -38,6 +44,15 @@ PEERS: Final[Mapping[str, Peer]] = {
 """By name."""
 
 __all__ = [
-    "PEERS", "FromTruth", "HandTruth", "LinearCorrection", "MaskedSource", "Peer", "PeerLearner", "TruthData",
-    "WithHandMaps",    "answered_months", "peer_months",
+    "BASELINES",
+    "Baseline",
+    "BaselineLearner",
+    "FromTruth",
+    "HandTruth",
+    "LinearCorrection",
+    "MaskedSource",
+    "TruthData",
+    "WithHandMaps",
+    "answered_months",
+    "baseline_months",
 ]  # fmt: skip

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from boneage.errors import UsageError
+from boneage.research.baselines.baseline import Baseline, BaselineLearner, Head
 from boneage.research.baselines.maps import gaussian_maps
-from boneage.research.baselines.peer import Head, Peer, PeerLearner
 from boneage.research.baselines.seen import KEY_POINTS, Places, TruthData
 from boneage.research.networks.crops import cropped, square
 from boneage.training.data.views_data import Example, ViewSource
@@ -79,12 +79,12 @@ class PosedNetwork(nn.Module):
             Box float32 [n, 4] as fractions of the view's side, the square that was cut float32 [n, 4], heat maps
             float32 [n, 19, S / 4, S / 4] over it, months float32 [n].
         """
-        film = views.float()
-        box = self.box(self.detecting(F.avg_pool2d(film, SCALE))).float() + torch.tensor(
-            [0.0, 0.0, 1.0, 1.0], device=film.device
+        image = views.float()
+        box = self.box(self.detecting(F.avg_pool2d(image, SCALE))).float() + torch.tensor(
+            [0.0, 0.0, 1.0, 1.0], device=image.device
         )
         cut = _crop_of(box.detach() if known is None else known.box)
-        hand = cropped(film, cut[:, None], self.size)
+        hand = cropped(image, cut[:, None], self.size)
         heat = self.heat(self.posing(hand)).float()
         shown = heat.detach()
         if known is not None:
@@ -110,7 +110,7 @@ def points_in_crop(points: Tensor, crop: Tensor) -> Tensor:
     return (points - crop[:, None, :2]) / (crop[:, None, 2:] - crop[:, None, :2])
 
 
-class PosedLearner(PeerLearner):
+class PosedLearner(BaselineLearner):
     """L1 of the months, L1 of the box, squared error of the heat maps."""
 
     def loss(self, network: nn.Module, batch: Example) -> Tensor:
@@ -126,7 +126,7 @@ class PosedLearner(PeerLearner):
         return total
 
 
-ESCOBAR_2019 = Peer(
+ESCOBAR_2019 = Baseline(
     "escobar-2019",
     "Escobar et al., Hand pose estimation for pediatric bone age assessment (BoNet), MICCAI 2019, LNCS 11769, 531-539",
     "Box, heat maps and age are learnt at once, with no gradient between them, instead of one after the other; the age "

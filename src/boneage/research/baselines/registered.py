@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from boneage.errors import UsageError
+from boneage.research.baselines.baseline import Baseline, BaselineLearner, Head
 from boneage.research.baselines.maps import SmallUNet
-from boneage.research.baselines.peer import Head, Peer, PeerLearner
 from boneage.research.baselines.seen import KEY_POINTS, Places, TruthData
 from boneage.research.networks.crops import warped
 from boneage.training.data.views_data import Example, ViewSource
@@ -93,14 +93,14 @@ class RegisteredNetwork(nn.Module):
             Mask logits float32 [n, 1, S / 2, S / 2], key points float32 [n, 3, 2] as fractions of the view's side, and
             months float32 [n, 3] of the regions.
         """
-        film = views.float()
-        logits = self.masks(F.avg_pool2d(film, self._STRIDE) / 128.0 - 1.0)
-        seen = F.avg_pool2d(film, SCALE)
+        image = views.float()
+        logits = self.masks(F.avg_pool2d(image, self._STRIDE) / 128.0 - 1.0)
+        seen = F.avg_pool2d(image, SCALE)
         points = self.points(self.pointing(seen)).float().reshape(-1, 3, 2) + 0.5
         mask, where = torch.sigmoid(logits.float()).detach(), points.detach()
         if known is not None:
             mask, where = known.mask, known.points[:, [_TIP, _CAPITATE, _THUMB]]
-        hand = film * F.interpolate(mask, scale_factor=float(self._STRIDE), mode="bilinear", align_corners=False)
+        hand = image * F.interpolate(mask, scale_factor=float(self._STRIDE), mode="bilinear", align_corners=False)
         cuts = warped(hand, registration(where), self.size)
         months = [
             head(reader(cuts[:, k : k + 1]).mean(dim=(2, 3)), sex)
@@ -112,7 +112,7 @@ class RegisteredNetwork(nn.Module):
         return self.parts(views, sex)[2].mean(dim=1)
 
 
-class RegisteredLearner(PeerLearner):
+class RegisteredLearner(BaselineLearner):
     """L1 of each region's months, cross entropy and Dice of the mask, squared error of the key points."""
 
     def loss(self, network: nn.Module, batch: Example) -> Tensor:
@@ -138,7 +138,7 @@ def dice_loss(logits: Tensor, mask: Tensor) -> Tensor:
     return (1.0 - (2.0 * both + 1.0) / (all_ + 1.0)).mean()
 
 
-IGLOVIKOV_2018 = Peer(
+IGLOVIKOV_2018 = Baseline(
     "iglovikov-2018",
     "Iglovikov et al., Paediatric bone age assessment using deep convolutional neural networks, DLMIA 2018, LNCS "
     "11045, 300-308",

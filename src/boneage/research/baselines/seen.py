@@ -17,9 +17,9 @@ from boneage.assessment import Attention
 from boneage.errors import TrainingError
 from boneage.pipeline.localization import Localization
 from boneage.regions import Box, Region, normalised_map
-from boneage.training.data.augmentation import degraded, draw_jitter, relit
-from boneage.training.data.views_data import Films, ViewsData
-from boneage.views import FilmArray, Frame, cut, points_in_view, whole
+from boneage.training.data.augmentation import augment_photometry, degrade_image, draw_geometric
+from boneage.training.data.views_data import Images, ViewsData
+from boneage.views import Frame, ImageArray, cut, points_in_view, whole
 
 KEY_POINTS: Final = (
     "DP3_head", "capitate", "DP1_head",
@@ -63,7 +63,7 @@ class FromTruth:
     """
 
     truth: Callable[[str], HandTruth]
-    films: Films
+    images: Images
 
     def __call__(self, case_id: str, rng: np.random.Generator | None) -> Known:
         hand = self.truth(case_id)
@@ -73,7 +73,7 @@ class FromTruth:
                 f"case '{case_id}': its truth lacks the key points {', '.join(absent)}. Write the phantoms anew, or "
                 "leave out the peers that learn from key points."
             )
-        height, width = self.films.film(case_id).shape
+        height, width = self.images.image(case_id).shape
         mask = np.asarray(Image.fromarray(hand.mask).resize((width, height), Image.Resampling.NEAREST), dtype=bool)
         x, y = width / hand.mask.shape[1], height / hand.mask.shape[0]
         points = np.array([hand.key_points[name] for name in KEY_POINTS], dtype=np.float64) * (x, y)
@@ -94,12 +94,12 @@ class WithHandMaps:
 
     table: Mapping[str, Localization]
     maps: Mapping[str, npt.NDArray[np.float32]]
-    films: Films
+    images: Images
     squash: bool = False
 
     def __call__(self, case_id: str, rng: np.random.Generator | None) -> Localization:
-        frame = Frame.around(whole(self.films.film(case_id)), 1, squash=self.squash)
-        seen = Attention(self.maps[case_id], frame.to_film(Box(0.0, 0.0, 1.0, 1.0)))
+        frame = Frame.around(whole(self.images.image(case_id)), 1, squash=self.squash)
+        seen = Attention(self.maps[case_id], frame.to_image(Box(0.0, 0.0, 1.0, 1.0)))
         found = self.table[case_id]
         return replace(found, attention={**found.attention, Region.HAND: seen})
 
@@ -121,15 +121,15 @@ class MaskedSource:
     kind: MaskKind = "box"
     tau: float = 0.1
 
-    def __call__(self, film: FilmArray, found: Localization) -> tuple[FilmArray, Box]:
-        mask = self.mask(film, found)
+    def __call__(self, image: ImageArray, found: Localization) -> tuple[ImageArray, Box]:
+        mask = self.mask(image, found)
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if not rows.size:
-            return film, whole(film)
+            return image, whole(image)
         box = Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-        return np.where(mask, film, np.uint8(0)), box
+        return np.where(mask, image, np.uint8(0)), box
 
-    def mask(self, film: FilmArray, found: Localization) -> Mask:
+    def mask(self, image: ImageArray, found: Localization) -> Mask:
         """Where the hand is, bool [h, w]; empty where nothing is known of it on this film.
 
         Raises:
@@ -149,10 +149,10 @@ class MaskedSource:
                     "these regions come without attention maps (tables keep boxes only). Give them by WithHandMaps, "
                     "or take the mask from the hand's box (kind 'box')."
                 )
-            return attention_mask(found.attention[Region.HAND], film.shape, self.tau)
+            return attention_mask(found.attention[Region.HAND], image.shape, self.tau)
         if Region.HAND not in found.boxes:
             raise TrainingError("the hand's box is not known here. Give regions that phase I has found.")
-        mask = np.zeros(film.shape, dtype=bool)
+        mask = np.zeros(image.shape, dtype=bool)
         x0, y0, x1, y1 = (max(0, round(at)) for at in found.boxes[Region.HAND].as_list())
         mask[y0:y1, x0:x1] = True
         return mask
@@ -174,8 +174,8 @@ def attention_mask(attention: Attention, shape: tuple[int, ...], tau: float) -> 
     evidence = Image.fromarray(normalised_map(attention.map))
     step_x, step_y = side / box.width, side / box.height
     matrix = (step_x, 0.0, -box.x0 * step_x, 0.0, step_y, -box.y0 * step_y)
-    on_film = evidence.transform((width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-    labels, count = ndimage.label(np.asarray(on_film) >= tau)
+    on_image = evidence.transform((width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    labels, count = ndimage.label(np.asarray(on_image) >= tau)
     if not count:
         return np.zeros((height, width), dtype=bool)
     sizes = np.bincount(labels.ravel())
@@ -219,26 +219,28 @@ class TruthData(ViewsData):
     """Views with the truth as `targets` (see `Places`); `regions_of` is a `FromTruth`.
 
     The first source alone is cut; truth and view share one look. Without jitter (for measuring) there are no targets;
-    to learn without any, give `NO_JITTER`.
+    to learn without any, give `NO_AUGMENTATION`.
     """
 
     def looks(
-        self, film: FilmArray, found: Localization, size: int, rng: np.random.Generator | None
+        self, image: ImageArray, found: Localization, size: int, rng: np.random.Generator | None
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        if rng is None or self.jitter is None:
-            return super().looks(film, found, size, rng)
+        if rng is None or self.augmentation is None:
+            return super().looks(image, found, size, rng)
         if not isinstance(found, Known) or found.mask is None or found.key_points is None:
             raise TrainingError(
                 "this peer learns from masks and key points, which are known of phantoms only. Give the regions by "
                 "FromTruth, or leave this peer out."
             )
-        if rng.random() < self.jitter.degrade:
-            film = degraded(film, rng, self.jitter.jpeg)
-        picture, box = self.sources[0](film, found)
-        look = draw_jitter(rng, self.jitter)
-        view = relit(cut(picture, box, size, squash=self.squash, jitter=look), rng, self.jitter)
-        mask = cut(found.mask.astype(np.uint8) * np.uint8(255), box, size, squash=self.squash, jitter=look)
-        points = points_in_view(found.key_points, box, size, squash=self.squash, jitter=look) / size
+        if rng.random() < self.augmentation.degrade:
+            image = degrade_image(image, rng, self.augmentation.jpeg)
+        picture, box = self.sources[0](image, found)
+        look = draw_geometric(rng, self.augmentation)
+        view = augment_photometry(
+            cut(picture, box, size, squash=self.squash, augmentation=look), rng, self.augmentation
+        )
+        mask = cut(found.mask.astype(np.uint8) * np.uint8(255), box, size, squash=self.squash, augmentation=look)
+        points = points_in_view(found.key_points, box, size, squash=self.squash, augmentation=look) / size
         rows, columns = np.flatnonzero((mask > 127).any(axis=1)), np.flatnonzero((mask > 127).any(axis=0))
         corners = np.array([0, 0, size, size])
         if rows.size:

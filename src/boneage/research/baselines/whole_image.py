@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from boneage.errors import UsageError
 from boneage.regions import Region
-from boneage.research.baselines.peer import Head, Peer, l2_months
+from boneage.research.baselines.baseline import Baseline, Head, l2_months
 from boneage.research.baselines.seen import MaskedSource, MaskKind
 from boneage.training.data.views_data import ViewSource
 from boneage.training.networks.networks import AgeRegressor, Features
@@ -107,8 +107,8 @@ def _deformation(backbone: Backbone, size: int, start: str) -> nn.Module:
     return DeformationNetwork(backbone, size, start)
 
 
-def _deeplasia_peer(name: str, kind: MaskKind, said: str) -> Peer:
-    return Peer(
+def _deeplasia_baseline(name: str, kind: MaskKind, said: str) -> Baseline:
+    return Baseline(
         name,
         "Rassmann et al., Deeplasia: deep learning for bone age assessment validated on skeletal dysplasias, Pediatric "
         "Radiology 54 (2024) 82-95",
@@ -123,7 +123,7 @@ def _deeplasia_peer(name: str, kind: MaskKind, said: str) -> Peer:
     )
 
 
-WINNER_2017 = Peer(
+WINNER_2017 = Baseline(
     "winner-2017",
     "Cicero and Bilbily, 16 Bit: winner of the RSNA challenge of 2017; Halabi et al., The RSNA Pediatric Bone Age "
     "Machine Learning Challenge, Radiology 290 (2019) 498-503",
@@ -133,13 +133,13 @@ WINNER_2017 = Peer(
     _winner,
 )
 
-DEEPLASIA_BOX = _deeplasia_peer("deeplasia-box", "box", "the hand box that phase I finds from ages alone")
-DEEPLASIA_ATTENTION = _deeplasia_peer(
+DEEPLASIA_BOX = _deeplasia_baseline("deeplasia-box", "box", "the hand box that phase I finds from ages alone")
+DEEPLASIA_ATTENTION = _deeplasia_baseline(
     "deeplasia-attention", "attention", "phase I's attention map of the hand, cut at a tenth of its maximum"
 )
-DEEPLASIA_TRUE_MASK = _deeplasia_peer("deeplasia-true-mask", "truth", "the true one of phantoms")
+DEEPLASIA_TRUE_MASK = _deeplasia_baseline("deeplasia-true-mask", "truth", "the true one of phantoms")
 
-CLASSIFIER_240 = Peer(
+CLASSIFIER_240 = Baseline(
     "classifier-240",
     "Lee et al., Fully automated deep learning system for bone age assessment, J. Digit. Imaging 30 (2017) 427-441 "
     "(the idea of classes of age)",
@@ -150,7 +150,7 @@ CLASSIFIER_240 = Peer(
     hard_label_loss,
 )
 
-SPAMPINATO_2017 = Peer(
+SPAMPINATO_2017 = Baseline(
     "spampinato-2017",
     "Spampinato et al., Deep learning for automated skeletal bone age assessment in X-ray images (BoNet), Medical "
     "Image Analysis 36 (2017) 41-51",

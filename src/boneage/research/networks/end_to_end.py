@@ -24,7 +24,7 @@ from boneage.training.networks.losses import distribution_loss, expectation, sof
 from boneage.training.networks.networks import CLASSES, AgeRegressor, Features
 from boneage.training.recipes.settings import Backbone, RegressorSettings, Schedule
 from boneage.training.run.learner import Learner
-from boneage.views import FilmArray, Frame, whole
+from boneage.views import Frame, ImageArray, whole
 
 _REGIONS = len(Region)
 _NOWHERE = -20.0
@@ -63,7 +63,7 @@ class EndToEndSettings:
     sex: tuple[int, ...] = (32,)
     smallest: float = 0.2
     largest: float = 0.55
-    least_hand: float = 0.5
+    min_hand_probability: float = 0.5
     pull: float = 0.1
     temperature: tuple[float, float, float] = (0.1, 0.05, 0.05)
     kl_weight: float = 0.5
@@ -166,7 +166,7 @@ class EndToEnd(nn.Module):
 
         hand = torch.softmax(scores[:, :1].flatten(2), 2)
         center, spread = _mean_and_spread(hand, where)
-        extent = (gain[0] * spread).clamp(settings.least_hand, 1.0)
+        extent = (gain[0] * spread).clamp(settings.min_hand_probability, 1.0)
         hand_side = extent.amax(2, keepdim=True)
 
         # Regions are looked for in the hand's cut: cells outside it fade.
@@ -237,7 +237,7 @@ def apart_loss(crops: Tensor, distance: float = 0.7) -> Tensor:
     return (distance - (y[:, 0] - y[:, 1]) / side).clamp(min=0.0).mean()
 
 
-def film_boxes(boxes: Tensor, film: FilmArray, *, squash: bool = False) -> dict[Region, Box]:
+def image_boxes(boxes: Tensor, image: ImageArray, *, squash: bool = False) -> dict[Region, Box]:
     """The boxes of one view O in pixels of its film: the inverse of how `boneage.views.cut` placed it, without jitter.
 
     Args:
@@ -248,11 +248,11 @@ def film_boxes(boxes: Tensor, film: FilmArray, *, squash: bool = False) -> dict[
     Returns:
         What of each box lies on the film; the whole film for a box that lies beside it.
     """
-    frame, film_box = Frame.around(whole(film), 1, squash=squash), whole(film)
+    frame, image_box = Frame.around(whole(image), 1, squash=squash), whole(image)
     found = {}
     for region, corners in zip(Region, boxes.detach().cpu().double().tolist(), strict=True):
-        on_film = frame.to_film(Box(*corners)).within(film_box.x1, film_box.y1)
-        found[region] = on_film or film_box
+        on_image = frame.to_image(Box(*corners)).within(image_box.x1, image_box.y1)
+        found[region] = on_image or image_box
     return found
 
 

@@ -1,4 +1,4 @@
-"""Corrections and intervals, made honest on *select*: conformal prediction over the learned distribution.
+"""Corrections and intervals, made honest on *validation*: conformal prediction over the learned distribution.
 
 An answer's score is its error over the reach of the network's own 90 % interval on that side (normalised conformal
 prediction, Lei et al. 2018). The factor at an age and a sex is the weighted 90 % quantile of the scores of similar
@@ -34,13 +34,14 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What *select* taught.
+    """What *validation* taught.
 
     Attributes:
         correction: for every later answer.
-        covered: bool [n]: whether the interval of a case of *select*, left out of its own correction, holds its age.
+        covered: bool [n]: whether the interval of a case of *validation*, left out of its own correction, holds its
+            age.
         sexes: n.
-        constant_months: half the width of an interval that is the same for every case and covers as many.
+        constant_half_width_months: half the width of an interval that is the same for every case and covers as many.
         errors_months: float64 [n], of the answers as they were.
         corrected_months: float64 [n], errors of the corrected answers, each case left out of its own correction.
     """
@@ -48,13 +49,13 @@ class Calibration:
     correction: Correction
     covered: npt.NDArray[np.bool_]
     sexes: tuple[Sex, ...]
-    constant_months: float
+    constant_half_width_months: float
     errors_months: Values
     corrected_months: Values
 
     @property
     def coverage(self) -> float:
-        """Share of *select* that its own intervals cover."""
+        """Share of *validation* that its own intervals cover."""
         return float(self.covered.mean())
 
     def as_json(self) -> dict[str, Any]:
@@ -74,7 +75,7 @@ class Calibration:
             },
             "cases": len(self.errors_months),
             "split": "select",
-            "constant_months": round(self.constant_months, 3),
+            "constant_half_width_months": round(self.constant_half_width_months, 3),
             "mae_months_as_answered": round(float(np.abs(self.errors_months).mean()), 3),
             "mae_months_corrected": round(float(np.abs(self.corrected_months).mean()), 3),
             "at_months": rounded(made.at_months),

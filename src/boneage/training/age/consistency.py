@@ -18,14 +18,14 @@ from boneage.training.data.views_data import Example, FromTable, Labelled, Views
 from boneage.training.localization.regions_table import RegionsTable
 from boneage.training.networks.networks import AgeRegressor
 from boneage.training.recipes.settings import RegressorSettings
-from boneage.training.run.training_run import Workshop
+from boneage.training.run.training_run import TrainingRun
 from boneage.views import View
 
 _ANSWERS = "answers.npy"
 
 
 def steady_data(
-    shop: Workshop, start: AgeRegressor, settings: RegressorSettings, regions: RegionsTable, folder: Path, seed: int
+    run: TrainingRun, start: AgeRegressor, settings: RegressorSettings, regions: RegionsTable, folder: Path, seed: int
 ) -> tuple[SteadyData, SteadyData]:
     """Training and selection views for a network that is held to what `start` says of the plain training films.
 
@@ -36,15 +36,15 @@ def steady_data(
         (training, selection); `targets` of the training views is float32 [240], the distribution that `start` gives.
     """
     sources = [ViewSource(View(name)) for name in settings.views]
-    data = shop.data(
-        SteadyData, sources, FromTable(regions), settings.size, settings.jitter, seed=seed, blank=settings.erase
+    data = run.data(
+        SteadyData, sources, FromTable(regions), settings.size, settings.augmentation, seed=seed, blank=settings.erase
     )
-    file, train = folder / _ANSWERS, shop.material.train
+    file, train = folder / _ANSWERS, run.training_set.train
     answers = _kept(file, len(train))
     if answers is None:
-        if shop.machine.progress:
+        if run.machine.progress:
             print(f"asking the start about {len(train)} plain films", file=sys.stderr, flush=True)
-        answers = answers_of(shop, start, settings, train, regions)
+        answers = answers_of(run, start, settings, train, regions)
         with replacing(file) as waiting, waiting.open("wb") as stream:
             np.save(stream, answers)
     data[0].answers = answers
@@ -52,7 +52,7 @@ def steady_data(
 
 
 def answers_of(
-    shop: Workshop,
+    run: TrainingRun,
     network: AgeRegressor,
     settings: RegressorSettings,
     cases: Sequence[Labelled],
@@ -60,13 +60,13 @@ def answers_of(
 ) -> npt.NDArray[np.float32]:
     """Distributions float32 [n, 240] over months 1..240 on plain views, averaged with those of the mirror images."""
     sources = [ViewSource(View(name)) for name in settings.views]
-    data = ViewsData(shop.material.films, cases, sources, FromTable(regions), settings.size, squash=shop.squash)
-    device = "cuda" if shop.machine.uses_gpu else "cpu"
+    data = ViewsData(run.training_set.images, cases, sources, FromTable(regions), settings.size, squash=run.squash)
+    device = "cuda" if run.machine.uses_gpu else "cpu"
     learns = network.training
     network.eval().to(device)
     rows = []
     with torch.inference_mode():
-        for batch in DataLoader(data, batch_size=settings.schedule.batch, num_workers=shop.machine.workers):
+        for batch in DataLoader(data, batch_size=settings.schedule.batch, num_workers=run.machine.workers):
             views, _, sex, _ = Example(*(part.to(device) for part in batch))
             looks = (views, views.flip(3)) if settings.average_mirror else (views,)
             rows.append(torch.stack([torch.softmax(network(look, sex).float(), dim=1) for look in looks]).mean(0).cpu())

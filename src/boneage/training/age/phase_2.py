@@ -1,4 +1,4 @@
-"""Phase II: the age regressor, its calibration on *select*, and the model folder."""
+"""Phase II: the age regressor, its calibration on *validation*, and the model folder."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from boneage.training.age.calibration import COVERAGE, calibrated, spread_months
 from boneage.training.age.consistency import steady_data
 from boneage.training.age.regressor import RegressorLearner
 from boneage.training.data.views_data import FromTable, ViewsData, ViewSource
-from boneage.training.localization.phase_1 import Chain, origin_of
+from boneage.training.localization.phase_1 import LocalizerChain, origin_of
 from boneage.training.localization.regions_table import RegionsTable
 from boneage.training.networks.export import export_regressor, exported_weights
 from boneage.training.networks.networks import AgeRegressor
 from boneage.training.recipes.settings import RegressorSettings
 from boneage.training.run.stage import sha256_of
-from boneage.training.run.training_run import NETWORK_FILE, Workshop
+from boneage.training.run.training_run import NETWORK_FILE, TrainingRun
 from boneage.views import View
 
 MODEL_FOLDER = "model"
 SPLIT_RULE = "int(sha256(id), 16) % 100: report < 10, select 10..14, train the rest; an official split wins"
 
 
-def train_regressor(shop: Workshop, regions: RegionsTable, chain: Chain) -> Path:
+def train_regressor(run: TrainingRun, regions: RegionsTable, chain: LocalizerChain) -> Path:
     """Train and export the age regressor; returns the exported network."""
-    settings, recipe = shop.recipe.regressor, shop.recipe
+    settings, recipe = run.recipe.regressor, run.recipe
     seed = recipe.seed if recipe.regressor_seed is None else recipe.regressor_seed
     start = load_model(recipe.regressor_start) if recipe.regressor_start else None
-    stage = shop.stage("regressor", settings, chain.key, seed, *([start.sha256] if start else []))
+    stage = run.stage("regressor", settings, chain.key, seed, *([start.sha256] if start else []))
     file = stage.folder / NETWORK_FILE
     if not stage.complete:
         stage.begin()
@@ -49,13 +49,19 @@ def train_regressor(shop: Workshop, regions: RegionsTable, chain: Chain) -> Path
         network = continuing(settings, start) if start else AgeRegressor(settings, start=recipe.pretrained)
         data: tuple[ViewsData, ViewsData]
         if settings.steady:
-            data = steady_data(shop, network, settings, regions, stage.folder, seed)
+            data = steady_data(run, network, settings, regions, stage.folder, seed)
         else:
             sources = [ViewSource(View(name)) for name in settings.views]
-            data = shop.data(
-                ViewsData, sources, FromTable(regions), settings.size, settings.jitter, seed=seed, blank=settings.erase
+            data = run.data(
+                ViewsData,
+                sources,
+                FromTable(regions),
+                settings.size,
+                settings.augmentation,
+                seed=seed,
+                blank=settings.erase,
             )
-        network = shop.fitted(
+        network = run.fitted(
             network,
             lambda network, steps: RegressorLearner(network, settings, seed=seed, steps_per_epoch=steps),
             data,
@@ -89,35 +95,35 @@ def continuing(settings: RegressorSettings, model: Model) -> AgeRegressor:
 
 
 def calibrated_model(
-    shop: Workshop,
+    run: TrainingRun,
     regions: RegionsTable,
     regressor: Path,
-    chain: Chain,
+    chain: LocalizerChain,
     gate: tuple[Network, GateSettings] | None = None,
 ) -> Path:
-    """Calibrate on *select* with the assessor that will answer later, and write the model folder."""
-    target = shop.out / MODEL_FOLDER
+    """Calibrate on *validation* with the assessor that will answer later, and write the model folder."""
+    target = run.out / MODEL_FOLDER
     guarded = [sha256_of(gate[0].path), gate[1]] if gate else []
-    learnt = _without_paths(dataclasses.asdict(shop.recipe)), shop.material.name, shop.material.terms
-    stage = shop.stage("calibration", sha256_of(regressor), chain.key, *learnt, *guarded)
+    learnt = _without_paths(dataclasses.asdict(run.recipe)), run.training_set.name, run.training_set.terms
+    stage = run.stage("calibration", sha256_of(regressor), chain.key, *learnt, *guarded)
     if stage.complete and (target / "model.json").is_file():
         return target
     stage.begin()
     networks = {**{step.network.name: step.network.path for step in chain.steps}, "regressor": regressor}
-    document = _document(shop, chain)
+    document = _document(run, chain)
     if gate is not None:
         network, thresholds = gate
         networks[network.name] = network.path
         document["networks"][network.name] = {"input_size": network.input_size}
         document["gate"] = dataclasses.asdict(thresholds)
     draft = write_model(stage.folder / "draft", document, networks, replace=True)
-    errors, distributions = _answers(shop, Assessor(load_model(draft)), regions)
-    if shop.recipe.regressor.scalar:
+    errors, distributions = _answers(run, Assessor(load_model(draft)), regions)
+    if run.recipe.regressor.scalar:
         document["scalar_sd_months"] = spread_months(errors)
         draft = write_model(draft, document, networks, replace=True)
-        errors, distributions = _answers(shop, Assessor(load_model(draft)), regions)
-    ages = np.array([case.age_months for case in shop.material.select])
-    sexes = [case.sex for case in shop.material.select]
+        errors, distributions = _answers(run, Assessor(load_model(draft)), regions)
+    ages = np.array([case.age_months for case in run.training_set.validation])
+    sexes = [case.sex for case in run.training_set.validation]
     calibration = calibrated(distributions, ages, sexes, COVERAGE)
     document["calibration"] = calibration.as_json()
     errors = calibration.corrected_months
@@ -132,35 +138,35 @@ def calibrated_model(
         }
     }
     write_model(target, document, networks, replace=True)
-    if shop.machine.progress:
+    if run.machine.progress:
         print(f"{target}: {mae:.2f} months on select ({len(errors)} cases)", file=sys.stderr, flush=True)
     stage.finish(metrics=document["metrics"], calibration=document["calibration"])
     return target
 
 
 def _answers(
-    shop: Workshop, assessor: Assessor, regions: RegionsTable
+    run: TrainingRun, assessor: Assessor, regions: RegionsTable
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-    """Errors float64 [n] in months, and distributions float32 [n, 240], of *select*."""
+    """Errors float64 [n] in months, and distributions float32 [n, 240], of *validation*."""
     model, distributions, errors = assessor.model, [], []
-    for case in shop.material.select:
-        film = shop.material.films.film(case.id)
-        views = cut_views(film, regions[case.id], model.views, model.regressor.input_size, squash=shop.squash)
+    for case in run.training_set.validation:
+        image = run.training_set.images.image(case.id)
+        views = cut_views(image, regions[case.id], model.views, model.regressor.input_size, squash=run.squash)
         answer = assessor.answer(views, case.sex)
         distributions.append(answer.distribution)
         errors.append(answer.bone_age_months - case.age_months)
     return np.array(errors), np.stack(distributions)
 
 
-def _document(shop: Workshop, chain: Chain) -> dict[str, Any]:
-    recipe, regressor, material = shop.recipe, shop.recipe.regressor, shop.material
+def _document(run: TrainingRun, chain: LocalizerChain) -> dict[str, Any]:
+    recipe, regressor, training_set = run.recipe, run.recipe.regressor, run.training_set
     origin = origin_of(load_model(recipe.regressor_start)) if recipe.regressor_start else {}
     sizes = {step.network.name: step.network.input_size for step in chain.steps} | {"regressor": regressor.size}
     return {
         "name": recipe.name,
         "version": recipe.version,
         "recipe": recipe.name,
-        "film_short_side": recipe.film_short_side,
+        "image_short_side": recipe.image_short_side,
         "layout": recipe.layout,
         "networks": {name: {"input_size": size} for name, size in sizes.items()},
         "localizers": [
@@ -168,7 +174,7 @@ def _document(shop: Workshop, chain: Chain) -> dict[str, Any]:
                 "region": step.region.value,
                 "network": step.network.name,
                 "output": step.output,
-                "looks_at": step.looks_at,
+                "input_view": step.input_view,
                 "tau": step.tau,
                 "margin": step.margin,
                 "average_mirror": step.average_mirror,
@@ -183,12 +189,12 @@ def _document(shop: Workshop, chain: Chain) -> dict[str, Any]:
         "scalar": regressor.scalar,
         "scalar_sd_months": regressor.label_sd,
         "calibration": {"tail": PLAIN_TAIL},
-        "phantom_trained": material.phantom
+        "phantom_trained": training_set.phantom
         or bool(chain.origin.get("phantom_trained") or origin.get("phantom_trained")),
         "training_data": {
-            "name": material.name,
-            "cases": len(material.train),
-            "terms": material.terms or "not stated",
+            "name": training_set.name,
+            "cases": len(training_set.train),
+            "terms": training_set.terms or "not stated",
             "split_rule": SPLIT_RULE,
         },
         "settings": _without_paths(dataclasses.asdict(recipe)),

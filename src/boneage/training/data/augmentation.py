@@ -10,11 +10,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from boneage.radiograph import WINDOW_PERCENTILES
-from boneage.training.recipes.settings import JitterRange
-from boneage.views import FilmArray, Jitter
+from boneage.training.recipes.settings import Augmentation
+from boneage.views import GeometricAugmentation, ImageArray
 
 
-def draw_jitter(rng: np.random.Generator, within: JitterRange, *, mirror: bool | None = None) -> Jitter:
+def draw_geometric(
+    rng: np.random.Generator, within: Augmentation, *, mirror: bool | None = None
+) -> GeometricAugmentation:
     """One random look.
 
     Args:
@@ -27,15 +29,17 @@ def draw_jitter(rng: np.random.Generator, within: JitterRange, *, mirror: bool |
     shift_x, shift_y = rng.uniform(-within.shift, within.shift, 2)
     if mirror is None:
         mirror = draw_mirror(rng, within)
-    return Jitter(float(degrees), zoom, float(shift_x), float(shift_y), mirror)
+    return GeometricAugmentation(float(degrees), zoom, float(shift_x), float(shift_y), mirror)
 
 
-def draw_mirror(rng: np.random.Generator, within: JitterRange) -> bool:
+def draw_mirror(rng: np.random.Generator, within: Augmentation) -> bool:
     """Whether a film's views are mirrored."""
     return bool(rng.random() < 0.5) and within.mirror
 
 
-def relit(view: npt.NDArray[np.uint8], rng: np.random.Generator, within: JitterRange) -> npt.NDArray[np.uint8]:
+def augment_photometry(
+    view: npt.NDArray[np.uint8], rng: np.random.Generator, within: Augmentation
+) -> npt.NDArray[np.uint8]:
     """The view with another gamma and brightness; uint8, same shape."""
     gamma = math.exp(rng.uniform(-within.gamma, within.gamma))
     factor = rng.uniform(1.0 - within.brightness, 1.0 + within.brightness)
@@ -45,7 +49,7 @@ def relit(view: npt.NDArray[np.uint8], rng: np.random.Generator, within: JitterR
     return np.asarray(np.rint(table.clip(0.0, 255.0)), dtype=np.uint8)[view]
 
 
-def degraded(film: FilmArray, rng: np.random.Generator, jpeg: float) -> FilmArray:
+def degrade_image(image: ImageArray, rng: np.random.Generator, jpeg: float) -> ImageArray:
     """A film as a worse machine, another export or a narrower window would have given it; uint8, same shape.
 
     Each of these comes with a chance of its own: contrast (factor exp(+-0.5)) and brightness (+-0.25 of the scale), cut
@@ -53,20 +57,20 @@ def degraded(film: FilmArray, rng: np.random.Generator, jpeg: float) -> FilmArra
     chance `jpeg`, of quality 5 to 50, as often from 5 to 16 as above). The result is stretched again, as a radiograph
     is when it is read.
     """
-    picture = film
+    picture = image
     if rng.random() < 0.5:
-        gray = (film.astype(np.float32) - 127.5) * math.exp(rng.uniform(-0.5, 0.5)) + 127.5
+        gray = (image.astype(np.float32) - 127.5) * math.exp(rng.uniform(-0.5, 0.5)) + 127.5
         picture = _as_bytes(gray + 255.0 * rng.uniform(-0.25, 0.25))
     if rng.random() < 0.4:
         share = rng.uniform(0.3, 0.9)
-        height, width = film.shape
+        height, width = image.shape
         small = Image.fromarray(picture).resize(
             (max(8, round(width * share)), max(8, round(height * share))), Image.Resampling.BILINEAR
         )
         picture = np.asarray(small.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
     if rng.random() < 0.35:
         sd = 255.0 * rng.uniform(0.0, 0.1)
-        picture = _as_bytes(picture + np.float32(sd) * rng.standard_normal(film.shape, dtype=np.float32))
+        picture = _as_bytes(picture + np.float32(sd) * rng.standard_normal(image.shape, dtype=np.float32))
     if rng.random() < jpeg:
         stream = io.BytesIO()
         Image.fromarray(picture).save(stream, "JPEG", quality=round(5.0 * 10.0 ** rng.random()))
@@ -75,5 +79,5 @@ def degraded(film: FilmArray, rng: np.random.Generator, jpeg: float) -> FilmArra
     return _as_bytes((picture.astype(np.float32) - low) * (255.0 / max(high - low, 1.0)))
 
 
-def _as_bytes(gray: npt.NDArray[np.floating]) -> FilmArray:
+def _as_bytes(gray: npt.NDArray[np.floating]) -> ImageArray:
     return np.asarray(np.rint(np.clip(gray, 0.0, 255.0)), dtype=np.uint8)

@@ -15,15 +15,15 @@ from torch.utils.data import Dataset, Sampler
 from boneage.ages import Sex
 from boneage.pipeline.localization import Localization
 from boneage.regions import Box, Region
-from boneage.training.data.augmentation import degraded, draw_jitter, draw_mirror, relit
-from boneage.training.recipes.settings import JitterRange, LooksAt
-from boneage.views import FilmArray, View, cut, whole
+from boneage.training.data.augmentation import augment_photometry, degrade_image, draw_geometric, draw_mirror
+from boneage.training.recipes.settings import Augmentation, LocalizerInput
+from boneage.views import ImageArray, View, cut, whole
 
 
-class Films(Protocol):
-    """Where films come from: a `FilmCache`, or anything that has a uint8 [h, w] array for an id."""
+class Images(Protocol):
+    """Where films come from: a `ImageCache`, or anything that has a uint8 [h, w] array for an id."""
 
-    def film(self, case_id: str, /) -> FilmArray: ...
+    def image(self, case_id: str, /) -> ImageArray: ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Example(NamedTuple):
 RegionsOf = Callable[[str, "np.random.Generator | None"], Localization]
 """The regions of a case, in film pixels; with a generator (in training) they may be drawn at random."""
 
-Source = Callable[[FilmArray, Localization], tuple[FilmArray, Box]]
+Source = Callable[[ImageArray, Localization], tuple[ImageArray, Box]]
 """What one input channel is cut from: a picture, and the box in its pixels."""
 
 
@@ -90,19 +90,19 @@ class ViewSource:
 
     view: View
 
-    def __call__(self, film: FilmArray, found: Localization) -> tuple[FilmArray, Box]:
-        return found.place(self.view, film)
+    def __call__(self, image: ImageArray, found: Localization) -> tuple[ImageArray, Box]:
+        return found.place(self.view, image)
 
 
 @dataclass(frozen=True)
-class LookSource:
+class LocalizerSource:
     """Cuts what a localizer looks at: O, H, E, or HE (the hand's box of the film with region 1 erased)."""
 
-    looks_at: LooksAt
+    input_view: LocalizerInput
 
-    def __call__(self, film: FilmArray, found: Localization) -> tuple[FilmArray, Box]:
-        picture = found.erase_region_1(film) if self.looks_at in ("E", "HE") else film
-        return picture, found.boxes[Region.HAND] if self.looks_at in ("H", "HE") else whole(film)
+    def __call__(self, image: ImageArray, found: Localization) -> tuple[ImageArray, Box]:
+        picture = found.erase_region_1(image) if self.input_view in ("E", "HE") else image
+        return picture, found.boxes[Region.HAND] if self.input_view in ("H", "HE") else whole(image)
 
 
 class ViewsData(Dataset[Example]):
@@ -122,24 +122,24 @@ class ViewsData(Dataset[Example]):
 
     def __init__(
         self,
-        films: Films,
+        images: Images,
         cases: Sequence[Labelled],
         sources: Sequence[Source],
         regions_of: RegionsOf,
         size: int,
         *,
         squash: bool = False,
-        jitter: JitterRange | None = None,
+        augmentation: Augmentation | None = None,
         seed: int = 0,
         blank: float = 0.0,
     ) -> None:
-        self.films = films
+        self.images = images
         self.cases = list(cases)
         self.sources = list(sources)
         self.regions_of = regions_of
         self.size = size
         self.squash = squash
-        self.jitter = jitter
+        self.augmentation = augmentation
         self.seed = seed
         self.blank = blank
 
@@ -149,10 +149,10 @@ class ViewsData(Dataset[Example]):
     def __getitem__(self, key: Key | int) -> Example:
         epoch, index, size = key if isinstance(key, tuple) else (0, key, self.size)
         case = self.cases[index]
-        rng = None if self.jitter is None else np.random.default_rng([self.seed, epoch, index])
-        film = self.films.film(case.id)
+        rng = None if self.augmentation is None else np.random.default_rng([self.seed, epoch, index])
+        image = self.images.image(case.id)
         found = self.regions_of(case.id, rng)
-        views, targets = self.looks(film, found, size, rng)
+        views, targets = self.looks(image, found, size, rng)
         return Example(
             torch.from_numpy(views),
             torch.tensor(case.age_months, dtype=torch.float32),
@@ -161,23 +161,25 @@ class ViewsData(Dataset[Example]):
         )
 
     def looks(
-        self, film: FilmArray, found: Localization, size: int, rng: np.random.Generator | None
+        self, image: ImageArray, found: Localization, size: int, rng: np.random.Generator | None
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         """The views uint8 [v, size, size] of one film, and what else a loss wants to know about them."""
         views = np.zeros((len(self.sources), size, size), dtype=np.uint8)
         nothing = np.empty(0, dtype=np.float32)
-        if rng is None or self.jitter is None:
+        if rng is None or self.augmentation is None:
             for channel, source in enumerate(self.sources):
-                picture, box = source(film, found)
+                picture, box = source(image, found)
                 views[channel] = cut(picture, box, size, squash=self.squash)
             return views, nothing
-        mirror = draw_mirror(rng, self.jitter)
-        if self.jitter.degrade and rng.random() < self.jitter.degrade:
-            film = degraded(film, rng, self.jitter.jpeg)
+        mirror = draw_mirror(rng, self.augmentation)
+        if self.augmentation.degrade and rng.random() < self.augmentation.degrade:
+            image = degrade_image(image, rng, self.augmentation.jpeg)
         for channel, source in enumerate(self.sources):
-            picture, box = source(film, found)
-            look = draw_jitter(rng, self.jitter, mirror=mirror)
-            views[channel] = relit(cut(picture, box, size, squash=self.squash, jitter=look), rng, self.jitter)
+            picture, box = source(image, found)
+            look = draw_geometric(rng, self.augmentation, mirror=mirror)
+            views[channel] = augment_photometry(
+                cut(picture, box, size, squash=self.squash, augmentation=look), rng, self.augmentation
+            )
         if self.blank and len(views) > 1:
             gone = rng.random(len(views)) < self.blank
             gone[rng.integers(len(views))] = False

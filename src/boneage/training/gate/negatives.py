@@ -40,21 +40,21 @@ def _gradient(rng: Rng, side: int) -> Picture:
 
 def _leaves(rng: Rng, side: int) -> Picture:
     """Dead leaves: discs and blocks in front of each other, with shading; the statistics of photographs."""
-    image = Image.new("F", (side, side), float(rng.uniform(0, 1)))
-    draw = ImageDraw.Draw(image)
+    picture = Image.new("F", (side, side), float(rng.uniform(0, 1)))
+    draw = ImageDraw.Draw(picture)
     power = rng.uniform(1.5, 3.0)
     for _ in range(int(rng.integers(8, 260))):
         radius = side * 0.5 * max(0.02, rng.random() ** power)
         x, y = rng.uniform(0, side, 2)
         box = (x - radius, y - radius * rng.uniform(0.4, 1), x + radius, y + radius * rng.uniform(0.4, 1))
         (draw.ellipse if rng.random() < 0.6 else draw.rectangle)(box, fill=float(rng.uniform(0, 1)))
-    picture = np.asarray(image, dtype=np.float32) + 0.35 * (_noise(rng, side) - 0.5)
-    return _stretched(ndimage.gaussian_filter(picture, rng.uniform(0.3, 2.0)))
+    gray = np.asarray(picture, dtype=np.float32) + 0.35 * (_noise(rng, side) - 0.5)
+    return _stretched(ndimage.gaussian_filter(gray, rng.uniform(0.3, 2.0)))
 
 
 def _text(rng: Rng, side: int) -> Picture:
-    image = Image.new("F", (side, side), 1.0)
-    draw = ImageDraw.Draw(image)
+    picture = Image.new("F", (side, side), 1.0)
+    draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(float(rng.integers(7, 30)))
     letters = np.array(list(string.ascii_letters + string.digits + "    ,.-"))
     y, left = rng.uniform(0, 20), rng.uniform(0, side / 4)
@@ -62,13 +62,13 @@ def _text(rng: Rng, side: int) -> Picture:
         if rng.random() < 0.88:
             draw.text((left, y), "".join(rng.choice(letters, int(rng.integers(4, 60)))), fill=0.0, font=font)
         y += float(getattr(font, "size", 10)) * rng.uniform(1.1, 1.9)
-    return np.asarray(image, dtype=np.float32).copy()
+    return np.asarray(picture, dtype=np.float32).copy()
 
 
 def _screen(rng: Rng, side: int) -> Picture:
     """Windows, bars, buttons and labels."""
-    image = Image.new("F", (side, side), float(rng.choice([0.1, 0.5, 0.9])))
-    draw = ImageDraw.Draw(image)
+    picture = Image.new("F", (side, side), float(rng.choice([0.1, 0.5, 0.9])))
+    draw = ImageDraw.Draw(picture)
     for _ in range(int(rng.integers(3, 16))):
         x, y = rng.uniform(-20, side, 2)
         w, h = rng.uniform(10, side, 2) * rng.choice([0.2, 0.6, 1.0], 2)
@@ -77,13 +77,13 @@ def _screen(rng: Rng, side: int) -> Picture:
         for line in range(int(rng.integers(0, 8))):
             label = "".join(rng.choice(list(string.ascii_lowercase + " "), int(rng.integers(3, 20))))
             draw.text((x + 4, y + 3 + 14 * line), label, fill=float(rng.uniform(0, 1)), font=font)
-    return np.asarray(image, dtype=np.float32).copy()
+    return np.asarray(picture, dtype=np.float32).copy()
 
 
 def _drawing(rng: Rng, side: int) -> Picture:
     """Line drawings and flat shapes on an even ground."""
-    image = Image.new("F", (side, side), 1.0)
-    draw = ImageDraw.Draw(image)
+    picture = Image.new("F", (side, side), 1.0)
+    draw = ImageDraw.Draw(picture)
     for _ in range(int(rng.integers(1, 12))):
         points = rng.uniform(0.05, 0.95, (int(rng.integers(3, 9)), 2)) * side
         width, fill = int(rng.integers(1, 7)), float(rng.uniform(0, 0.9))
@@ -97,7 +97,7 @@ def _drawing(rng: Rng, side: int) -> Picture:
             if kind == 2:
                 draw.polygon([tuple(point) for point in curve], fill=fill)
             draw.line([tuple(point) for point in curve], fill=0.0, width=width)
-    return np.asarray(image, dtype=np.float32).copy()
+    return np.asarray(picture, dtype=np.float32).copy()
 
 
 def _long_bones(rng: Rng, side: int) -> Picture:
@@ -136,8 +136,8 @@ def _trunk(rng: Rng, side: int) -> Picture:
 def _exposed(rng: Rng, attenuation: npt.NDArray[np.floating]) -> Picture:
     """What absorbs, as a film with bones bright: scatter, noise."""
     blurred = ndimage.gaussian_filter(attenuation, rng.uniform(0.5, 2.0))
-    film = 1 - np.exp(-blurred * rng.uniform(0.6, 1.6))
-    return _stretched(film + rng.normal(0, rng.uniform(0.005, 0.04), film.shape))
+    image = 1 - np.exp(-blurred * rng.uniform(0.6, 1.6))
+    return _stretched(image + rng.normal(0, rng.uniform(0.005, 0.04), image.shape))
 
 
 def _stretched(picture: npt.NDArray[np.floating]) -> Picture:
@@ -157,30 +157,30 @@ FAMILIES: Final[dict[str, Callable[[Rng, int], Picture]]] = {
 }
 
 
-def foreign_picture(rng: Rng, side: int) -> Picture:
+def draw_negative(rng: Rng, side: int) -> Picture:
     """A picture of a family drawn at random."""
     family = list(FAMILIES.values())[int(rng.integers(len(FAMILIES)))]
     return family(rng, side)
 
 
-def shuffled(rng: Rng, film: Picture) -> Picture:
+def shuffled(rng: Rng, image: Picture) -> Picture:
     """A film cut into tiles that changed places: its texture without a hand."""
     count = int(rng.integers(3, 7))
-    height, width = film.shape[0] // count, film.shape[1] // count
+    height, width = image.shape[0] // count, image.shape[1] // count
     if min(height, width) < 2:
-        return film
-    tiles = film[: height * count, : width * count].reshape(count, height, count, width).swapaxes(1, 2)
+        return image
+    tiles = image[: height * count, : width * count].reshape(count, height, count, width).swapaxes(1, 2)
     order = rng.permutation(count * count)
     mixed = tiles.reshape(-1, height, width)[order].reshape(count, count, height, width)
     return np.ascontiguousarray(mixed.swapaxes(1, 2).reshape(count * height, count * width))
 
 
-def blurred_away(rng: Rng, film: Picture) -> Picture:
+def blurred_away(rng: Rng, image: Picture) -> Picture:
     """A film so far out of focus that no bone is left."""
-    image = Image.fromarray(np.uint8(film * 255)).filter(
-        ImageFilter.GaussianBlur(max(film.shape) * rng.uniform(0.04, 0.12))
+    picture = Image.fromarray(np.uint8(image * 255)).filter(
+        ImageFilter.GaussianBlur(max(image.shape) * rng.uniform(0.04, 0.12))
     )
-    return np.asarray(image, dtype=np.float32) / np.float32(255)
+    return np.asarray(picture, dtype=np.float32) / np.float32(255)
 
 
-__all__ = ["FAMILIES", "blurred_away", "foreign_picture", "shuffled"]
+__all__ = ["FAMILIES", "blurred_away", "draw_negative", "shuffled"]

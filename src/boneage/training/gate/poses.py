@@ -19,13 +19,13 @@ from boneage.pipeline.localization import Localization
 from boneage.radiograph import WINDOW_PERCENTILES
 from boneage.regions import Region
 from boneage.training.data.views_data import Example, Key, ViewsData
-from boneage.training.gate.negatives import Picture, Rng, blurred_away, foreign_picture, shuffled
+from boneage.training.gate.negatives import Picture, Rng, blurred_away, draw_negative, shuffled
 from boneage.training.networks.networks import Features
 from boneage.training.recipes.settings import GateSettings
 from boneage.training.run.learner import Learner
-from boneage.views import FilmArray, Jitter, cut, whole
+from boneage.views import GeometricAugmentation, ImageArray, cut, whole
 
-HAND, FOREIGN, TWO, CUT_OFF, EXPOSURE = range(len(KINDS))
+HAND, NEGATIVE, TWO, CUT_OFF, EXPOSURE = range(len(KINDS))
 _SHARES: Final = (0.55, 0.18, 0.08, 0.1, 0.09)
 _SIDE: Final = 224
 """Long side of a film while it is changed: a little finer than what the gate sees."""
@@ -61,7 +61,7 @@ class GateNetwork(nn.Module):
         self.centre.copy_(centre)  # type: ignore[operator]
         self.whitening.copy_(vectors * scale)  # type: ignore[operator]
 
-    def oddness(self, features: Tensor) -> Tensor:
+    def ood_score(self, features: Tensor) -> Tensor:
         """Mean squared whitened distance from the centre of hands: float32 [n]."""
         whitened: Tensor = (features - self.centre) @ self.whitening  # type: ignore[operator]
         return whitened.square().mean(dim=1)
@@ -70,7 +70,7 @@ class GateNetwork(nn.Module):
 class GatePort(nn.Module):
     """The gate as it is exported: probabilities instead of logits; see `boneage.pipeline.gate.Gate`."""
 
-    OUTPUTS = ("kinds", "pose", "inverted", "oddness")
+    OUTPUTS = ("kinds", "pose", "inverted", "ood_score")
 
     def __init__(self, network: GateNetwork) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class GatePort(nn.Module):
 
     def forward(self, view: Tensor) -> tuple[Tensor, ...]:
         kinds, pose, inverted, features = self.network(view)
-        return torch.softmax(kinds, dim=1), pose, torch.sigmoid(inverted), self.network.oddness(features)
+        return torch.softmax(kinds, dim=1), pose, torch.sigmoid(inverted), self.network.ood_score(features)
 
 
 class GateData(ViewsData):
@@ -94,7 +94,7 @@ class GateData(ViewsData):
         kind = int(rng.choice(len(KINDS), p=_SHARES))
         picture = self._picture(kind, case.id, other.id, rng)
         view, degrees, inverted = photographed(picture, size, rng)
-        pose = (0.0, 0.0) if kind == FOREIGN else (math.cos(math.radians(degrees)), math.sin(math.radians(degrees)))
+        pose = (0.0, 0.0) if kind == NEGATIVE else (math.cos(math.radians(degrees)), math.sin(math.radians(degrees)))
         return Example(
             torch.from_numpy(view[None].copy()),
             torch.tensor(case.age_months, dtype=torch.float32),
@@ -103,34 +103,34 @@ class GateData(ViewsData):
         )
 
     def _picture(self, kind: int, case_id: str, other_id: str, rng: Rng) -> Picture:
-        film, scale = _small(self.films.film(case_id))
+        image, scale = _small(self.images.image(case_id))
         found = self.regions_of(case_id, None).scaled(scale, scale)
-        if kind == FOREIGN:
+        if kind == NEGATIVE:
             drawn = rng.random()
             if drawn < 0.12:
-                return shuffled(rng, film)
+                return shuffled(rng, image)
             if drawn < 0.2:
-                return blurred_away(rng, film)
-            return foreign_picture(rng, _SIDE)
+                return blurred_away(rng, image)
+            return draw_negative(rng, _SIDE)
         if kind == TWO:
-            return side_by_side(film, _small(self.films.film(other_id))[0], rng)
+            return side_by_side(image, _small(self.images.image(other_id))[0], rng)
         if kind == CUT_OFF and Region.REGION_1 in found.boxes:
-            return cut_off(film, found, rng)
-        picture = trimmed(film, found, rng)
+            return cut_off(image, found, rng)
+        picture = trimmed(image, found, rng)
         return unreadable(picture, rng) if kind == EXPOSURE else picture
 
 
-def _small(film: FilmArray) -> tuple[Picture, float]:
+def _small(image: ImageArray) -> tuple[Picture, float]:
     """A film of `_SIDE` pixels, float32 in [0, 1], and its scale."""
-    scale = _SIDE / max(film.shape)
-    size = (max(8, round(film.shape[1] * scale)), max(8, round(film.shape[0] * scale)))
-    image = Image.fromarray(film).resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(image, dtype=np.float32) / np.float32(255), scale
+    scale = _SIDE / max(image.shape)
+    size = (max(8, round(image.shape[1] * scale)), max(8, round(image.shape[0] * scale)))
+    shrunk = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(shrunk, dtype=np.float32) / np.float32(255), scale
 
 
-def trimmed(film: Picture, found: Localization, rng: Rng) -> Picture:
+def trimmed(image: Picture, found: Localization, rng: Rng) -> Picture:
     """A film with less of a border, as far as its regions stay on it."""
-    height, width = film.shape
+    height, width = image.shape
     boxes = [box for region, box in found.boxes.items() if region is not Region.HAND] or list(found.boxes.values())
     reach = 0.1 * rng.random() if rng.random() < 0.5 else 0.0
     x0, y0 = (int(reach * side * rng.random()) for side in (width, height))
@@ -138,41 +138,41 @@ def trimmed(film: Picture, found: Localization, rng: Rng) -> Picture:
     for box in boxes:
         x0, y0 = min(x0, int(box.x0)), min(y0, int(box.y0))
         x1, y1 = max(x1, math.ceil(box.x1)), max(y1, math.ceil(box.y1))
-    return film[max(0, y0) : y1, max(0, x0) : x1]
+    return image[max(0, y0) : y1, max(0, x0) : x1]
 
 
-def cut_off(film: Picture, found: Localization, rng: Rng) -> Picture:
+def cut_off(image: Picture, found: Localization, rng: Rng) -> Picture:
     """A film that ends within the upper part of region 1, or above it; once in a while it begins below it."""
     box = found.boxes[Region.REGION_1]
     if rng.random() < 0.15:
         below = int(box.y0 + rng.uniform(0.75, 1.0) * box.height)
-        if film.shape[0] - below > 20:
-            return film[below:]
+        if image.shape[0] - below > 20:
+            return image[below:]
     end = int(box.y0 + rng.uniform(-0.5, 0.3) * box.height)
-    return film[: max(24, end)]
+    return image[: max(24, end)]
 
 
-def side_by_side(film: Picture, other: Picture, rng: Rng) -> Picture:
+def side_by_side(image: Picture, other: Picture, rng: Rng) -> Picture:
     """Two hands on one film: the second is mirrored, as the other hand would be."""
-    height = film.shape[0]
+    height = image.shape[0]
     width = max(8, round(other.shape[1] * height / other.shape[0]))
     second = np.asarray(Image.fromarray(other[:, ::-1]).resize((width, height), Image.Resampling.BILINEAR))
     if rng.random() < 0.5:
-        second = film[:, ::-1]
-    return np.concatenate([film, second] if rng.random() < 0.5 else [second, film], axis=1)
+        second = image[:, ::-1]
+    return np.concatenate([image, second] if rng.random() < 0.5 else [second, image], axis=1)
 
 
-def unreadable(film: Picture, rng: Rng) -> Picture:
+def unreadable(image: Picture, rng: Rng) -> Picture:
     """Burnt out, sunk into black, drowned in noise, or of a handful of gray values."""
     how = rng.integers(4)
     if how == 0:
-        return np.asarray(np.clip(film * rng.uniform(8, 40), 0, 1), dtype=np.float32)
+        return np.asarray(np.clip(image * rng.uniform(8, 40), 0, 1), dtype=np.float32)
     if how == 1:
-        level = float(np.percentile(film, rng.uniform(98.0, 99.7)))
-        return np.asarray(np.clip((film - level) * 8, 0, 1), dtype=np.float32)
+        level = float(np.percentile(image, rng.uniform(98.0, 99.7)))
+        return np.asarray(np.clip((image - level) * 8, 0, 1), dtype=np.float32)
     if how == 2:
-        return np.asarray(film * rng.uniform(0.02, 0.25) + rng.normal(0, 0.35, film.shape), dtype=np.float32)
-    few = np.round(film * 1.49) / 1.49 if rng.random() < 0.5 else film > rng.uniform(0.15, 0.7)
+        return np.asarray(image * rng.uniform(0.02, 0.25) + rng.normal(0, 0.35, image.shape), dtype=np.float32)
+    few = np.round(image * 1.49) / 1.49 if rng.random() < 0.5 else image > rng.uniform(0.15, 0.7)
     return np.asarray(few, dtype=np.float32)
 
 
@@ -198,7 +198,7 @@ def photographed(picture: Picture, size: int, rng: Rng) -> tuple[npt.NDArray[np.
         ground = float(rng.choice([0.0, 0.0, rng.random()]))
         picture = np.pad(picture, (reach[:2], reach[2:]), constant_values=ground)
     low, high = np.percentile(picture, WINDOW_PERCENTILES)
-    gray: FilmArray = np.asarray(np.clip((picture - low) / max(high - low, 1e-3), 0, 1) * 255, dtype=np.uint8)
+    gray: ImageArray = np.asarray(np.clip((picture - low) / max(high - low, 1e-3), 0, 1) * 255, dtype=np.uint8)
     if rng.random() < 0.25:
         gray = _recoded(gray, rng)
     inverted = bool(rng.random() < 0.3)
@@ -210,8 +210,8 @@ def photographed(picture: Picture, size: int, rng: Rng) -> tuple[npt.NDArray[np.
         degrees = float(rng.choice([-90, 90, 180]) + rng.normal(0, 6))
     zoom = math.exp(rng.uniform(-0.15, 0.15)) * (1.0 if rng.random() < 0.6 else rng.uniform(0.62, 1.0))
     shift_x, shift_y = (float(shift) for shift in rng.uniform(-0.06, 0.06, 2))
-    look = Jitter(degrees, zoom, shift_x, shift_y)
-    view = cut(np.ascontiguousarray(gray), whole(gray), size, jitter=look)
+    look = GeometricAugmentation(degrees, zoom, shift_x, shift_y)
+    view = cut(np.ascontiguousarray(gray), whole(gray), size, augmentation=look)
     if inverted and not early:
         view = 255 - view
     return view, degrees, float(inverted)
@@ -227,14 +227,14 @@ def _mark(picture: Picture, rng: Rng) -> None:
 
 def _recoded(gray: npt.NDArray[np.uint8], rng: Rng) -> npt.NDArray[np.uint8]:
     """Through JPEG, or through fewer pixels."""
-    image = Image.fromarray(np.ascontiguousarray(gray))
+    shrunk = Image.fromarray(np.ascontiguousarray(gray))
     if rng.random() < 0.5:
         stream = io.BytesIO()
-        image.save(stream, "JPEG", quality=int(rng.integers(8, 60)))
+        shrunk.save(stream, "JPEG", quality=int(rng.integers(8, 60)))
         return np.asarray(Image.open(stream))
     share = rng.uniform(0.25, 0.7)
-    small = image.resize((max(8, int(image.width * share)), max(8, int(image.height * share))))
-    return np.asarray(small.resize(image.size, Image.Resampling.BILINEAR))
+    small = shrunk.resize((max(8, int(shrunk.width * share)), max(8, int(shrunk.height * share))))
+    return np.asarray(small.resize(shrunk.size, Image.Resampling.BILINEAR))
 
 
 class GateLearner(Learner):
@@ -249,7 +249,7 @@ class GateLearner(Learner):
     def loss(self, network: nn.Module, batch: Example) -> Tensor:
         kinds, pose, inverted, _ = network(batch.views)
         kind, turn = batch.targets[:, 0].long(), batch.targets[:, 1:3]
-        known = (kind != FOREIGN).float()
+        known = (kind != NEGATIVE).float()
         of_turn = ((pose.float() - turn).square().sum(dim=1) * known).sum() / known.sum().clamp(min=1.0)
         of_polarity = F.binary_cross_entropy_with_logits(inverted.float(), batch.targets[:, 3], weight=known)
         loss: Tensor = F.cross_entropy(kinds.float(), kind) + 2.0 * of_turn + of_polarity
@@ -261,7 +261,7 @@ class GateLearner(Learner):
 
 
 def learn_hands(network: GateNetwork, data: GateData, count: int = 4000) -> None:
-    """Fit the network's `oddness` to the readable hands among the first `count` training examples."""
+    """Fit the network's `ood_score` to the readable hands among the first `count` training examples."""
     passes = max(1, -(-_LEAST_HANDS // len(data)))
     keys = [Key(epoch, case, data.size) for epoch in range(passes) for case in range(min(count, len(data)))]
     loader = DataLoader(data, batch_size=64, sampler=keys)

@@ -1,4 +1,4 @@
-"""The stage that trains the gate and sets its thresholds on *select*."""
+"""The stage that trains the gate and sets its thresholds on *validation*."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ import torch
 from boneage.model.document import GateSettings as Thresholds
 from boneage.model.folder import load_model
 from boneage.model.network import Network
-from boneage.pipeline.gate import HAND, KINDS, Gate, Look
+from boneage.pipeline.gate import HAND, KINDS, Gate, GateOutput
 from boneage.training.data.views_data import FromTable
 from boneage.training.gate.poses import GateData, GateLearner, GateNetwork, GatePort, learn_hands
 from boneage.training.localization.regions_table import RegionsTable
 from boneage.training.networks.export import export_student
-from boneage.training.recipes.settings import NO_JITTER, GateSettings
-from boneage.training.run.training_run import NETWORK_FILE, Workshop
+from boneage.training.recipes.settings import NO_AUGMENTATION, GateSettings
+from boneage.training.run.training_run import NETWORK_FILE, TrainingRun
 
 NAME = "gate"
 
 
-def trained_gate(shop: Workshop, settings: GateSettings, regions: RegionsTable, key: str) -> tuple[Network, Thresholds]:
+def trained_gate(
+    run: TrainingRun, settings: GateSettings, regions: RegionsTable, key: str
+) -> tuple[Network, Thresholds]:
     """Train and export the gate.
 
     Args:
@@ -30,15 +32,15 @@ def trained_gate(shop: Workshop, settings: GateSettings, regions: RegionsTable, 
         key: of what the regions depend on.
     """
     # Which films are turned does not change how the gate learns.
-    stage = shop.stage(NAME, dataclasses.replace(settings, tilt_degrees=0.0), key)
+    stage = run.stage(NAME, dataclasses.replace(settings, tilt_degrees=0.0), key)
     network = Network(NAME, stage.folder / NETWORK_FILE, settings.size)
     if not stage.complete:
         stage.begin()
-        torch.manual_seed(shop.recipe.seed)
-        data = shop.data(GateData, [], FromTable(regions), settings.size, NO_JITTER)
-        gate = shop.fitted(
-            GateNetwork(settings, start=shop.recipe.pretrained),
-            lambda network, steps: GateLearner(network, settings, seed=shop.recipe.seed, steps_per_epoch=steps),
+        torch.manual_seed(run.recipe.seed)
+        data = run.data(GateData, [], FromTable(regions), settings.size, NO_AUGMENTATION)
+        gate = run.fitted(
+            GateNetwork(settings, start=run.recipe.pretrained),
+            lambda network, steps: GateLearner(network, settings, seed=run.recipe.seed, steps_per_epoch=steps),
             data,
             stage,
             settings.schedule,
@@ -47,11 +49,11 @@ def trained_gate(shop: Workshop, settings: GateSettings, regions: RegionsTable, 
         learn_hands(gate, data[0])
         export_student(GatePort(gate), network.path, settings.size, list(GatePort.OUTPUTS), half=False)
         open_gate = Gate(network, Thresholds(NAME, 0.0, 1e9, settings.tilt_degrees))
-        looks = [open_gate.look(shop.material.films.film(case.id)) for case in shop.material.select]
+        looks = [open_gate.look(run.training_set.images.image(case.id)) for case in run.training_set.validation]
         least, most = thresholds(looks, settings.refused)
-        stage.finish(least_hand=least, most_oddness=most)
+        stage.finish(min_hand_probability=least, max_ood_score=most)
     facts: dict[str, Any] = dict(stage.facts)
-    return network, Thresholds(NAME, facts["least_hand"], facts["most_oddness"], settings.tilt_degrees)
+    return network, Thresholds(NAME, facts["min_hand_probability"], facts["max_ood_score"], settings.tilt_degrees)
 
 
 def gate_taken_over(folder: str, settings: GateSettings) -> tuple[Network, Thresholds] | None:
@@ -63,9 +65,9 @@ def gate_taken_over(folder: str, settings: GateSettings) -> tuple[Network, Thres
     return model.networks[gate.network], dataclasses.replace(gate, tilt_degrees=settings.tilt_degrees)
 
 
-def thresholds(looks: list[Look], refused: float) -> tuple[float, float]:
+def thresholds(looks: list[GateOutput], refused: float) -> tuple[float, float]:
     """(least probability of a hand, largest oddness), each refusing at most half of `refused` of these films."""
     hands = np.sort([look.kinds[KINDS.index(HAND)] for look in looks])
-    odd = np.sort([look.oddness for look in looks])[::-1]
+    odd = np.sort([look.ood_score for look in looks])[::-1]
     left_out = int(len(looks) * refused / 2)
     return float(min(0.5, hands[left_out])), float(odd[left_out] * 1.1)

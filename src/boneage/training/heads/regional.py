@@ -1,7 +1,7 @@
 """Heads for carpal and tubular bone age, fitted on the frozen age network's features of *train*.
 
-A head is a ridge regression with weights of their own for each sex; its penalty is chosen on *select*, where it is also
-measured how far the two ages usually lie apart.
+A head is a ridge regression with weights of their own for each sex; its penalty is chosen on *validation*, where it is
+also measured how far the two ages usually lie apart.
 """
 
 from __future__ import annotations
@@ -21,29 +21,36 @@ from boneage.atomic import write_atomically
 from boneage.errors import ModelError, UsageError
 from boneage.evaluation.bootstrap import figure
 from boneage.model.folder import Model, identity_sha256, load_model
-from boneage.model.regional_heads import ERASED_VIEWS, PARTS_FILE, Head, by_view, erased_features, parts_bytes
+from boneage.model.regional_heads import (
+    ERASED_VIEWS,
+    REGIONAL_HEADS_FILE,
+    Head,
+    by_view,
+    erased_features,
+    regional_heads_bytes,
+)
 from boneage.model.writing import rewritten
 from boneage.pipeline.localization import cut_views
 from boneage.regional_ages import UsualDifference
 from boneage.training.age.calibration import AT_MONTHS, drawn_mean, similar_weights, weighted_quantile
 from boneage.training.heads.similar_cases import (
     FEWEST_TO_COMPARE,
-    Described,
-    Describer,
+    CaseFeatures,
+    FeatureExtractor,
     Views,
     correlation,
     data_facts,
-    described_dataset,
+    extract_of_dataset,
 )
 from boneage.views import View
 
 if TYPE_CHECKING:
     from boneage.datasets import Dataset
     from boneage.radiograph import Radiograph
-    from boneage.training.data.training_set import Material
+    from boneage.training.data.training_set import TrainingSet
     from boneage.training.data.views_data import Labelled
     from boneage.training.localization.regions_table import RegionsTable
-    from boneage.training.run.training_run import Workshop
+    from boneage.training.run.training_run import TrainingRun
 
 PENALTIES: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 """Of the squared weights, a case, with features whose mean square is 1."""
@@ -61,7 +68,7 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Fitted:
-    """A head, its penalty, and the ages float64 [n] that it gives on *select*."""
+    """A head, its penalty, and the ages float64 [n] that it gives on *validation*."""
 
     head: Head
     penalty: float
@@ -69,13 +76,13 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class FittedParts:
+class FittedRegionalHeads:
     """What is to be added to a model.
 
     Attributes:
-        data: the content of `parts.npz`.
-        entry: `parts` of model.json.
-        figures: measured on *select*.
+        data: the content of `regional_heads.npz`.
+        entry: `regional_heads` of model.json.
+        figures: measured on *validation*.
     """
 
     data: bytes
@@ -102,11 +109,13 @@ class FittedParts:
         Raises:
             OutputError: it cannot be written.
         """
-        metrics = {**(model.document.get("metrics") or {}), "parts": dict(self.figures)}
-        return rewritten(model, target, {"parts": dict(self.entry), "metrics": metrics}, {PARTS_FILE: self.data})
+        metrics = {**(model.document.get("metrics") or {}), "regional": dict(self.figures)}
+        return rewritten(
+            model, target, {"regional_heads": dict(self.entry), "metrics": metrics}, {REGIONAL_HEADS_FILE: self.data}
+        )
 
 
-class PartDescriber(Describer):
+class RegionalFeatureExtractor(FeatureExtractor):
     """Features float32 [3 C] of the views R1, HE and R2E of many films.
 
     Raises:
@@ -150,13 +159,13 @@ def _looks_apart(model: Model, tensor: str) -> bool:
     return bool(moved[at] > 0 and np.delete(moved, at).max(initial=0.0) < 1e-3 * moved[at])
 
 
-def ridge(train: Described, select: Described, columns: slice) -> Fitted:
-    """A head on some of the features, with the penalty whose answers are nearest to the labels on *select*.
+def ridge(train: CaseFeatures, validation: CaseFeatures, columns: slice) -> Fitted:
+    """A head on some of the features, with the penalty whose answers are nearest to the labels on *validation*.
 
-    Without cases of *select* the largest penalty is taken.
+    Without cases of *validation* the largest penalty is taken.
     """
-    learn, measure = train.features[:, columns], select.features[:, columns]
-    signs, others = (np.array([sex.sign for sex in cases.sexes]) for cases in (train, select))
+    learn, measure = train.features[:, columns], validation.features[:, columns]
+    signs, others = (np.array([sex.sign for sex in cases.sexes]) for cases in (train, validation))
     center = learn.mean(axis=0, dtype=np.float64)
     scale = float(np.sqrt(np.mean((learn - center) ** 2))) or 1.0
     channels = learn.shape[1]
@@ -172,7 +181,7 @@ def ridge(train: Described, select: Described, columns: slice) -> Fitted:
     weights = _solutions(given, train.ages - mean_age)
     answers = (asked - middle) @ weights + mean_age
     answers = answers.clip(FIRST_MONTH, LAST_MONTH)
-    errors = np.abs(answers - select.ages[:, None]).mean(axis=0) if len(select.ages) else -np.array(PENALTIES)
+    errors = np.abs(answers - validation.ages[:, None]).mean(axis=0) if len(validation.ages) else -np.array(PENALTIES)
     best = int(np.argmin(errors))
     chosen = weights[:, best]
     plain, by_sex, sex_alone = chosen[:channels] / scale, chosen[channels:-1] / scale, chosen[-1] * _SEX_SCALE
@@ -180,7 +189,7 @@ def ridge(train: Described, select: Described, columns: slice) -> Fitted:
     start = mean_age - float(middle @ chosen)
     bias = np.array([start + sex.sign * sex_alone for sex in (Sex.MALE, Sex.FEMALE)]) - of_sexes @ center
     head = Head(of_sexes.astype(np.float32), bias.astype(np.float32))
-    rows = zip(measure, select.sexes, strict=True)
+    rows = zip(measure, validation.sexes, strict=True)
     return Fitted(head, PENALTIES[best], np.array([head.months(features, sex) for features, sex in rows]))
 
 
@@ -256,24 +265,24 @@ def _too_few(name: str, count: int, sex: Sex) -> str:
     return (
         f"{name}: {count} {sex.value} cases to learn from; at least {FEWEST_OF_A_SEX} with all three regions are "
         "needed to tell carpal and tubular bone age apart. Use a larger data set; a training goes without with --set "
-        "parts=false."
+        "regional_heads=false."
     )
 
 
-def check_sexes(material: Material) -> None:
+def check_sexes(training_set: TrainingSet) -> None:
     """Raise UsageError where a sex has too few training cases for heads of its own."""
     for sex in Sex:
-        count = sum(case.sex is sex for case in material.train)
+        count = sum(case.sex is sex for case in training_set.train)
         if count < FEWEST_OF_A_SEX:
-            raise UsageError(_too_few(material.name, count, sex))
+            raise UsageError(_too_few(training_set.name, count, sex))
 
 
-def fitted(tensor: str, train: Described, select: Described, data: Mapping[str, Any]) -> FittedParts:
+def fitted(tensor: str, train: CaseFeatures, validation: CaseFeatures, data: Mapping[str, Any]) -> FittedRegionalHeads:
     """Both heads, and how far apart they usually are.
 
     Args:
         tensor: see `Describer.tensor`.
-        train: features as `PartDescriber` makes them.
+        train: features as `RegionalFeatureExtractor` makes them.
         select: the same, with the model's answers.
         data: what is said of the data set.
 
@@ -283,18 +292,20 @@ def fitted(tensor: str, train: Described, select: Described, data: Mapping[str, 
     for sex in Sex:
         if train.sexes.count(sex) < FEWEST_OF_A_SEX:
             raise UsageError(_too_few(data["name"], train.sexes.count(sex), sex))
-    if not select.ids:
-        select = replace(select, features=np.zeros((0, train.features.shape[1]), np.float32))
+    if not validation.ids:
+        validation = replace(validation, features=np.zeros((0, train.features.shape[1]), np.float32))
     channels = train.features.shape[1] // (1 + len(ERASED_VIEWS))
-    carpal = ridge(train, select, slice(0, channels))
-    tubular = ridge(train, select, slice(channels, None))
+    carpal = ridge(train, validation, slice(0, channels))
+    tubular = ridge(train, validation, slice(channels, None))
     difference = carpal.months - tubular.months
-    enough = all(select.sexes.count(sex) >= FEWEST_TO_COMPARE for sex in Sex)
-    usual = usual_difference(difference, select.months, select.sexes) if enough else None
-    until = carpal_until(carpal.months - select.ages, tubular.months - select.ages, select.months, select.sexes)
-    content = parts_bytes(carpal.head, tubular.head)
+    enough = all(validation.sexes.count(sex) >= FEWEST_TO_COMPARE for sex in Sex)
+    usual = usual_difference(difference, validation.months, validation.sexes) if enough else None
+    until = carpal_until(
+        carpal.months - validation.ages, tubular.months - validation.ages, validation.months, validation.sexes
+    )
+    content = regional_heads_bytes(carpal.head, tubular.head)
     entry = {
-        "file": PARTS_FILE,
+        "file": REGIONAL_HEADS_FILE,
         "sha256": hashlib.sha256(content).hexdigest(),
         "tensor": tensor,
         "usual_difference": None if usual is None else _as_json(usual),
@@ -308,59 +319,59 @@ def fitted(tensor: str, train: Described, select: Described, data: Mapping[str, 
         "penalties": {"carpal": carpal.penalty, "tubular": tubular.penalty},
     }
     if len(difference):
-        errors = {"whole": select.months, "carpal": carpal.months, "tubular": tubular.months}
-        errors = {name: months - select.ages for name, months in errors.items()}
+        errors = {"whole": validation.months, "carpal": carpal.months, "tubular": tubular.months}
+        errors = {name: months - validation.ages for name, months in errors.items()}
         figures |= {f"{name}_mae_months": figure(np.abs(error)).as_dict() for name, error in errors.items()}
         figures["error_correlation"] = correlation(errors["carpal"], errors["tubular"])
         figures["difference_months"] = figure(difference).as_dict()
     if usual is not None:
-        ends = [usual.ends(sex, months) for sex, months in zip(select.sexes, select.months, strict=True)]
+        ends = [usual.ends(sex, months) for sex, months in zip(validation.sexes, validation.months, strict=True)]
         outside = [not low <= apart <= high for (low, high), apart in zip(ends, difference, strict=True)]
         figures["warned"] = round(float(np.mean(outside)), 4)
-    return FittedParts(content, entry, figures)
+    return FittedRegionalHeads(content, entry, figures)
 
 
-def parts_of_training(shop: Workshop, regions: RegionsTable, folder: Path) -> Path:
+def fit_regional_heads_of_run(run: TrainingRun, regions: RegionsTable, folder: Path) -> Path:
     """The model folder of a training with carpal and tubular bone age, from the films and regions it was trained on.
 
     Raises:
         OutputError: it cannot be written.
     """
-    model, material = load_model(folder), shop.material
-    without = identity_sha256({key: value for key, value in model.document.items() if key != "parts"})
-    stage = shop.stage("parts", without, material.key, material.terms, list(PENALTIES))
-    file = stage.folder / PARTS_FILE
+    model, training_set = load_model(folder), run.training_set
+    without = identity_sha256({key: value for key, value in model.document.items() if key != "regional_heads"})
+    stage = run.stage("regional-heads", without, training_set.key, training_set.terms, list(PENALTIES))
+    file = stage.folder / REGIONAL_HEADS_FILE
     if not stage.complete or not file.is_file():
         stage.begin()
-        describer = PartDescriber(model, progress=shop.machine.progress)
+        describer = RegionalFeatureExtractor(model, progress=run.machine.progress)
 
         def views_of(case: Labelled) -> Views | None:
             found = regions[case.id]
             if found.missing:
                 return None
-            film, views = material.films.film(case.id), (*model.views, *ERASED_VIEWS)
-            return cut_views(film, found, views, model.regressor.input_size, squash=shop.squash)
+            image, views = training_set.images.image(case.id), (*model.views, *ERASED_VIEWS)
+            return cut_views(image, found, views, model.regressor.input_size, squash=run.squash)
 
-        train = describer.described(material.train, views_of)
-        select = describer.described(material.select, views_of, answers=True)
-        data = data_facts(material.name, len(train.ids), material.terms, phantom=material.phantom)
-        made = fitted(describer.tensor, train, select, data)
+        train = describer.described(training_set.train, views_of)
+        validation = describer.described(training_set.validation, views_of, answers=True)
+        data = data_facts(training_set.name, len(train.ids), training_set.terms, phantom=training_set.phantom)
+        made = fitted(describer.tensor, train, validation, data)
         write_atomically(file, made.data)
         stage.finish(entry=dict(made.entry), figures=dict(made.figures))
-    made = FittedParts(file.read_bytes(), stage.facts["entry"], stage.facts["figures"])
-    if model.document.get("parts") != made.entry:
+    made = FittedRegionalHeads(file.read_bytes(), stage.facts["entry"], stage.facts["figures"])
+    if model.document.get("regional_heads") != made.entry:
         made.added_to(model, folder)
     return folder
 
 
-def parts_of_dataset(
+def fit_regional_heads_on_dataset(
     model: Model, dataset: Dataset, read: Callable[[Path], Radiograph], *, terms: str = "", progress: bool = True
-) -> tuple[FittedParts, Dataset]:
+) -> tuple[FittedRegionalHeads, Dataset]:
     """Heads for a finished model from a data set's radiographs.
 
     Args:
         model: any whose age network looks at each view by itself.
-        dataset: heads are fitted on its *train* cases, everything else on its *select* cases; *report* is not read.
+        dataset: heads are fitted on its *train* cases, everything else on its *validation* cases; *test* is not read.
         read: file -> radiograph.
         terms: of the data set.
 
@@ -374,8 +385,8 @@ def parts_of_dataset(
     """
     from boneage.datasets import has_phantoms
 
-    describer = PartDescriber(model, progress=progress)
+    describer = RegionalFeatureExtractor(model, progress=progress)
     views = (*model.views, *ERASED_VIEWS)
-    train, select, used = described_dataset(describer, dataset, read, views, all_regions=True)
+    train, validation, used = extract_of_dataset(describer, dataset, read, views, all_regions=True)
     data = data_facts(dataset.name, len(train.ids), terms, phantom=has_phantoms(used))
-    return fitted(describer.tensor, train, select, data), used
+    return fitted(describer.tensor, train, validation, data), used

@@ -20,7 +20,7 @@ from boneage.errors import ModelError, RadiographError, UnsuitableRadiograph, Us
 from boneage.evaluation.bootstrap import figure
 from boneage.model.folder import Model, available_cores, load_model
 from boneage.pipeline.localization import cut_views
-from boneage.pipeline.similar_cases import CaseIndex, write_index
+from boneage.pipeline.similar_cases import SimilarCasesIndex, write_index
 from boneage.views import View
 
 if TYPE_CHECKING:
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from boneage.radiograph import Radiograph
     from boneage.training.data.views_data import Labelled
     from boneage.training.localization.regions_table import RegionsTable
-    from boneage.training.run.training_run import Workshop
+    from boneage.training.run.training_run import TrainingRun
 
 INDEX_FILE: Final = "index.npz"
-CLOSEST_CASES: Final = 20
+SIMILAR_CASES: Final = 20
 """Cases whose ages are taken together; docs/decisions.md says how the number was chosen."""
 AXES: Final = 64
 """Principal axes that are kept, at most."""
 _NOTHING: Final = 1e-10
 """Of the largest variance."""
 FEWEST_TO_COMPARE: Final = 20
-"""Cases of *select* from which on it is said how far the two opinions usually lie apart."""
+"""Cases of *validation* from which on it is said how far the two opinions usually lie apart."""
 USUAL: Final = 0.95
 
 Views = dict[View, npt.NDArray[np.uint8]]
@@ -46,7 +46,7 @@ C = TypeVar("C", "Case", "Labelled")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Described:
+class CaseFeatures:
     """Cases, what is known of them, and how the age network describes their films.
 
     Attributes:
@@ -64,7 +64,7 @@ class Described:
     months: npt.NDArray[np.float64]
 
 
-class Describer:
+class FeatureExtractor:
     """Runs the age network of a model over many films, as assessing does, and keeps their features."""
 
     def __init__(self, model: Model, *, progress: bool = True) -> None:
@@ -74,7 +74,7 @@ class Describer:
 
     def described(
         self, cases: Sequence[C], views_of: Callable[[C], Views | None], *, answers: bool = False
-    ) -> Described:
+    ) -> CaseFeatures:
         """The cases that have views, in their order.
 
         Args:
@@ -96,7 +96,7 @@ class Describer:
                 if self.progress and now - said > 20:
                     said, rate = now, count / (now - began)
                     print(f"features: {count}/{len(cases)} films, {rate:.1f} films/s", file=sys.stderr, flush=True)
-        return Described(
+        return CaseFeatures(
             tuple(case.id for case in kept),
             np.array([case.age_months for case in kept], dtype=np.float64),
             tuple(case.sex for case in kept if case.sex is not None),
@@ -132,15 +132,15 @@ class Describer:
 
         def views_of(case: Case) -> Views | None:
             try:
-                film = self.assessor.admitted(read(case.image)).film
+                image = self.assessor.admitted(read(case.image)).image
             except (RadiographError, OSError) as error:
                 reason = "refused" if isinstance(error, UnsuitableRadiograph) else "unreadable file"
                 unreadable.append(Dropped(case.id, str(case.image), reason, str(error)))
                 return None
-            found = cascade.regions(film)
+            found = cascade.regions(image)
             if all_regions and found.missing:
                 return None
-            return cut_views(film, found, views, size, squash=cascade.squash)
+            return cut_views(image, found, views, size, squash=cascade.squash)
 
         return views_of
 
@@ -197,7 +197,7 @@ def features_tensor(network: Path) -> str:
     )
 
 
-def made(model: Model, train: Described, select: Described) -> CaseIndex:
+def made(model: Model, train: CaseFeatures, validation: CaseFeatures) -> SimilarCasesIndex:
     """An index in memory.
 
     Args:
@@ -206,12 +206,12 @@ def made(model: Model, train: Described, select: Described) -> CaseIndex:
         select: other cases, with the model's answers, to say how the closest cases' age compares with these.
     """
     mean, axes = principal_axes(train.features)
-    index = CaseIndex(
+    index = SimilarCasesIndex(
         file=Path(INDEX_FILE),
         model=model.name,
         model_sha256=model.sha256,
         tensor=features_tensor(model.regressor.path),
-        closest_cases=CLOSEST_CASES,
+        similar_cases=SIMILAR_CASES,
         usual_difference_months=None,
         data={},
         mean=mean,
@@ -222,7 +222,7 @@ def made(model: Model, train: Described, select: Described) -> CaseIndex:
         males=np.array([sex is Sex.MALE for sex in train.sexes]),
         ids=train.ids,
     )
-    return _measured(index, select)
+    return _measured(index, validation)
 
 
 def principal_axes(features: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -247,17 +247,17 @@ def principal_axes(features: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.fl
     return mean.astype(np.float32), (axes[::-1] / (apart or 1.0)).astype(np.float32)
 
 
-def _measured(index: CaseIndex, select: Described) -> CaseIndex:
+def _measured(index: SimilarCasesIndex, validation: CaseFeatures) -> SimilarCasesIndex:
     """The index with what it says of other cases than its own."""
-    closest = [
-        index.closest(features, sex, months)
-        for features, sex, months in zip(select.features, select.sexes, select.months, strict=True)
+    similar_cases = [
+        index.nearest(features, sex, months)
+        for features, sex, months in zip(validation.features, validation.sexes, validation.months, strict=True)
     ]
-    told = np.array([found is not None for found in closest], dtype=bool)
+    told = np.array([found is not None for found in similar_cases], dtype=bool)
     if not told.any():
         return index
-    ages = np.array([found.age_months for found in closest if found is not None])
-    of_model, labelled = select.months[told], select.ages[told]
+    ages = np.array([found.age_months for found in similar_cases if found is not None])
+    of_model, labelled = validation.months[told], validation.ages[told]
     apart = np.abs(ages - of_model)
     figures = {
         "select": {
@@ -279,39 +279,39 @@ def correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) ->
     return round(float(np.corrcoef(one, other)[0, 1]), 4)
 
 
-def index_of_training(shop: Workshop, regions: RegionsTable, folder: Path) -> Path:
+def index_run(run: TrainingRun, regions: RegionsTable, folder: Path) -> Path:
     """The index beside the model folder of a training, from the films and regions that it was trained on.
 
     Raises:
         OutputError: it cannot be written.
     """
-    model, material, file = load_model(folder), shop.material, folder.with_name(INDEX_FILE)
-    stage = shop.stage("index", model.sha256, material.key, material.terms, CLOSEST_CASES, AXES)
+    model, training_set, file = load_model(folder), run.training_set, folder.with_name(INDEX_FILE)
+    stage = run.stage("index", model.sha256, training_set.key, training_set.terms, SIMILAR_CASES, AXES)
     if stage.complete and file.is_file():
         return file
     stage.begin()
-    describer = Describer(model, progress=shop.machine.progress)
+    describer = FeatureExtractor(model, progress=run.machine.progress)
 
     def views_of(case: Labelled) -> Views:
-        film = material.films.film(case.id)
-        return cut_views(film, regions[case.id], model.views, model.regressor.input_size, squash=shop.squash)
+        image = training_set.images.image(case.id)
+        return cut_views(image, regions[case.id], model.views, model.regressor.input_size, squash=run.squash)
 
-    train = describer.described(material.train, views_of)
-    index = made(model, train, describer.described(material.select, views_of, answers=True))
-    data = data_facts(material.name, len(material.train), material.terms, phantom=material.phantom)
+    train = describer.described(training_set.train, views_of)
+    index = made(model, train, describer.described(training_set.validation, views_of, answers=True))
+    data = data_facts(training_set.name, len(training_set.train), training_set.terms, phantom=training_set.phantom)
     write_index(dataclasses.replace(index, file=file, data=data))
     stage.finish(figures=dict(index.figures), usual_difference_months=index.usual_difference_months)
     return file
 
 
-def index_of_dataset(
+def index_dataset(
     model: Model, dataset: Dataset, read: Callable[[Path], Radiograph], *, terms: str = "", progress: bool = True
-) -> tuple[CaseIndex, Dataset]:
+) -> tuple[SimilarCasesIndex, Dataset]:
     """An index of a finished model from a data set's radiographs, in memory.
 
     Args:
         model: any, however long ago it was trained.
-        dataset: its *train* cases are indexed, on its *select* cases the index is measured; *report* is not read.
+        dataset: its *train* cases are indexed, on its *validation* cases the index is measured; *test* is not read.
         read: file -> radiograph.
         terms: of the data set.
 
@@ -325,24 +325,25 @@ def index_of_dataset(
     """
     from boneage.datasets import has_phantoms
 
-    train, select, used = described_dataset(Describer(model, progress=progress), dataset, read, model.views)
+    train, validation, used = extract_of_dataset(FeatureExtractor(model, progress=progress), dataset, read, model.views)
     data = data_facts(dataset.name, len(train.ids), terms, phantom=has_phantoms(used))
-    return dataclasses.replace(made(model, train, select), data=data), used
+    return dataclasses.replace(made(model, train, validation), data=data), used
 
 
-def described_dataset(
-    describer: Describer,
+def extract_of_dataset(
+    describer: FeatureExtractor,
     dataset: Dataset,
     read: Callable[[Path], Radiograph],
     views: Sequence[View],
     *,
     all_regions: bool = False,
-) -> tuple[Described, Described, Dataset]:
-    """The cases of *train*, those of *select* with the model's answers, and the data set with what could not be read.
+) -> tuple[CaseFeatures, CaseFeatures, Dataset]:
+    """The cases of *train*, those of *validation* with the model's answers, and the data set with what could not
+    be read.
 
     Args:
         describer: runs the network.
-        dataset: its *report* cases are not read.
+        dataset: its *test* cases are not read.
         read: file -> radiograph.
         views: see `Describer.views_from`, as `all_regions`.
 
@@ -356,12 +357,12 @@ def described_dataset(
     unreadable: list[Dropped] = []
     views_of = describer.views_from(read, views, unreadable, all_regions=all_regions)
     train = describer.described(used.of("train").cases, views_of)
-    select = describer.described(used.of("select").cases, views_of, answers=True)
+    validation = describer.described(used.of("select").cases, views_of, answers=True)
     used = with_dropped(used, sorted(unreadable, key=lambda item: item.id)).check_for_training()
     if not train.ids:
         found = "on no film of train all three regions were found" if all_regions else "no film of train is left"
         raise UsageError(f"{dataset.root}: {found}: nothing to learn from.")
-    return train, select, used
+    return train, validation, used
 
 
 def data_facts(name: str, cases: int, terms: str, *, phantom: bool) -> dict[str, Any]:

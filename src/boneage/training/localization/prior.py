@@ -36,7 +36,7 @@ _BANDS_FROM_BELOW: Final = {Region.REGION_1: 0, Region.REGION_2: 1}
 
 
 @dataclass(frozen=True, eq=False)
-class Population:
+class PopulationPrior:
     """How many hands show attention at each place: float32 [m, m] in [0, 1], 1 where most do.
 
     Films are counted, not brightness: one marker may outshine every joint of its own film, but markers lie
@@ -54,7 +54,7 @@ class Population:
     valleys: tuple[int, int]
 
     @classmethod
-    def of(cls, films: Iterable[tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]) -> Population:
+    def of(cls, images: Iterable[tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]) -> PopulationPrior:
         """Count over films.
 
         Args:
@@ -63,19 +63,19 @@ class Population:
         Raises:
             TrainingError: no map shows anything, or see `from_share`.
         """
-        looked_at = [
+        input_box = [
             on_hand & (attention > attention[on_hand].mean())
-            for attention, on_hand in films
+            for attention, on_hand in images
             if on_hand.any() and attention.max() > attention.min()
         ]
-        if not looked_at:
+        if not input_box:
             raise TrainingError("No film has any attention: train the localizer for longer.")
-        share = np.mean(looked_at, axis=0)
+        share = np.mean(input_box, axis=0)
         share = np.maximum(share, share[:, ::-1])
         return cls.from_share((share / share.max()).astype(np.float32))
 
     @classmethod
-    def from_share(cls, share: npt.NDArray[np.float32]) -> Population:
+    def from_share(cls, share: npt.NDArray[np.float32]) -> PopulationPrior:
         """Find the two deepest valleys of the shares' profile along the hand.
 
         Where the fingers are no band of their own, so that there is one valley only, the band of the metacarpal heads

@@ -24,8 +24,8 @@ from boneage.model.document import Layout
 from boneage.model.folder import Localizer
 from boneage.pipeline.localization import Answers, Cascade, Localization
 from boneage.regions import Box, Region
-from boneage.training.data.views_data import Films
-from boneage.views import FilmArray
+from boneage.training.data.views_data import Images
+from boneage.views import ImageArray
 
 RegionsTable = Mapping[str, Localization]
 Maps = Mapping[str, npt.NDArray[np.float32]]
@@ -45,10 +45,10 @@ class Replay(Cascade):
         super().__init__(localizers, None, layout)
         self.known = known
 
-    def attention(self, localizer: Localizer, film: FilmArray, box: Box, memo: Answers | None = None) -> Attention:
+    def attention(self, localizer: Localizer, image: ImageArray, box: Box, memo: Answers | None = None) -> Attention:
         if localizer.region in self.known:
             return Attention(self.known[localizer.region], box)
-        return super().attention(localizer, film, box, memo)
+        return super().attention(localizer, image, box, memo)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Finder:
         progress: print a line now and then.
     """
 
-    films: Films
+    images: Images
     layout: Layout
     threads: int = 1
     progress: bool = True
@@ -94,7 +94,7 @@ class Finder:
 
         def one(case_id: str) -> T:
             cascade = Replay(localizers, self.layout, {region: maps[case_id] for region, maps in known.items()})
-            return kept(cascade.regions(self.films.film(case_id)))
+            return kept(cascade.regions(self.images.image(case_id)))
 
         return dict(zip(ids, self._in_threads(one, ids, what), strict=True))
 

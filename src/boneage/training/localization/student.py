@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from boneage.pipeline.localization import Localization
 from boneage.regions import Region
-from boneage.training.data.augmentation import degraded, draw_jitter, relit
+from boneage.training.data.augmentation import augment_photometry, degrade_image, draw_geometric
 from boneage.training.data.views_data import Example, ViewsData
 from boneage.training.networks.networks import Features
 from boneage.training.recipes.settings import StudentSettings
 from boneage.training.run.learner import Learner
-from boneage.views import FilmArray, cut, whole
+from boneage.views import ImageArray, cut, whole
 
 OUTPUTS = [f"attention_{region.value}" for region in Region]
 _UNKNOWN = -1.0
@@ -55,23 +55,23 @@ class StudentData(ViewsData):
     stride: int = 16
 
     def looks(
-        self, film: FilmArray, found: Localization, size: int, rng: np.random.Generator | None
+        self, image: ImageArray, found: Localization, size: int, rng: np.random.Generator | None
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        box = whole(film)
-        if rng is not None and self.jitter is not None and rng.random() < self.jitter.degrade:
-            film = degraded(film, rng, self.jitter.jpeg)
-        look = draw_jitter(rng, self.jitter) if rng is not None and self.jitter is not None else None
-        view = cut(film, box, size, squash=self.squash, jitter=look)
-        if rng is not None and self.jitter is not None:
-            view = relit(view, rng, self.jitter)
+        box = whole(image)
+        if rng is not None and self.augmentation is not None and rng.random() < self.augmentation.degrade:
+            image = degrade_image(image, rng, self.augmentation.jpeg)
+        look = draw_geometric(rng, self.augmentation) if rng is not None and self.augmentation is not None else None
+        view = cut(image, box, size, squash=self.squash, augmentation=look)
+        if rng is not None and self.augmentation is not None:
+            view = augment_photometry(view, rng, self.augmentation)
         cells = -(-size // self.stride)
         targets = np.full((len(OUTPUTS), cells, cells), _UNKNOWN, dtype=np.float32)
         for channel, region in enumerate(Region):
             if region in found.boxes and region not in found.missing:
-                mask = np.zeros_like(film)
+                mask = np.zeros_like(image)
                 x0, y0, x1, y1 = (max(0, round(at)) for at in found.boxes[region].as_list())
                 mask[y0:y1, x0:x1] = 255
-                targets[channel] = cut(mask, box, cells, squash=self.squash, jitter=look) / np.float32(255)
+                targets[channel] = cut(mask, box, cells, squash=self.squash, augmentation=look) / np.float32(255)
         return view[None].copy(), targets
 
 

@@ -52,7 +52,7 @@ def search_tau(
     known: Mapping[Region, Maps],
     finder: Finder,
     train: Sequence[Labelled],
-    select: Sequence[Labelled],
+    validation: Sequence[Labelled],
     settings: TauSettings,
     folder: Path,
     machine: Machine,
@@ -60,7 +60,7 @@ def search_tau(
     seed: int,
     start: str,
 ) -> dict[float, npt.NDArray[np.float64]]:
-    """The errors on *select* for each tau of the grid.
+    """The errors on *validation* for each tau of the grid.
 
     Args:
         localizers: the chain up to the one that is searched; the tau of the last is replaced.
@@ -70,7 +70,7 @@ def search_tau(
         start: where backbones start that do not say it.
 
     Returns:
-        tau -> absolute errors of the small regressor, months, float64 [cases of *select*]. With
+        tau -> absolute errors of the small regressor, months, float64 [cases of *validation*]. With
         `mode="one_network"` one regressor, trained on crops of all tau, is asked at each tau: n times cheaper, and no
         luck of n trainings between the values.
     """
@@ -78,7 +78,7 @@ def search_tau(
     if settings.cases is not None and settings.cases < len(train):
         chosen = np.random.default_rng([seed, 2]).permutation(len(train))[: settings.cases]
         train = [train[int(k)] for k in sorted(chosen)]
-    ids = [case.id for case in (*train, *select)]
+    ids = [case.id for case in (*train, *validation)]
     tables = {}
     for tau in settings.grid:
         chain = [*localizers[:-1], dataclasses.replace(localizers[-1], tau=tau)]
@@ -95,9 +95,16 @@ def search_tau(
         )
         sources = [ViewSource(View(_CROPS[region]))]
         data = ViewsData(
-            finder.films, train, sources, regions_of, regressor.size, squash=squash, jitter=regressor.jitter, seed=seed
+            finder.images,
+            train,
+            sources,
+            regions_of,
+            regressor.size,
+            squash=squash,
+            augmentation=regressor.augmentation,
+            seed=seed,
         )
-        measured = ViewsData(finder.films, select, sources, regions_of, regressor.size, squash=squash)
+        measured = ViewsData(finder.images, validation, sources, regions_of, regressor.size, squash=squash)
         return fit(learner, data, measured, where, schedule, machine, label)
 
     errors = {}
@@ -107,7 +114,12 @@ def search_tau(
     for tau, table in tables.items():
         network = shared or learnt(FromTable(table), folder / f"{tau:g}", f"tau {tau:g} of {region.value}")
         data = ViewsData(
-            finder.films, select, [ViewSource(View(_CROPS[region]))], FromTable(table), regressor.size, squash=squash
+            finder.images,
+            validation,
+            [ViewSource(View(_CROPS[region]))],
+            FromTable(table),
+            regressor.size,
+            squash=squash,
         )
         errors[tau] = absolute_errors(network, regressor, data)
         if machine.progress:
@@ -157,7 +169,7 @@ def _write(folder: Path, region: Region, errors: Mapping[float, npt.NDArray[np.f
 
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["region", "tau", "select_error_months", "more_than_best", "its_standard_error"])
+    writer.writerow(["region", "tau", "validation_error_months", "more_than_best", "its_standard_error"])
     best = errors[chosen(errors)]
     for tau, error in errors.items():
         more, spread = _more_than(error, best)

@@ -5,7 +5,7 @@ Hardware: any GPU; or 2 CPU cores with 4 GB of memory for phase I and about 12 G
           that with --set regressor.schedule.batch=16)
 Hours:    12,111 cases of RSNA at 300 px: 1.6 for phase I and 0.1 for the gate on 2 cores; for the regressor 0.2 on one
           H200 GPU with --workers 8, about 4.5 on 2 cores (estimated)
-Score:    MAE 6.95 months (6.59 to 7.30) on *report* there
+Score:    MAE 6.95 months (6.59 to 7.30) on *test* there
 
 The shipped model's regressor saw 37 of the 40 epochs (docs/decisions.md, "A better age network").
 
@@ -16,9 +16,9 @@ student learns the boxes of all training films, which evens out the misses of si
 """
 
 from boneage.training.recipes.settings import (
+    Augmentation,
     Backbone,
     GateSettings,
-    JitterRange,
     LocalizerSettings,
     Recipe,
     RegressorSettings,
@@ -32,7 +32,7 @@ _EARLY = Backbone("mobilenetv2_100", stages=3)
 
 def _joints(shares: bool) -> LocalizerSettings:
     return LocalizerSettings(
-        looks_at="H",
+        input_view="H",
         size=288,
         backbone=_EARLY,
         pooling="gmp",
@@ -43,14 +43,14 @@ def _joints(shares: bool) -> LocalizerSettings:
         prior=True,
         shares="region_1" if shares else None,
         components="all",
-        jitter=JitterRange(zoom=0.12, shift=0.04),
+        augmentation=Augmentation(zoom=0.12, shift=0.04),
         schedule=Schedule(epochs=2, batch=16, learning_rate=2e-3, average=0.99, gradient_clip=5.0, validate_every=2),
     )
 
 
 RECIPE = Recipe(
     name="compact",
-    film_short_side=300,
+    image_short_side=300,
     phase_1_cases=6000,
     hand=LocalizerSettings(
         size=160,
@@ -74,11 +74,11 @@ RECIPE = Recipe(
     student_network=StudentSettings(
         size=224,
         backbone=Backbone("mobilenetv2_100", stages=5),
-        jitter=JitterRange(degrees=30.0, zoom=0.25, shift=0.1, degrade=0.5),
+        augmentation=Augmentation(degrees=30.0, zoom=0.25, shift=0.1, degrade=0.5),
         schedule=Schedule(epochs=2, batch=16, learning_rate=2e-3, average=0.99, validate_every=2),
     ),
     gate=GateSettings(),
-    parts=True,
+    regional_heads=True,
     regressor=RegressorSettings(
         views=("H", "R1", "R2"),
         size=224,
@@ -86,7 +86,7 @@ RECIPE = Recipe(
         fusion="shared",
         sex=(32,),
         label_sd=10.0,
-        jitter=JitterRange(degrees=20.0, zoom=0.2, shift=0.06, degrade=0.5),
+        augmentation=Augmentation(degrees=20.0, zoom=0.2, shift=0.06, degrade=0.5),
         schedule=Schedule(
             epochs=40,
             batch=32,

@@ -11,7 +11,7 @@ map's maximum. Inception's map at 560 pixels has 16 x 16 cells. Deviations: the 
 """
 
 from boneage.training.recipes.settings import (
-    NO_JITTER,
+    NO_AUGMENTATION,
     Backbone,
     LocalizerSettings,
     Recipe,
@@ -46,23 +46,23 @@ _INCEPTION = Backbone("inception_v3")
 _XCEPTION = Backbone("legacy_xception")
 
 
-def _region(looks_at: str) -> LocalizerSettings:
+def _region(input_view: str) -> LocalizerSettings:
     return LocalizerSettings(
-        looks_at="E" if looks_at == "E" else "O",
+        input_view="E" if input_view == "E" else "O",
         size=560,
         backbone=_INCEPTION,
         pooling="gmp",
         average_mirror=False,
         tau=0.16,
         smallest=0.05,
-        jitter=NO_JITTER,
+        augmentation=NO_AUGMENTATION,
         schedule=_PHASE_1,
     )
 
 
 RECIPE = Recipe(
     name="paper",
-    film_short_side=None,
+    image_short_side=None,
     layout="squash",
     hand=LocalizerSettings(
         size=300,
@@ -71,7 +71,7 @@ RECIPE = Recipe(
         average_mirror=False,
         tau=0.047,
         smallest=0.05,
-        jitter=NO_JITTER,
+        augmentation=NO_AUGMENTATION,
         schedule=_PHASE_1,
     ),
     region_1=_region("O"),
@@ -80,7 +80,7 @@ RECIPE = Recipe(
         grid=(0.047, 0.127, 0.144, 0.160, 0.177, 0.194, 0.211),
         mode="one_each",
         cases=None,
-        regressor=RegressorSettings(size=224, backbone=_XCEPTION, jitter=NO_JITTER, average_mirror=False),
+        regressor=RegressorSettings(size=224, backbone=_XCEPTION, augmentation=NO_AUGMENTATION, average_mirror=False),
     ),
     regressor=RegressorSettings(
         views=("H", "R1", "R2"),
@@ -91,7 +91,7 @@ RECIPE = Recipe(
         sex=(32,),
         kl_weight=0.5,
         average_mirror=False,
-        jitter=NO_JITTER,
+        augmentation=NO_AUGMENTATION,
         schedule=_PHASE_2,
     ),
 )

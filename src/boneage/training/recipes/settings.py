@@ -13,7 +13,7 @@ from boneage.regions import Components, Region
 
 Pooling = Literal["gap", "gmp"]
 ViewName = Literal["O", "H", "R1", "R2", "E", "HE", "R2E"]
-LooksAt = Literal["O", "H", "E", "HE"]
+LocalizerInput = Literal["O", "H", "E", "HE"]
 
 _NEEDS: Mapping[str, frozenset[Region]] = {
     "O": frozenset(),
@@ -26,7 +26,7 @@ _NEEDS: Mapping[str, frozenset[Region]] = {
 }
 
 
-def needed_regions(view: ViewName | LooksAt) -> frozenset[Region]:
+def needed_regions(view: ViewName | LocalizerInput) -> frozenset[Region]:
     """Which regions must be known before a view can be cut."""
     return _NEEDS[view]
 
@@ -55,7 +55,7 @@ class Backbone:
 
 
 @dataclass(frozen=True)
-class JitterRange:
+class Augmentation:
     """How far a training view may differ from the view that an assessment cuts; all zero: not at all.
 
     Attributes:
@@ -65,9 +65,8 @@ class JitterRange:
         mirror: every second view is mirrored.
         gamma: gray values to the power exp(+- gamma).
         brightness: gray values times 1 +- brightness.
-        degrade: chance that the film itself is degraded before views are cut (`jitter.degraded`): gray scale, noise,
-            resolution, JPEG.
-        jpeg: chance that a film which is degraded is saved as a JPEG among other things.
+        degrade: chance that the image is degraded before views are cut (`augmentation.degrade_image`).
+        jpeg: chance that a degraded image is also saved as a JPEG.
     """
 
     degrees: float = 20.0
@@ -80,7 +79,7 @@ class JitterRange:
     jpeg: float = 0.4
 
 
-NO_JITTER = JitterRange(0.0, 0.0, 0.0, False, 0.0, 0.0)
+NO_AUGMENTATION = Augmentation(0.0, 0.0, 0.0, False, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class Schedule:
         cases_per_epoch: draw this many cases an epoch (None: all of them).
         size_schedule: progressive sizes: (first epoch, view side) pairs; empty: the final size throughout.
         freeze_statistics: keep batch norm's running statistics (and use them) as pretrained.
-        validate_every: epochs between measurements on *select*; 0: only after the last.
+        validate_every: epochs between measurements on *validation*; 0: only after the last.
     """
 
     epochs: int = 8
@@ -134,7 +133,7 @@ class LocalizerSettings:
             joints: for a localizer that is to find the whole hand.
         class_average: the map averages W over classes within so many months of the predicted one; 0: Eq. 2 as it is.
         average_mirror: at assessment the map is the mean over the view and its mirror image.
-        tau: fraction of the map's maximum; None: searched on *select* without boxes.
+        tau: fraction of the map's maximum; None: searched on *validation* without boxes.
         margin: the box grows by this fraction of itself.
         smallest: no side under this fraction of the looked-at box's long side.
         components: which components of the thresholded map the box spans (`boneage.regions.box_of_map`).
@@ -143,7 +142,7 @@ class LocalizerSettings:
         shares: take the trained network of region_1 instead of training one of its own.
     """
 
-    looks_at: LooksAt = "O"
+    input_view: LocalizerInput = "O"
     size: int = 224
     backbone: Backbone = field(default_factory=Backbone)
     pooling: Pooling = "gap"
@@ -159,7 +158,7 @@ class LocalizerSettings:
     components: Components = "largest"
     prior: bool = False
     shares: Literal["region_1"] | None = None
-    jitter: JitterRange = field(default_factory=JitterRange)
+    augmentation: Augmentation = field(default_factory=Augmentation)
     schedule: Schedule = field(default_factory=Schedule)
 
 
@@ -197,7 +196,7 @@ class RegressorSettings:
     average_mirror: bool = True
     erase: float = 0.0
     steady: float = 0.0
-    jitter: JitterRange = field(default_factory=JitterRange)
+    augmentation: Augmentation = field(default_factory=Augmentation)
     schedule: Schedule = field(default_factory=Schedule)
 
 
@@ -210,7 +209,7 @@ class TauSettings:
     Attributes:
         grid: fractions of the map's maximum.
         mode: "one_network": one small regressor is trained on crops at a tau drawn at random for each case and epoch,
-            then measured on *select* at each tau; "one_each": a regressor for each tau (n times as long).
+            then measured on *validation* at each tau; "one_each": a regressor for each tau (n times as long).
         cases: training cases used, None for all.
         regressor: the small network; its `views` are ignored.
     """
@@ -232,7 +231,7 @@ class OutlineSettings:
 
     Attributes:
         size: side of the view from which the map is made; the network is `hand`'s.
-        tau: fraction of the map's maximum; None: searched on *select* without boxes.
+        tau: fraction of the map's maximum; None: searched on *validation* without boxes.
     """
 
     size: int = 288
@@ -246,7 +245,7 @@ class StudentSettings:
     Attributes:
         looks_at: what it sees.
         tau: where its soft masks are cut; None: for each region where its boxes agree best with its teachers' on
-            *select*.
+            *validation*.
     """
 
     size: int = 192
@@ -254,7 +253,7 @@ class StudentSettings:
     channels: int = 128
     tau: float | None = None
     average_mirror: bool = True
-    jitter: JitterRange = field(default_factory=JitterRange)
+    augmentation: Augmentation = field(default_factory=Augmentation)
     schedule: Schedule = field(default_factory=lambda: Schedule(epochs=4))
 
 
@@ -263,7 +262,7 @@ class GateSettings:
     """The gate in front of the assessment (`boneage.pipeline.gate`): what is refused, what is turned.
 
     Attributes:
-        refused: share of the plain films of *select* that the thresholds may refuse.
+        refused: share of the plain films of *validation* that the thresholds may refuse.
         tilt_degrees: a hand that is turned by less is assessed as it is.
     """
 
@@ -279,7 +278,7 @@ class Recipe:
     """A whole training.
 
     Attributes:
-        film_short_side: films are shrunk to this short side first (None: the radiographs' own resolution).
+        image_short_side: films are shrunk to this short side first (None: the radiographs' own resolution).
         layout: "letterbox", or "squash" as the paper does.
         pretrained: where the networks start, for every backbone that does not say it itself.
         regressor_seed: another seed for phase II alone, so that two regressors share their regions; None: `seed`.
@@ -294,14 +293,14 @@ class Recipe:
         student: replace the three localizers by one network trained on their boxes.
         gate: the gate in front of the assessment (where one is taken over with `localizers`, only its `tilt_degrees`
             counts); None: every film is assessed as it is.
-        parts: tell carpal and tubular bone age apart, by heads on the finished age network
+        regional_heads: tell carpal and tubular bone age apart, by heads on the finished age network
             (`boneage.model.regional_heads`); it has to see R1, each view by itself.
         fp16_weights: store large weights of the exported networks in half precision.
     """
 
     name: str
     version: str = "0.1.0"
-    film_short_side: int | None = 300
+    image_short_side: int | None = 300
     layout: Literal["letterbox", "squash"] = "letterbox"
     pretrained: str = "timm"
     seed: int = 0
@@ -309,7 +308,7 @@ class Recipe:
     regions: tuple[Literal["hand", "region_1", "region_2"], ...] = ("hand", "region_1", "region_2")
     hand: LocalizerSettings = field(default_factory=LocalizerSettings)
     region_1: LocalizerSettings = field(default_factory=lambda: LocalizerSettings(pooling="gmp"))
-    region_2: LocalizerSettings = field(default_factory=lambda: LocalizerSettings(looks_at="E", pooling="gmp"))
+    region_2: LocalizerSettings = field(default_factory=lambda: LocalizerSettings(input_view="E", pooling="gmp"))
     tau: TauSettings = field(default_factory=TauSettings)
     outline: OutlineSettings | None = None
     localizers: str | None = None
@@ -320,5 +319,5 @@ class Recipe:
     student_network: StudentSettings = field(default_factory=StudentSettings)
     regressor: RegressorSettings = field(default_factory=RegressorSettings)
     gate: GateSettings | None = None
-    parts: bool = False
+    regional_heads: bool = False
     fp16_weights: bool = True

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from boneage.training.recipes import compact
 from boneage.training.recipes.settings import (
+    Augmentation,
     Backbone,
-    JitterRange,
     LocalizerSettings,
     Recipe,
     RegressorSettings,
@@ -37,25 +37,25 @@ def _small(localizer: LocalizerSettings, size: int, schedule: Schedule) -> Local
 
 
 _SMALL = Backbone("test_resnet")
-_GENTLE = JitterRange(degrees=8.0, zoom=0.08, shift=0.04, gamma=0.2, brightness=0.1)
+_GENTLE = Augmentation(degrees=8.0, zoom=0.08, shift=0.04, gamma=0.2, brightness=0.1)
 
 RECIPE = Recipe(
     name="tiny",
-    film_short_side=128,
+    image_short_side=128,
     pretrained=str(Path(__file__).with_name("tiny_start.safetensors")),
-    hand=replace(_small(compact.RECIPE.hand, 128, _schedule(20, 4e-3)), tau=0.1, jitter=_GENTLE),
+    hand=replace(_small(compact.RECIPE.hand, 128, _schedule(20, 4e-3)), tau=0.1, augmentation=_GENTLE),
     region_1=_small(compact.RECIPE.region_1, 160, _schedule(16)),
     region_2=_small(compact.RECIPE.region_2, 160, _schedule(16)),
     tau=TauSettings(
         grid=(0.15, 0.25, 0.35),
         cases=200,
         regressor=RegressorSettings(
-            size=48, backbone=_SMALL, average_mirror=False, jitter=_GENTLE, schedule=_schedule(4)
+            size=48, backbone=_SMALL, average_mirror=False, augmentation=_GENTLE, schedule=_schedule(4)
         ),
     ),
     student_network=StudentSettings(size=64, backbone=_SMALL, channels=32, schedule=_schedule(8)),
-    parts=True,
+    regional_heads=True,
     regressor=RegressorSettings(
-        size=64, backbone=_SMALL, sex=(16,), fusion="shared", jitter=_GENTLE, schedule=_schedule(8)
+        size=64, backbone=_SMALL, sex=(16,), fusion="shared", augmentation=_GENTLE, schedule=_schedule(8)
     ),
 )

@@ -36,7 +36,7 @@ def steps_per_epoch(cases: int, schedule: Schedule, machine: Machine) -> int:
 def fit(
     learner: Learner,
     train: ViewsData,
-    select: ViewsData,
+    validation: ViewsData,
     folder: Path,
     schedule: Schedule,
     machine: Machine,
@@ -60,9 +60,9 @@ def fit(
     Raises:
         TrainingError: there is too little data, the loss is no number any more, or a checkpoint cannot be read.
     """
-    if len(train) == 0 or len(select) == 0:
+    if len(train) == 0 or len(validation) == 0:
         raise TrainingError(
-            f"{label}: {len(train)} training and {len(select)} selection cases are left; both need at least one."
+            f"{label}: {len(train)} training and {len(validation)} selection cases are left; both need at least one."
         )
     if not machine.uses_gpu:
         keep_freed_memory()
@@ -101,7 +101,7 @@ def fit(
     sizes = [*([(0, train.size)] if not schedule.size_schedule or schedule.size_schedule[0][0] > 0 else [])]
     sizes += list(schedule.size_schedule)
     last = latest_checkpoint(folder)
-    feed = _Feed(train, select, schedule, learner.seed, sizes, machine, _epoch_of(last) + 1 if last else 0)
+    feed = _Feed(train, validation, schedule, learner.seed, sizes, machine, _epoch_of(last) + 1 if last else 0)
     with warnings.catch_warnings():
         _filter_warnings()
         try:
@@ -137,7 +137,7 @@ class _Feed(lightning.LightningDataModule):
     def __init__(
         self,
         train: ViewsData,
-        select: ViewsData,
+        validation: ViewsData,
         schedule: Schedule,
         seed: int,
         sizes: list[tuple[int, int]],
@@ -145,7 +145,7 @@ class _Feed(lightning.LightningDataModule):
         first_epoch: int,
     ) -> None:
         super().__init__()
-        self.train_data, self.select_data = train, select
+        self.train_data, self.validation_data = train, validation
         self.schedule, self.seed, self.sizes, self.machine = schedule, seed, sizes, machine
         self.first_epoch = first_epoch
 
@@ -158,7 +158,7 @@ class _Feed(lightning.LightningDataModule):
         return DataLoader(self.train_data, batch_sampler=order, **_loading(self.machine))
 
     def val_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(self.select_data, batch_size=32, shuffle=False, **_loading(self.machine))
+        return DataLoader(self.validation_data, batch_size=32, shuffle=False, **_loading(self.machine))
 
 
 def _order(

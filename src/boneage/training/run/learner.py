@@ -1,4 +1,4 @@
-"""What every training here has in common: schedule, exponential average of the weights, measuring on *select*."""
+"""What every training here has in common: schedule, exponential average of the weights, measuring on *validation*."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Learner(lightning.LightningModule):
         raise NotImplementedError
 
     def error(self, network: nn.Module, batch: Example) -> Tensor:
-        """What is measured on *select*, for each case: float32 [n]; the smaller the better."""
+        """What is measured on *validation*, for each case: float32 [n]; the smaller the better."""
         raise NotImplementedError
 
     def on_train_epoch_start(self) -> None:

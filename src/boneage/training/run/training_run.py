@@ -14,10 +14,10 @@ from boneage.atomic import replacing
 from boneage.errors import OutputError
 from boneage.model.folder import available_cores
 from boneage.regions import Region
-from boneage.training.data.training_set import Material
+from boneage.training.data.training_set import TrainingSet
 from boneage.training.data.views_data import RegionsOf, Source, ViewsData
 from boneage.training.localization.regions_table import Finder
-from boneage.training.recipes.settings import JitterRange, LocalizerSettings, Recipe, Schedule
+from boneage.training.recipes.settings import Augmentation, LocalizerSettings, Recipe, Schedule
 from boneage.training.run.fit import fit, steps_per_epoch
 from boneage.training.run.hardware import Machine
 from boneage.training.run.learner import Learner
@@ -29,7 +29,7 @@ Data = TypeVar("Data", bound=ViewsData)
 Net = TypeVar("Net", bound=nn.Module)
 
 
-class Workshop:
+class TrainingRun:
     """What all stages share.
 
     Attributes:
@@ -40,13 +40,13 @@ class Workshop:
         root_key: key of what every stage depends on.
     """
 
-    def __init__(self, recipe: Recipe, material: Material, out: Path, machine: Machine) -> None:
-        self.recipe, self.material, self.out, self.machine = recipe, material, out, machine
+    def __init__(self, recipe: Recipe, training_set: TrainingSet, out: Path, machine: Machine) -> None:
+        self.recipe, self.training_set, self.out, self.machine = recipe, training_set, out, machine
         self.regions = [region for region in Region if region.value in recipe.regions]
         self.squash = recipe.layout == "squash"
-        self.finder = Finder(material.films, recipe.layout, available_cores(), machine.progress)
+        self.finder = Finder(training_set.images, recipe.layout, available_cores(), machine.progress)
         self.root_key = key_of(
-            material.key, recipe.film_short_side, recipe.layout, start_key(recipe.pretrained), recipe.seed
+            training_set.key, recipe.image_short_side, recipe.layout, start_key(recipe.pretrained), recipe.seed
         )
 
     def settings(self, region: Region) -> LocalizerSettings:
@@ -65,17 +65,27 @@ class Workshop:
         sources: Sequence[Source],
         found: RegionsOf,
         size: int,
-        jitter: JitterRange,
+        augmentation: Augmentation,
         *,
         seed: int | None = None,
         blank: float = 0.0,
     ) -> tuple[Data, Data]:
         """(jittered training views, plain selection views)."""
-        films, seed = self.material.films, self.recipe.seed if seed is None else seed
-        learn, measure = self.material.train, self.material.select
+        images, seed = self.training_set.images, self.recipe.seed if seed is None else seed
+        learn, measure = self.training_set.train, self.training_set.validation
         return (
-            kind(films, learn, sources, found, size, squash=self.squash, jitter=jitter, seed=seed, blank=blank),
-            kind(films, measure, sources, found, size, squash=self.squash),
+            kind(
+                images,
+                learn,
+                sources,
+                found,
+                size,
+                squash=self.squash,
+                augmentation=augmentation,
+                seed=seed,
+                blank=blank,
+            ),
+            kind(images, measure, sources, found, size, squash=self.squash),
         )
 
     def fitted(

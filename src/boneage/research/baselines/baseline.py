@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from boneage.errors import UsageError
 from boneage.regions import Region
 from boneage.research.baselines.seen import MaskedSource
-from boneage.training.data.views_data import Example, Films, Labelled, RegionsOf, Source, ViewsData
+from boneage.training.data.views_data import Example, Images, Labelled, RegionsOf, Source, ViewsData
 from boneage.training.networks.losses import expectation
-from boneage.training.recipes.settings import Backbone, JitterRange, Schedule
+from boneage.training.recipes.settings import Augmentation, Backbone, Schedule
 from boneage.training.run.learner import Learner
 
 Truth = Literal["mask", "box", "key_points"]
@@ -42,7 +42,7 @@ def answered_months(answer: Tensor) -> Tensor:
     return answer.float() if answer.ndim == 1 else expectation(answer)
 
 
-class PeerLearner(Learner):
+class BaselineLearner(Learner):
     """A peer's own loss; measured by the absolute error in months."""
 
     def __init__(
@@ -63,10 +63,10 @@ class PeerLearner(Learner):
         return self.own_loss(network(batch.views, batch.sex), batch.age_months)
 
     def error(self, network: nn.Module, batch: Example) -> Tensor:
-        return (peer_months(network, batch.views, batch.sex, mirror=self.average_mirror) - batch.age_months).abs()
+        return (baseline_months(network, batch.views, batch.sex, mirror=self.average_mirror) - batch.age_months).abs()
 
 
-def peer_months(network: nn.Module, views: Tensor, sex: Tensor, *, mirror: bool = False) -> Tensor:
+def baseline_months(network: nn.Module, views: Tensor, sex: Tensor, *, mirror: bool = False) -> Tensor:
     """A network's months for views uint8 [n, v, S, S] and sex float32 [n, 1]: float32 [n].
 
     With `mirror` the mean over the views and their mirror images.
@@ -76,7 +76,7 @@ def peer_months(network: nn.Module, views: Tensor, sex: Tensor, *, mirror: bool 
 
 
 @dataclass(frozen=True)
-class Peer:
+class Baseline:
     """Another method's design.
 
     Attributes:
@@ -107,7 +107,7 @@ class Peer:
     scale: int = 1
     corrected: bool = False
     data: type[ViewsData] = ViewsData
-    learner_of: Callable[..., PeerLearner] = PeerLearner
+    learner_of: Callable[..., BaselineLearner] = BaselineLearner
 
     @property
     def answers_from_truth(self) -> bool:
@@ -120,7 +120,7 @@ class Peer:
 
     def learner(
         self, network: nn.Module, schedule: Schedule, *, seed: int, steps_per_epoch: int, average_mirror: bool = False
-    ) -> PeerLearner:
+    ) -> BaselineLearner:
         """How it learns."""
         return self.learner_of(
             network,
@@ -133,22 +133,29 @@ class Peer:
 
     def views(
         self,
-        films: Films,
+        images: Images,
         cases: Sequence[Labelled],
         regions_of: RegionsOf,
         size: int,
         *,
-        jitter: JitterRange | None = None,
+        augmentation: Augmentation | None = None,
         seed: int = 0,
         squash: bool = False,
     ) -> ViewsData:
-        """Its views of cases: jittered for training (`NO_JITTER` for not at all), plain (`jitter` None) for measuring.
+        """Its views of cases: augmented for training, plain (`augmentation` None) for measuring.
 
         Args:
             size: that of its networks; the views are `scale` times as large.
         """
         return self.data(
-            films, cases, self.sources, regions_of, size * self.scale, squash=squash, jitter=jitter, seed=seed
+            images,
+            cases,
+            self.sources,
+            regions_of,
+            size * self.scale,
+            squash=squash,
+            augmentation=augmentation,
+            seed=seed,
         )
 
 
