@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from boneage.errors import BoneAgeError
 from boneage.model.writing import write_model
 from boneage.phantom.dataset import Settings, write_phantoms
 from boneage.radiograph import Radiograph
@@ -292,3 +294,20 @@ def toy() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+class Refuses(Protocol):
+    """`with refuses(UsageError, "unknown_sex"): ...`: the block raises that kind of error, with that code."""
+
+    def __call__(self, kind: type[BoneAgeError], code: str) -> AbstractContextManager[None]: ...
+
+
+@pytest.fixture
+def refuses() -> Refuses:
+    @contextmanager
+    def expect(kind: type[BoneAgeError], code: str) -> Iterator[None]:
+        with pytest.raises(kind) as raised:
+            yield
+        assert raised.value.code == code, raised.value
+
+    return expect

@@ -12,7 +12,18 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 
-NOUNS = {"errors", "ages", "radiograph", "regions", "views", "assessment", "regional_ages", "similar", "atomic"}
+NOUNS = {
+    "errors",
+    "remarks",
+    "ages",
+    "radiograph",
+    "regions",
+    "views",
+    "assessment",
+    "regional_ages",
+    "similar",
+    "atomic",
+}
 STORY = {"assessor", "batch"}
 
 # Room -> rooms of boneage that its modules may import, besides their own. A room that is not listed fails the test.

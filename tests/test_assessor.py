@@ -16,6 +16,7 @@ from boneage.model.folder import load_model
 from boneage.model.writing import write_model
 from boneage.radiograph import Radiograph
 from boneage.regions import Region
+from boneage.remarks import Remark, Severity
 from boneage.views import View
 
 
@@ -40,7 +41,7 @@ def test_a_whole_assessment(assessor: Assessor, hand: Radiograph) -> None:
     assert list(found.views) == [View.H, View.R1, View.R2]
     assert (found.model, found.model_sha256) == ("standin", assessor.model.sha256)
     assert found.notice == NOTICE
-    assert not found.warnings
+    assert not found.remarks
     assert found.seconds > 0
 
 
@@ -82,7 +83,7 @@ def test_which_sex_wins(
 ) -> None:
     found = assessor.assess(replace(hand, sex=header), asked)
     assert found.sex is settled
-    assert any("header" in warning for warning in found.warnings) is warned
+    assert ("sex_contradicts_header" in [remark.code for remark in found.remarks]) is warned
 
 
 def test_an_unknown_sex_word(assessor: Assessor, hand: Radiograph) -> None:
@@ -103,9 +104,8 @@ def test_warnings_of_reading_and_of_missing_regions_arrive(
     blank = np.zeros((8, 8), np.float32)
     networks["bones"] = make_localizer({"carpus": blank, "metacarpus": blank}, constant=-1.0)
     assessor = Assessor(load_model(write_model(tmp_path / "m", settings, networks)))
-    found = assessor.assess(replace(hand, warnings=("The film is dark.",)), "male")
-    assert found.warnings[0] == "The film is dark."
-    assert len(found.warnings) == 3
+    found = assessor.assess(replace(hand, remarks=(Remark.of("first_page", "The first page was read."),)), "male")
+    assert [remark.code for remark in found.remarks] == ["first_page", "region_not_found", "region_not_found"]
     assert found.regions[Region.REGION_1] == found.regions[Region.HAND]
 
 
@@ -119,9 +119,9 @@ def test_a_phantom_model_says_so(standin_parts: Any, hand: Radiograph, tmp_path:
 
 def test_a_phantom_is_no_radiograph(standin_model: Path, hand: Radiograph) -> None:
     assessor = Assessor(load_model(standin_model))
-    assert not assessor.assess(hand, "male").warnings
-    (warning,) = assessor.assess(replace(hand, phantom=True), "male").warnings
-    assert "phantom, not a radiograph" in warning
+    assert not assessor.assess(hand, "male").remarks
+    (remark,) = assessor.assess(replace(hand, phantom=True), "male").remarks
+    assert (remark.code, remark.severity) == ("phantom", Severity.INFO)
 
 
 def test_a_scalar_network(standin_parts: Any, make_regressor: Any, hand: Radiograph, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from boneage.errors import UnsuitableRadiograph
 from boneage.radiograph import SMALLEST_SIDE, Radiograph
+from boneage.remarks import Remark
 
 RAMP: npt.NDArray[np.uint16] = np.arange(10000, dtype=np.uint16).reshape(100, 100)
 
@@ -72,8 +73,8 @@ def test_the_window_leaves_out_half_a_percent(bright: int, gray: float) -> None:
         (np.eye(SMALLEST_SIDE - 1, 500), "500x63"),
         (np.zeros((80, 80, 3)), "height x width"),
         (np.zeros((0, 0)), "too small"),
-        (np.where(np.eye(80) > 0, np.nan, 1.0), "no numbers"),
-        (np.where(np.eye(80) > 0, np.inf, 1.0), "no numbers"),
+        (np.where(np.eye(80) > 0, np.nan, 1.0), "non-finite"),
+        (np.where(np.eye(80) > 0, np.inf, 1.0), "non-finite"),
     ],
 )
 def test_refused_with_the_file_named(values: npt.NDArray[np.generic], said: str) -> None:
@@ -87,13 +88,16 @@ def test_smallest_side_is_enough() -> None:
     assert Radiograph.from_values(np.eye(SMALLEST_SIDE)).height == SMALLEST_SIDE
 
 
+DARK = Remark.of("first_page", "The first page was read.")
+
+
 def test_header_is_kept(tmp_path: Path) -> None:
     radiograph = Radiograph.from_values(
-        RAMP[:80], file=str(tmp_path), laterality="left", spacing_mm=(0.1, 0.2), source="PNG", warnings=("a",)
+        RAMP[:80], file=str(tmp_path), laterality="left", spacing_mm=(0.1, 0.2), source="PNG", remarks=(DARK,)
     )
     assert (radiograph.height, radiograph.width) == (80, 100)
     assert (radiograph.file, radiograph.laterality, radiograph.spacing_mm) == (str(tmp_path), "left", (0.1, 0.2))
-    assert (radiograph.source, radiograph.warnings, radiograph.sex) == ("PNG", ("a",), None)
+    assert (radiograph.source, radiograph.remarks, radiograph.sex) == ("PNG", (DARK,), None)
 
 
 class TestFilm:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from boneage.ages import Sex
 from boneage.radiograph import Radiograph
 from boneage.regional_ages import RegionalAges
 from boneage.regions import Box, Region
+from boneage.remarks import Remark
 from boneage.similar import SimilarCases
 from boneage.views import View
 
@@ -32,7 +33,7 @@ class SexAnswer:
         distribution: float32 [240] over `boneage.ages.MONTHS`, summing to 1.
         closest: the closest training cases of that sex; None without an index of them, or where it has none.
         regional_ages: carpal and tubular bone age; None where the model does not tell them, or a region was not found.
-        interval_remarks: what a reader should know about the interval, a sentence each.
+        interval_remarks: what a reader should know about the interval.
     """
 
     bone_age_months: float
@@ -40,24 +41,24 @@ class SexAnswer:
     distribution: npt.NDArray[np.float32]
     similar_cases: SimilarCases | None = None
     regional_ages: RegionalAges | None = None
-    interval_remarks: tuple[str, ...] = ()
+    interval_remarks: tuple[Remark, ...] = ()
 
     @property
-    def remarks(self) -> tuple[str, ...]:
-        """What a reader should know about the interval, the parts and the closest cases, a sentence each."""
+    def remarks(self) -> tuple[Remark, ...]:
+        """What a reader should know about the interval, the regional ages and the similar cases."""
         others = (
             remark for said in (self.regional_ages, self.similar_cases) if said is not None for remark in said.remarks
         )
         return (*self.interval_remarks, *others)
 
 
-def remarks_of(answers: Mapping[Sex, SexAnswer]) -> tuple[str, ...]:
+def remarks_of(answers: Mapping[Sex, SexAnswer]) -> tuple[Remark, ...]:
     """The remarks of all answers, each said once; what is not true of both sexes that were answered for, with the
     sex."""
     of_all = set.intersection(*(set(answer.remarks) for answer in answers.values())) if answers else set()
     return tuple(
         dict.fromkeys(
-            remark if remark in of_all else f"If {sex.value}: {remark}"
+            remark if remark in of_all else replace(remark, text=f"If {sex.value}: {remark.text}")
             for sex, answer in answers.items()
             for remark in answer.remarks
         )
@@ -85,7 +86,7 @@ class Assessment:
         views: uint8 [size, size] as the age network saw them, those of the parts (HE, R2E) included.
         model, model_sha256: which model answered.
         seconds: from reading to answer, without loading the model.
-        warnings: what a reader should know (a region that was not found, a guessed sex, ...).
+        remarks: what a reader should know (a region that was not found, a sex that contradicts the header, ...).
         notice: research use only; for phantom-trained models it says that, too.
         turned_degrees: how far the film was turned clockwise before it was assessed; boxes and maps are turned back.
         inverted: the film was inverted before it was assessed.
@@ -100,7 +101,7 @@ class Assessment:
     model: str
     model_sha256: str
     seconds: float
-    warnings: tuple[str, ...] = field(default=())
+    remarks: tuple[Remark, ...] = field(default=())
     notice: str = NOTICE
     turned_degrees: float = 0.0
     inverted: bool = False

@@ -21,13 +21,14 @@ from boneage.pipeline.gate import Gate, InverseTransform, Orientation
 from boneage.pipeline.localization import Cascade, Localization, cut_views
 from boneage.pipeline.similar_cases import SimilarCasesIndex, read_index
 from boneage.radiograph import Radiograph
+from boneage.remarks import Remark
 from boneage.views import ImageArray, View
 
 PHANTOM_NOTICE: Final = (
     "This model was trained on phantom hands, never on a child's radiograph: its ages mean nothing for a child."
 )
 
-PHANTOM_WARNING: Final = "This is a phantom, not a radiograph: its bone age is no child's."
+_PHANTOM: Final = Remark.of("phantom", "This is a phantom, not a radiograph: its bone age is not a child's.")
 
 ViewArrays = Mapping[View, npt.NDArray[np.uint8]]
 
@@ -45,7 +46,7 @@ class Admitted(NamedTuple):
     radiograph: Radiograph
     image: ImageArray
     back: InverseTransform
-    remarks: tuple[str, ...]
+    remarks: tuple[Remark, ...]
 
 
 class Assessor:
@@ -111,7 +112,7 @@ class Assessor:
         """
         started = time.perf_counter()
         radiograph = radiograph if isinstance(radiograph, Radiograph) else _read(radiograph)
-        asked, warnings = _settle_sex(radiograph, sex)
+        asked, contradictions = _settle_sex(radiograph, sex)
         upright, image, back, remarks = self.admitted(radiograph)
         found = self.cascade.regions(image)
         views = cut_views(
@@ -132,11 +133,11 @@ class Assessor:
             self.model.sha256,
             time.perf_counter() - started,
             (
-                *((PHANTOM_WARNING,) if radiograph.phantom else ()),
-                *radiograph.warnings,
-                *warnings,
+                *((_PHANTOM,) if radiograph.phantom else ()),
+                *radiograph.remarks,
+                *contradictions,
                 *remarks,
-                *found.warnings,
+                *found.remarks,
                 *remarks_of(answers),
             ),
             self.notice,
@@ -165,8 +166,10 @@ class Assessor:
             refusal = self.gate.refusal(self.gate.look(image), radiograph.file)
         if refusal is not None and self.refuse and not radiograph.phantom:
             raise refusal
-        doubts = () if refusal is None else (f"Do not rely on this answer: {refusal.reason}.",)
-        return Admitted(upright, image, back, (*doubts, *turn.words))
+        overruled: tuple[Remark, ...] = ()
+        if refusal is not None:
+            overruled = (Remark.of(refusal.code, f"Do not rely on this answer: {refusal.reason}."),)
+        return Admitted(upright, image, back, (*overruled, *turn.remarks))
 
     def needed_views(self, found: Localization) -> tuple[View, ...]:
         """What is cut from a film: the age network's views, and those of its parts where every region was found."""
@@ -233,8 +236,8 @@ class Assessor:
         if self.index is not None:
             features = regressor.output(outputs, self.index.tensor).mean(axis=0)
             similar_cases = self.index.nearest(features, sex, months)
-        doubts = () if correction is None else correction.remarks(months, sex)
-        return SexAnswer(months, interval, distribution.astype(np.float32), similar_cases, told, doubts)
+        remarks = () if correction is None else correction.remarks(months, sex)
+        return SexAnswer(months, interval, distribution.astype(np.float32), similar_cases, told, remarks)
 
 
 def _mean_distribution(output: npt.NDArray[np.float64], path: Path) -> npt.NDArray[np.float64]:
@@ -246,15 +249,16 @@ def _mean_distribution(output: npt.NDArray[np.float64], path: Path) -> npt.NDArr
     return mean
 
 
-def _settle_sex(radiograph: Radiograph, sex: Sex | str | None) -> tuple[Sex | None, tuple[str, ...]]:
-    """The sex to assess for, and a warning where it contradicts the header."""
+def _settle_sex(radiograph: Radiograph, sex: Sex | str | None) -> tuple[Sex | None, tuple[Remark, ...]]:
+    """The sex to assess for, and a remark where it contradicts the header."""
     if sex is None or not sex.strip():
         return radiograph.sex, ()
     asked, header = parse_sex(sex), radiograph.sex
     if header is None or header is asked:
         return asked, ()
     word = "unknown" if asked is None else asked.value
-    return asked, (f"The header says {header.value}, but the sex that was asked for is {word}. Check which is right.",)
+    text = f"The header says {header.value}, but the sex that was asked for is {word}. Check which is right."
+    return asked, (Remark.of("sex_contradicts_header", text),)
 
 
 def _read(path: str | Path) -> Radiograph:

@@ -10,7 +10,8 @@
     ├── OutputError                 something could not be written
     └── TrainingError               a training cannot start or go on
 
-Every message says what was wrong, with which file, and what to do about it.
+Every message says what was wrong, with which file, and what to do about it. Every error has a stable `code`
+(`no_such_file`, `not_a_hand`, `unknown_sex`, ...): programs and tests key on codes, never on sentences.
 """
 
 from __future__ import annotations
@@ -19,27 +20,45 @@ from pathlib import Path
 
 
 class BoneAgeError(Exception):
-    """Root of the tree: catch this to catch everything that `boneage` raises on purpose."""
+    """Root of the tree: catch this to catch everything that `boneage` raises on purpose.
+
+    Args:
+        message: what was wrong, with which file, and what to do.
+        code: stable, snake case; the kind's own code where a raise gives none.
+
+    Attributes:
+        code: see above.
+    """
+
+    code: str = "error"
+
+    def __init__(self, message: str = "", *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code or type(self).code
 
 
 class UsageError(BoneAgeError, ValueError):
     """The call is wrong; the command line exits with status 2."""
+
+    code = "usage"
 
 
 class RadiographError(BoneAgeError):
     """One radiograph cannot be assessed.
 
     Args:
+        code: stable, snake case.
         reason: what was wrong, in plain words, without the file's name.
         remedy: what to do about it, one sentence.
         file: the path as the user gave it, where there is one.
     """
 
-    def __init__(self, reason: str, remedy: str = "", file: str | Path | None = None) -> None:
+    def __init__(self, code: str, reason: str, remedy: str = "", file: str | Path | None = None) -> None:
+        super().__init__(reason, code=code)
         self.reason = reason
         self.remedy = remedy
         self.file = None if file is None else str(file)
-        super().__init__(reason, remedy, file)
+        self.args = (code, reason, remedy, file)
 
     def __str__(self) -> str:
         said = ". ".join(part.rstrip(".") for part in (self.reason, self.remedy) if part)
@@ -57,14 +76,22 @@ class UnsuitableRadiograph(RadiographError):
 class DatasetError(BoneAgeError):
     """A data set as a whole cannot be used."""
 
+    code = "dataset"
+
 
 class ModelError(BoneAgeError):
     """A model folder is missing, damaged, or of a version that this code does not read; exit status 2 as well."""
+
+    code = "model"
 
 
 class OutputError(BoneAgeError):
     """Something could not be written; what stood there before is untouched."""
 
+    code = "output"
+
 
 class TrainingError(BoneAgeError):
     """A training cannot start or cannot go on."""
+
+    code = "training"

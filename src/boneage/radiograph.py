@@ -11,6 +11,7 @@ from PIL import Image
 
 from boneage.ages import Sex
 from boneage.errors import UnsuitableRadiograph
+from boneage.remarks import Remark
 
 Laterality = Literal["left", "right"]
 
@@ -33,7 +34,7 @@ class Radiograph:
         laterality: which hand, from the header.
         spacing_mm: (row, column) spacing in millimetres, from the header.
         source: what it was read from, for people ("PNG", "DICOM CR", "array", ...).
-        warnings: what a reader should know about how it was read.
+        remarks: what a reader should know about how it was read.
         phantom: the file says that it is synthetic (`PHANTOM_MARK`): a phantom, not a radiograph.
     """
 
@@ -43,7 +44,7 @@ class Radiograph:
     laterality: Laterality | None = None
     spacing_mm: tuple[float, float] | None = None
     source: str = "array"
-    warnings: tuple[str, ...] = field(default=())
+    remarks: tuple[Remark, ...] = field(default=())
     phantom: bool = False
 
     @property
@@ -65,7 +66,7 @@ class Radiograph:
         laterality: Laterality | None = None,
         spacing_mm: tuple[float, float] | None = None,
         source: str = "array",
-        warnings: tuple[str, ...] = (),
+        remarks: tuple[Remark, ...] = (),
         phantom: bool = False,
     ) -> Radiograph:
         """Bring gray values of any range and type into the canonical form.
@@ -79,10 +80,14 @@ class Radiograph:
         """
         if values.ndim != 2:
             raise UnsuitableRadiograph(
-                f"the pixels have the shape {values.shape}, not height x width", "Give one gray picture", file
+                "wrong_shape",
+                f"the pixels have the shape {values.shape}, not height x width",
+                "Give one gray picture",
+                file,
             )
         if min(values.shape) < SMALLEST_SIDE:
             raise UnsuitableRadiograph(
+                "too_small",
                 f"the picture is {values.shape[1]}x{values.shape[0]} pixels, too small to show a bone",
                 f"Give the film at {SMALLEST_SIDE} pixels or more a side, 300 or more for a good answer",
                 file,
@@ -90,7 +95,10 @@ class Radiograph:
         gray = np.asarray(values, dtype=np.float32)
         if not np.isfinite(gray).all():
             raise UnsuitableRadiograph(
-                "the pixels hold values that are no numbers (NaN or infinite)", "Export the film again", file
+                "non_finite_values",
+                "the pixels hold non-finite values (NaN or infinity)",
+                "Export the radiograph again",
+                file,
             )
         low, high = np.percentile(gray, WINDOW_PERCENTILES)
         if high <= low:
@@ -98,6 +106,7 @@ class Radiograph:
             low, high = float(gray.min()), float(gray.max())
         if high <= low:
             raise UnsuitableRadiograph(
+                "uniform_image",
                 f"the whole picture has one gray value ({low:g}): there is nothing to see",
                 "Export the film again",
                 file,
@@ -105,7 +114,7 @@ class Radiograph:
         gray = np.clip((gray - np.float32(low)) / np.float32(high - low), 0.0, 1.0, dtype=np.float32)
         if bones_dark:
             gray = np.float32(1.0) - gray
-        return cls(np.ascontiguousarray(gray), file, sex, laterality, spacing_mm, source, warnings, phantom)
+        return cls(np.ascontiguousarray(gray), file, sex, laterality, spacing_mm, source, remarks, phantom)
 
     def image(self, short_side: int | None = None) -> npt.NDArray[np.uint8]:
         """The film that the networks look at: 8 bits, shrunk (never enlarged) to a short side.

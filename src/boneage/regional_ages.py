@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from boneage.ages import Sex
+from boneage.remarks import Remark
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +43,14 @@ class RegionalAges:
         tubular_months: the age from region 2 and the hand without region 1 (metacarpals and fingers), in [1, 240].
         usual_difference_months: (lower, upper): carpal minus tubular lies between them on 95 % of the cases of that
             sex and about that age that this was measured on; None where these were too few.
-        remarks: what a reader should know, a sentence each: the difference is unusual, the wrist has no more to tell,
+        remarks: what a reader should know: the difference is unusual, the wrist has no more to tell,
             phantoms taught the ages.
     """
 
     carpal_months: float
     tubular_months: float
     usual_difference_months: tuple[float, float] | None = None
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def unusual(self) -> bool | None:

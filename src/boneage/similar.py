@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from boneage.remarks import Remark
+
 
 @dataclass(frozen=True)
 class SimilarCase:
@@ -31,7 +33,7 @@ class SimilarCases:
         data: the data set that they are of.
         usual_difference_months: `age_months` and the model's bone age lie no further apart on 95 % of the cases that
             it was measured on; None where these were too few.
-        remarks: what a reader should know, a sentence each: they lie further apart than that, the film itself is among
+        remarks: what a reader should know: they lie further apart than that, the film itself is among
             the cases, the cases are phantoms.
     """
 
@@ -39,4 +41,4 @@ class SimilarCases:
     age_months: float
     data: str
     usual_difference_months: float | None = None
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()

@@ -245,6 +245,6 @@ def test_a_film_that_lies_is_assessed_as_if_it_stood(
     (turned,) = Run(gated_model(0, 90.0)).json(lying, "--sex", "male")[1]
     assert turned["bone_age_months"] == pytest.approx(plain["bone_age_months"], abs=0.02)
     assert (plain["turned_degrees"], turned["turned_degrees"]) == (0.0, 90.0)
-    assert any("turned by 90 degrees clockwise" in warning for warning in turned["warnings"])
+    assert [remark["code"] for remark in turned["remarks"]] == ["rotated"]
     x0, y0, x1, y1 = plain["regions"]["hand"]
     assert turned["regions"]["hand"] == pytest.approx([y0, image.width - x1, y1, image.width - x0], abs=0.2)

@@ -162,7 +162,7 @@ def test_a_table_of_another_layout(phantoms: Path, tmp_path: Path) -> None:
 
 
 def test_a_full_disk_says_what_to_do(phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from boneage.training import stage
+    from boneage.training.run import stage
 
     def full(file: Path, document: object) -> None:
         raise OSError(28, "No space left on device", str(file))

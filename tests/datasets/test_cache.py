@@ -35,7 +35,7 @@ class Reader:
             raise KeyboardInterrupt
         self.calls.append(path.stem)
         if path.stem in self.unreadable:
-            raise UnreadableRadiograph("it is damaged", "Export it again", path)
+            raise UnreadableRadiograph("damaged_file", "it is damaged", "Export it again", path)
         if path.stem in self.lost:
             raise OSError(5, "Input/output error")
         return read_png(path)

@@ -39,7 +39,7 @@ class Always:
     def assess(self, radiograph: Radiograph, sex: Sex | None) -> Assessment:
         w, h = radiograph.width, radiograph.height
         if w > 90:
-            raise UnsuitableRadiograph("too wide a film")
+            raise UnsuitableRadiograph("wide", "too wide a film")
         box = Box(w / 4, h / 4, 3 * w / 4, 3 * h / 4)
         look = Attention(np.eye(4, dtype=np.float32), Box(0, 0, w, h))
         answers = {one: SexAnswer(100.0, (80.0, 120.0), FLAT) for one in ([sex] if sex else Sex)}

@@ -47,11 +47,11 @@ def test_unknown_sex_has_no_single_answer() -> None:
     ("error", "status", "reason"),
     [
         (
-            UnreadableRadiograph("the file ends too early", "Copy it again", "1.png"),
+            UnreadableRadiograph("damaged_file", "the file ends too early", "Copy it again", "1.png"),
             "failed",
             "the file ends too early",
         ),
-        (UnsuitableRadiograph("a colour photograph"), "rejected", "a colour photograph"),
+        (UnsuitableRadiograph("color_image", "a colour photograph"), "rejected", "a colour photograph"),
         (ValueError("odd\nthing"), "failed", "ValueError: odd thing"),
     ],
 )

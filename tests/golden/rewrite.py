@@ -60,13 +60,13 @@ def ask(assessor: Any, case: dict[str, Any]) -> dict[str, Any]:
 
 
 def remarks_of(assessment: Any) -> list[str]:
-    """The remarks; codes will take the place of the sentences here, and nowhere else."""
-    return list(assessment.warnings)
+    """The codes of the remarks; their sentences may be improved."""
+    return [remark.code for remark in assessment.remarks]
 
 
 def reason_of(error: RadiographError) -> str:
-    """Why there is no answer; a code will take the place of the words here, and nowhere else."""
-    return error.reason
+    """Why there is no answer, by its code."""
+    return error.code
 
 
 def _answer(answer: Any) -> dict[str, Any]:

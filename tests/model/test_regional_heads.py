@@ -119,7 +119,7 @@ def test_heads_that_were_fitted_on_phantoms_say_so(parted: Path, hand: Radiograp
         load_model(parted), parted, {"regional_heads": {**settings, "data": {"name": "set", "phantom": True}}}
     )
     found = load(made).assess(hand, "male")
-    assert any("were learnt from phantoms" in warning for warning in found.warnings)
+    assert "regional_ages_from_phantoms" in [remark.code for remark in found.remarks]
 
 
 def test_features_of_another_number() -> None:
@@ -177,9 +177,9 @@ def test_an_unusual_difference_is_a_warning(layered_model: Path, tmp_path: Path,
     folder = rewritten(
         load_model(layered_model), tmp_path / "m", {"regional_heads": entry_of(data, 1.0)}, {REGIONAL_HEADS_FILE: data}
     )
-    (warning,) = load(folder).assess(hand, "male").warnings
-    assert warning.startswith("Carpal bone age (")
-    assert [words[:8] for words in load(folder).assess(hand, "unknown").warnings] == ["If male:", "If femal"]
+    (remark,) = load(folder).assess(hand, "male").remarks
+    assert remark.code == "regional_ages_differ"
+    assert [remark.text[:8] for remark in load(folder).assess(hand, "unknown").remarks] == ["If male:", "If femal"]
 
 
 def test_a_remark_that_holds_for_both_sexes_is_said_once() -> None:

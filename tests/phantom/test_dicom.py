@@ -37,7 +37,7 @@ def test_it_is_read_back_to_the_same_picture(tmp_path: Path, style: int) -> None
     np.testing.assert_allclose(read.pixels, expected.pixels, atol=1e-4)
     assert (read.sex, read.laterality in ("left", "right")) == (Sex.FEMALE, True)
     assert read.spacing_mm is not None
-    assert read.warnings == ()
+    assert read.remarks == ()
 
 
 @pytest.mark.parametrize("coding", ["rle", "jpeg2000", "jpegls"])

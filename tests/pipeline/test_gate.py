@@ -20,6 +20,7 @@ from boneage.model.folder import load_model
 from boneage.pipeline.gate import KINDS, Gate, GateOutput, Orientation
 from boneage.radiograph import Radiograph
 from boneage.regions import Box, Region
+from boneage.remarks import Severity
 
 THRESHOLDS = GateSettings("gate", min_hand_probability=0.5, max_ood_score=2.0, tilt_degrees=12.0)
 
@@ -116,12 +117,10 @@ def test_small_tilts_stay_and_quarters_are_exact(degrees: float, turn: Orientati
 
 
 def test_what_a_reader_is_told() -> None:
-    assert Orientation(3, 0.0, True).words == (
-        "The film was turned by 90 degrees counter-clockwise to be assessed.",
-        "Bones are dark on this film; it was inverted to be assessed.",
-    )
-    assert Orientation(0, 130.4).words == ("The film was turned by 130 degrees clockwise to be assessed.",)
-    assert Orientation().words == ()
+    assert [remark.code for remark in Orientation(3, 0.0, True).remarks] == ["rotated", "inverted"]
+    assert "by 90 degrees counter-clockwise" in Orientation(3, 0.0, True).remarks[0].text
+    assert "by 130 degrees clockwise" in Orientation(0, 130.4).remarks[0].text
+    assert Orientation().remarks == ()
 
 
 def upright(height: int, width: int, box: tuple[int, int, int, int]) -> np.ndarray:
@@ -191,7 +190,7 @@ def test_a_film_upside_down_or_inverted_gets_the_answer_of_the_upright_one(
     turned = assessor.assess(Radiograph(np.ascontiguousarray(1 - image[::-1, ::-1])), "male")
     assert turned.bone_age_months == pytest.approx(plain.bone_age_months, abs=1e-4)
     assert (turned.turned_degrees, turned.inverted) == (180.0, True)
-    assert [word for word in turned.warnings if "turned" in word or "inverted" in word]
+    assert {remark.code for remark in turned.remarks} & {"rotated", "inverted"}
     for region in Region:
         there, box = plain.regions[region], turned.regions[region]
         assert box.as_list() == pytest.approx([90 - there.x1, 120 - there.y1, 90 - there.x0, 120 - there.y0], abs=1e-3)
@@ -204,7 +203,7 @@ def test_refused_unless_asked_otherwise_or_marked_as_a_phantom(assessor: Assesso
     with pytest.raises(UnsuitableRadiograph, match=r"b\.png: the film seems to show two hands"):
         assessor.assess(Radiograph(image, file="b.png"), "male")
     phantom = assessor.assess(Radiograph(image, phantom=True), "male")
-    assert any("Do not rely on this answer" in word for word in phantom.warnings)
+    assert Severity.DO_NOT_RELY in [remark.severity for remark in phantom.remarks]
     assessor.refuse = False
     assert assessor.assess(Radiograph(image), "male").bone_age_months is not None
 

@@ -56,7 +56,7 @@ def test_a_spot_becomes_a_box_at_its_place(image: npt.NDArray[np.uint8]) -> None
     assert box.center == pytest.approx((4.5 * 15 - 15, 2.5 * 15), abs=0.5)
     assert 10 < box.width < 20
     assert found.attention[Region.HAND].box == Box(-15, 0, 105, 120)
-    assert not found.warnings
+    assert not found.remarks
     assert not found.missing
 
 
@@ -91,14 +91,14 @@ def test_a_map_without_evidence_falls_back_and_says_so(image: npt.NDArray[np.uin
     found = Cascade([localizer(Region.HAND, empty), localizer(Region.REGION_1, spot)]).regions(image)
     assert found.boxes[Region.HAND] == whole(image)
     assert found.missing == {Region.HAND}
-    assert found.warnings == ("The hand was not found; the whole film is used instead.",)
+    assert [remark.code for remark in found.remarks] == ["region_not_found"]
 
     chain = [localizer(Region.HAND, spot), *(localizer(region, empty, "H") for region in list(Region)[1:])]
     found = Cascade(chain).regions(image)
     assert found.boxes[Region.REGION_1] == found.boxes[Region.REGION_2] == found.boxes[Region.HAND]
     assert found.missing == {Region.REGION_1, Region.REGION_2}
-    assert len(found.warnings) == 2
-    assert all("was not found; the hand box" in warning for warning in found.warnings)
+    assert len(found.remarks) == 2
+    assert {remark.code for remark in found.remarks} == {"region_not_found"}
 
 
 def test_a_region_without_a_hand_localizer_falls_back_to_the_film(image: npt.NDArray[np.uint8]) -> None:
@@ -179,7 +179,7 @@ def test_boxes_lie_inside_the_film_whatever_the_maps_say(
         assert seen.map.dtype == np.float32
         assert seen.map.min() >= 0
         assert seen.map.max() <= 1
-    assert len(found.warnings) == len(found.missing)
+    assert len(found.remarks) == len(found.missing)
     views = cut_views(image, found, list(View), 16, squash=layout == "squash")
     assert all(view.shape == (16, 16) for view in views.values())
 

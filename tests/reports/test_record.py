@@ -16,8 +16,8 @@ from boneage.reports import failed_record, record
 from boneage.reports.record import short_file_name, years_and_months
 
 CONTRACT = [
-    "file", "status", "reason", "sex", "bone_age_months", "interval_90_months", "distribution", "regions", "model",
-    "model_sha256", "seconds", "turned_degrees", "inverted", "warnings", "notice",
+    "file", "status", "reason", "reason_code", "sex", "bone_age_months", "interval_90_months", "distribution",
+    "regions", "model", "model_sha256", "seconds", "turned_degrees", "inverted", "remarks", "warnings", "notice",
 ]  # fmt: skip
 
 
@@ -65,11 +65,11 @@ def test_unknown_sex_gives_both_and_nulls(assessments: tuple[Assessment, Assessm
     ("error", "status", "reason"),
     [
         (
-            UnreadableRadiograph("the file is empty", "Copy it again", "a.png"),
+            UnreadableRadiograph("empty_file", "the file is empty", "Copy it again", "a.png"),
             "failed",
             "The file is empty. Copy it again.",
         ),
-        (UnsuitableRadiograph("a colour photo", "", "a.png"), "rejected", "A colour photo."),
+        (UnsuitableRadiograph("color_image", "a colour photo", "", "a.png"), "rejected", "A colour photo."),
         (ModelError("a.png: no"), "failed", "No"),
     ],
 )

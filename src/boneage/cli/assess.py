@@ -135,7 +135,7 @@ def _read(request: Request) -> tuple[Radiograph | Exception, float]:
     started = time.perf_counter()
     try:
         if request.problem:
-            return UnreadableRadiograph(request.problem, file=request.file), 0.0
+            return UnreadableRadiograph("no_radiographs", request.problem, file=request.file), 0.0
         from boneage.formats import read_radiograph
 
         return read_radiograph(request.path), time.perf_counter() - started
@@ -170,12 +170,14 @@ def _plain(error: Exception, request: Request) -> Exception:
     if isinstance(error, BoneAgeError):
         return error
     if isinstance(error, MemoryError):
-        reason, remedy = "the picture needs more memory than there is", "Export it smaller"
+        code, reason, remedy = "out_of_memory", "the picture needs more memory than there is", "Export it smaller"
     elif isinstance(error, OSError):
-        reason, remedy = f"the file cannot be read ({error.strerror or error})", "Check the path and your rights to it"
+        code, reason = "cannot_open", f"the file cannot be read ({error.strerror or error})"
+        remedy = "Check the path and your rights to it"
     else:
-        reason, remedy = f"an unforeseen error ({type(error).__name__}: {error})", "Please report it with this message"
-    return UnreadableRadiograph(reason, remedy, request.file)
+        code, reason = "unexpected_error", f"an unexpected error ({type(error).__name__}: {error})"
+        remedy = "Please report it with this message"
+    return UnreadableRadiograph(code, reason, remedy, request.file)
 
 
 class _Pages:

@@ -192,7 +192,7 @@ def _boxes(assessment: Assessment) -> dict[str, Any]:
     row: dict[str, Any] = {"width": assessment.radiograph.width, "height": assessment.radiograph.height}
     for region, box in assessment.regions.items():
         row |= {f"{region.value}_{at}": round(x, 1) for at, x in zip(_CORNERS, box.as_list(), strict=True)}
-    return row | {"warnings": " ".join(assessment.warnings)}
+    return row | {"warnings": " ".join(remark.text for remark in assessment.remarks)}
 
 
 def _crop_file(out: Path, region: Region, number: int, request: Request) -> Path:

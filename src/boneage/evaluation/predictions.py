@@ -85,7 +85,7 @@ class Prediction:
         if isinstance(outcome, Exception):
             status: Status = "rejected" if isinstance(outcome, UnsuitableRadiograph) else "failed"
             return cls(file, id, split, sex, age_months, status, _reason(outcome))
-        said = list(outcome.warnings)
+        said = [remark.text for remark in outcome.remarks]
         if outcome.answer is None:
             both = ", ".join(f"{sex} {answer.bone_age_months:.1f}" for sex, answer in outcome.answers.items())
             said.insert(0, f"the sex is unknown: no single answer ({both} months)")

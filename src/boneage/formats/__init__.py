@@ -79,11 +79,15 @@ def read_radiograph(path: str | Path) -> Radiograph:
     except RadiographError as error:
         if error.file is not None:
             raise
-        raise type(error)(error.reason, error.remedy, file) from error
+        raise type(error)(error.code, error.reason, error.remedy, file) from error
     except MemoryError as error:
-        raise UnreadableRadiograph("the memory does not suffice to read it", "Give a smaller picture", file) from error
+        raise UnreadableRadiograph(
+            "out_of_memory", "the memory does not suffice to read it", "Give a smaller picture", file
+        ) from error
     except Exception as error:
-        raise UnreadableRadiograph(f"it could not be decoded ({_short(error)})", _COPY_AGAIN, file) from error
+        raise UnreadableRadiograph(
+            "damaged_file", f"it could not be decoded ({_short(error)})", _COPY_AGAIN, file
+        ) from error
 
 
 def is_phantom(path: str | Path) -> bool:
@@ -161,17 +165,19 @@ def _read(path: Path, file: str) -> Radiograph:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise UnreadableRadiograph("this is a folder, not a file", "Give a file")
+            raise UnreadableRadiograph("is_a_folder", "this is a folder, not a file", "Give a file")
         if not stat.S_ISREG(status.st_mode):
-            raise UnreadableRadiograph("this is a device or a pipe, not a file", _SAVE_AGAIN)
+            raise UnreadableRadiograph("not_a_file", "this is a device or a pipe, not a file", _SAVE_AGAIN)
         stream: BinaryIO = path.open("rb")
     except FileNotFoundError as error:
-        raise UnreadableRadiograph("there is no such file", "Check the path") from error
+        raise UnreadableRadiograph("no_such_file", "there is no such file", "Check the path") from error
     except OSError as error:
-        raise UnreadableRadiograph(f"it cannot be opened ({_short(error)})", "Check its permissions") from error
+        raise UnreadableRadiograph(
+            "cannot_open", f"it cannot be opened ({_short(error)})", "Check its permissions"
+        ) from error
     with stream:
         if status.st_size == 0:
-            raise UnreadableRadiograph("the file is empty (0 bytes)", _COPY_AGAIN)
+            raise UnreadableRadiograph("empty_file", "the file is empty (0 bytes)", _COPY_AGAIN)
         head = stream.read(MAGIC_OFFSET + len(MAGIC))
         stream.seek(0)
         kind = kind_of_picture(head)
@@ -179,7 +185,7 @@ def _read(path: Path, file: str) -> Radiograph:
         if head[MAGIC_OFFSET:] == MAGIC or (kind is None and looks_like_dicom(head)):
             return read_dicom(stream, file)
         if kind is None:
-            raise UnreadableRadiograph("this is not a picture of a kind that is known here", _SAVE_AGAIN)
+            raise UnreadableRadiograph("unknown_format", "this is not a picture in a known format", _SAVE_AGAIN)
         return read_picture(stream, kind, file)
 
 

@@ -29,6 +29,7 @@ from boneage.formats.dicom_values import (
 )
 from boneage.formats.raster import gray_of_colour, refuse_huge
 from boneage.radiograph import PHANTOM_MARK, Laterality, Radiograph
+from boneage.remarks import Remark
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -77,20 +78,25 @@ def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
     stream.seek(0)
     dataset = pydicom.dcmread(stream, force=True)
     if not any(dataset.get(keyword) for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise UnreadableRadiograph(_without_pixels(dataset), f"{_EXPORT_AGAIN}, with its pixels")
+        raise UnreadableRadiograph("no_pixels", _without_pixels(dataset), f"{_EXPORT_AGAIN}, with its pixels")
     _complete_meta(dataset)
     _check_coded_size(dataset)
-    warnings: list[str] = []
+    remarks: list[Remark] = []
     if int(number(dataset, "NumberOfFrames") or 1) > 1:
-        warnings.append("the first of several frames in the file was read")
+        remarks.append(Remark.of("first_frame", "The file holds several frames; the first was read."))
     if text(dataset, "PresentationIntentType") == "FOR PROCESSING":
-        warnings.append("the image is raw (FOR PROCESSING): its gray values are not those that a reader sees")
+        remarks.append(
+            Remark.of(
+                "raw_image", "The image is raw (FOR PROCESSING): its gray values are not those that a reader sees."
+            )
+        )
     _refuse_undecodable(dataset.file_meta.TransferSyntaxUID)
     try:
         stored = np.asarray(pixel_array(dataset, index=0))
     except Exception as error:
         syntax = dataset.file_meta.TransferSyntaxUID.name
         raise UnreadableRadiograph(
+            "damaged_file",
             f"its pixels are damaged: they cannot be decoded ({syntax}: {' '.join(str(error).split())[:160]})",
             f"{_EXPORT_AGAIN}, uncompressed if it fails again",
         ) from error
@@ -100,10 +106,12 @@ def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
         values = _gray_of_colour_image(stored, dataset)
     else:
         padding = padding_of(stored, dataset)
-        values = windowed(modality_values(stored, dataset), dataset, padding, warnings)
+        values = windowed(modality_values(stored, dataset), dataset, padding, remarks)
     spacing = _spacing_mm(dataset)
     if spacing is not None and not 0.99 < spacing[0] / spacing[1] < 1.01:
-        warnings.append(f"the pixels are not square ({spacing[0]:g} x {spacing[1]:g} mm)")
+        remarks.append(
+            Remark.of("pixels_not_square", f"The pixels are not square ({spacing[0]:g} x {spacing[1]:g} mm).")
+        )
     modality = text(dataset, "Modality")
     radiograph = Radiograph.from_values(
         values if padding is None else without_padding(values, padding),
@@ -113,7 +121,7 @@ def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
         laterality=_laterality(dataset),
         spacing_mm=spacing,
         source=f"DICOM {modality}".strip(),
-        warnings=tuple(warnings),
+        remarks=tuple(remarks),
         phantom=_says_phantom(dataset),
     )
     if padding is not None:
@@ -148,7 +156,9 @@ def _refuse_inflation(stream: BinaryIO) -> None:
             inflated += len(inflater.decompress(piece, 2**20))
             if inflated > LARGEST_INFLATED:
                 raise UnsuitableRadiograph(
-                    f"the deflated DICOM grows beyond {LARGEST_INFLATED >> 20} MB", "Give the film of one hand"
+                    "too_large",
+                    f"the deflated DICOM grows beyond {LARGEST_INFLATED >> 20} MB",
+                    "Give the radiograph of one hand",
                 )
             piece = inflater.unconsumed_tail or stream.read(2**16)
     stream.seek(0)
@@ -157,10 +167,13 @@ def _refuse_inflation(stream: BinaryIO) -> None:
 def _refuse_unsuitable(header: Dataset) -> None:
     modality = text(header, "Modality")
     if modality not in PLANE_RADIOGRAPHY:
-        raise UnsuitableRadiograph(f"the DICOM is of modality {modality}, not a radiograph", "Give a CR or DX image")
+        raise UnsuitableRadiograph(
+            "other_modality", f"the DICOM is of modality {modality}, not a radiograph", "Give a CR or DX image"
+        )
     part = value(header, "BodyPartExamined") or _anatomic_region(header)
     if part is not None and not is_hand(str(part)):
         raise UnsuitableRadiograph(
+            "other_body_part",
             f"the DICOM shows another body part ({str(part).strip()[:64]})",
             "Give the radiograph of a hand, or correct BodyPartExamined in its header",
         )
@@ -202,12 +215,14 @@ def _refuse_undecodable(syntax: UID) -> None:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
         raise UnreadableRadiograph(
+            "unsupported_transfer_syntax",
             f"its pixels are stored in a way that is not read here (transfer syntax {syntax.name})",
             f"{_EXPORT_AGAIN}, uncompressed (Explicit VR Little Endian)",
         ) from error
     if not decoder.is_available:
         plug_in = "openjpeg" if "2000" in syntax.name else "libjpeg"
         raise UnreadableRadiograph(
+            "decoder_missing",
             f"its pixels are compressed ({syntax.name}), and nothing that decodes them is installed",
             f"Install it (pip install pylibjpeg pylibjpeg-{plug_in}), or export the image uncompressed",
         )
@@ -224,6 +239,7 @@ def _check_coded_size(dataset: Dataset) -> None:
     if size is not None and size != (dataset.Columns, dataset.Rows):
         refuse_huge(*size)
         raise UnreadableRadiograph(
+            "contradicting_size",
             f"the header says {dataset.Columns}x{dataset.Rows} pixels, the compressed pixels say {size[0]}x{size[1]}",
             _EXPORT_AGAIN,
         )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from boneage.remarks import Remark
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
@@ -57,16 +59,20 @@ def modality_values(stored: Values, dataset: Dataset) -> Values:
     return values + np.float32(intercept or 0.0)
 
 
-def windowed(values: Values, dataset: Dataset, padding: Values | None, warnings: list[str]) -> Values:
+def windowed(values: Values, dataset: Dataset, padding: Values | None, remarks: list[Remark]) -> Values:
     """The first VOI LUT, else the first window, else the values as they are (PS3.3 C.11.2)."""
     try:
         shown = _voi(values, dataset)
     except BROKEN_VALUE as error:
-        warnings.append(f"the VOI LUT or window in the header is damaged and was left out ({error})")
+        remarks.append(
+            Remark.of("window_damaged", f"The VOI LUT or window in the header is damaged and was left out ({error}).")
+        )
         return values
     real = slice(None) if padding is None else ~padding
     if np.ptp(shown[real]) == 0 < np.ptp(values[real]):
-        warnings.append("the window in the header hides the whole picture and was left out")
+        remarks.append(
+            Remark.of("window_hides_image", "The window in the header hides the whole picture and was left out.")
+        )
         return values
     return shown
 

@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from boneage.errors import UnreadableRadiograph, UnsuitableRadiograph
 from boneage.radiograph import PHANTOM_MARK, Radiograph
+from boneage.remarks import Remark
 
 if TYPE_CHECKING:
     import tifffile
@@ -36,8 +37,8 @@ _DAMAGED: Final = (
 )
 """What Pillow and tifffile are known to raise about damaged or unusual structures."""
 _PLAIN_MODES: Final = frozenset({"1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
-_PAGES: Final = "the first of several pictures in the file was read"
-_SEE_THROUGH: Final = "see-through places were laid on black"
+_PAGES: Final = Remark.of("first_page", "The file holds several pages; the first was read.")
+_SEE_THROUGH: Final = Remark.of("transparency", "Transparent pixels were taken for black.")
 
 Values = npt.NDArray[Any]
 
@@ -74,6 +75,7 @@ def refuse_huge(width: int, height: int) -> None:
     """Raise UnsuitableRadiograph for more than `LARGEST_PIXELS`: ask before decoding."""
     if width * height > LARGEST_PIXELS:
         raise UnsuitableRadiograph(
+            "too_many_pixels",
             f"the picture is {width}x{height} pixels, more than {LARGEST_PIXELS // 10**6} million",
             "Give the film of one hand at its own resolution",
         )
@@ -108,6 +110,7 @@ def gray_of_colour(rgb: Values) -> Values:
     chroma = sample.max(axis=2) - sample.min(axis=2)
     if float(np.percentile(chroma, CHROMA_PERCENTILE)) > LARGEST_CHROMA * full:
         raise UnsuitableRadiograph(
+            "color_image",
             "the picture is in colour: a radiograph is gray",
             "Give the radiograph itself, not a photograph; a tinted scan of a film can be saved in gray",
         )
@@ -117,43 +120,46 @@ def gray_of_colour(rgb: Values) -> Values:
 
 
 def _read_with_pillow(stream: BinaryIO, kind: PictureKind, file: str) -> Radiograph:
-    warnings: list[str] = []
+    remarks: list[Remark] = []
     try:
         image: Image.Image = Image.open(stream, formats=[kind])
     except Image.DecompressionBombError as error:
         raise UnsuitableRadiograph(
+            "too_many_pixels",
             f"the picture has more than {LARGEST_PIXELS // 10**6} million pixels",
             "Give the film of one hand at its own resolution",
         ) from error
     except UnidentifiedImageError as error:
         raise UnreadableRadiograph(
-            f"it begins like a {kind} but is damaged or cut off", "Copy or export the file again"
+            "damaged_file", f"it begins like a {kind} but is damaged or cut off", "Copy or export the file again"
         ) from error
     with image:
         refuse_huge(*image.size)
         if getattr(image, "n_frames", 1) > 1:
-            warnings.append(_PAGES)
+            remarks.append(_PAGES)
         deep_colour = kind == "PNG" and any("16" in str(tile.args) for tile in getattr(image, "tile", ()))
         image.load()
         if deep_colour and not image.mode.startswith("I"):
-            warnings.append("a 16-bit picture with colour or alpha channels was read with 8 bits")
+            remarks.append(
+                Remark.of("read_with_8_bits", "A 16-bit picture with colour or alpha channels was read with 8 bits.")
+            )
         phantom = _says_phantom(image)
         orientation: object = 1
         try:
             orientation = image.getexif().get(_ORIENTATION, 1)
         except _DAMAGED:  # no reason to lose the film
-            warnings.append("the EXIF block is damaged: the picture may lie on its side")
+            remarks.append(Remark.of("exif_damaged", "The EXIF block is damaged: the picture may lie on its side."))
         # Pillow turns 8 bits with white at zero round by itself, and leaves deeper ones as they are.
         white_at_zero = kind == "TIFF" and image.mode[0] in "IF" and _tiff_photometric(image) == 0
         gray, see_through = _gray_of_pillow(image)
         if see_through:
-            warnings.append(_SEE_THROUGH)
+            remarks.append(_SEE_THROUGH)
     return Radiograph.from_values(
         _turned(gray, orientation),
         bones_dark=white_at_zero,
         file=file,
         source=kind,
-        warnings=tuple(warnings),
+        remarks=tuple(remarks),
         phantom=phantom,
     )
 
@@ -237,14 +243,14 @@ def _read_with_tifffile(stream: BinaryIO, file: str) -> Radiograph:
         if page.photometric not in (0, 1, 2, 3) or page.imagedepth != 1:
             raise NotImplementedError(f"photometric interpretation {page.photometric}")
         gray, see_through = _gray_of_samples(np.asarray(page.asarray()), page)
-        warnings = (_PAGES,) * (len(tiff.pages) > 1) + (_SEE_THROUGH,) * see_through
+        remarks = (_PAGES,) * (len(tiff.pages) > 1) + (_SEE_THROUGH,) * see_through
         tag = page.tags.get(_ORIENTATION)
     return Radiograph.from_values(
         _turned(gray, 1 if tag is None else tag.value),
         bones_dark=page.photometric == 0,
         file=file,
         source="TIFF",
-        warnings=warnings,
+        remarks=remarks,
     )
 
 
@@ -253,7 +259,9 @@ def _gray_of_samples(values: Values, page: tifffile.TiffPage) -> tuple[Values, b
     if page.photometric == 3:
         return gray_of_colour(np.moveaxis(np.asarray(page.colormap)[:, values], 0, -1)), False
     if values.dtype.kind not in "biuf":
-        raise UnsuitableRadiograph("the pixels are no real numbers", "Export the film again as a gray picture")
+        raise UnsuitableRadiograph(
+            "not_gray_values", "the pixels are not real numbers", "Export the radiograph again as a gray picture"
+        )
     if values.dtype.kind == "b":
         values = values.astype(np.uint8)
     if page.axes.startswith("S"):
@@ -262,7 +270,7 @@ def _gray_of_samples(values: Values, page: tifffile.TiffPage) -> tuple[Values, b
         return values, False
     colours = 3 if page.photometric == 2 else 1
     if values.ndim != 3 or values.shape[2] < colours:
-        raise UnsuitableRadiograph(f"the pixels have the shape {values.shape}", "Give one gray picture")
+        raise UnsuitableRadiograph("wrong_shape", f"the pixels have the shape {values.shape}", "Give one gray picture")
     alpha: Values | None = None
     # 2 is unassociated alpha; with 1 the colours have been laid on black already; the rest is no alpha.
     if page.photometric != 0 and 2 in page.extrasamples:

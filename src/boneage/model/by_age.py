@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH, MONTHS, Sex, central_interval_months, expectation_months
+from boneage.remarks import Remark
 
 Distribution = npt.NDArray[np.float64]
 
@@ -54,17 +55,18 @@ class Correction:
         ends = np.clip([months - factor * below, months + factor * above], FIRST_MONTH, LAST_MONTH)
         return float(ends[0]), float(ends[1])
 
-    def remarks(self, months: float, sex: Sex) -> tuple[str, ...]:
-        """What a reader should know about the interval of an answer, a sentence each."""
+    def remarks(self, months: float, sex: Sex) -> tuple[Remark, ...]:
+        """What a reader should know about the interval of an answer."""
         if self.near is None:
             return ()
         cases = float(np.interp(months, self.at_months, self.near[sex]))
         if cases >= FEW_CASES:
             return ()
-        return (
+        text = (
             f"The 90 % interval rests on few cases of this sex and age (about {cases:.0f}): it may hold the bone age "
-            "less often than it says.",
+            "less often than it says."
         )
+        return (Remark.of("few_calibration_cases", text),)
 
 
 def moved(distribution: Distribution, months: float) -> Distribution:

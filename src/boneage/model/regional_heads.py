@@ -22,6 +22,7 @@ from boneage.errors import ModelError
 from boneage.model.document import RegionalHeadsSettings
 from boneage.model.network import Network
 from boneage.regional_ages import RegionalAges
+from boneage.remarks import Remark
 from boneage.views import View
 
 REGIONAL_HEADS_FILE: Final = "regional_heads.npz"
@@ -29,10 +30,13 @@ ERASED_VIEWS: Final = (View.HE, View.R2E)
 """The views behind the tubular age; the carpal age is read from R1 as the age network sees it anyway."""
 _ROWS: Final = (Sex.MALE, Sex.FEMALE)
 _SHAPES: Final = {"carpal_weights": 2, "carpal_bias": 1, "tubular_weights": 2, "tubular_bias": 1}
-_PHANTOM: Final = "Carpal and tubular bone age were learnt from phantoms, not from radiographs alone."
-_GROWN: Final = (
+_PHANTOM: Final = Remark.of(
+    "regional_ages_from_phantoms", "Carpal and tubular bone age were learned from phantoms, not from radiographs alone."
+)
+_GROWN: Final = Remark.of(
+    "carpal_age_unreliable",
     "From about this bone age on the wrist has little more to tell, and the carpal bone age was measured to be much "
-    "less exact than the tubular one: do not use it."
+    "less exact than the tubular one: do not use it.",
 )
 _AGAIN: Final = "Copy the model folder again, or fit them again with `boneage models regional-heads`"
 
@@ -107,14 +111,12 @@ class RegionalHeads:
         return until is not None and until[sex] <= months < LAST_MONTH
 
 
-def _remark(told: RegionalAges) -> str:
-    low, high = told.usual_difference_months or (0.0, 0.0)
-    return (
-        f"Carpal bone age ({told.carpal_months:.0f} months) minus tubular bone age ({told.tubular_months:.0f}) is "
-        f"{told.difference_months:+.0f} months; on 95 % of the cases of this sex and age that this was measured on it "
-        f"lies between {low:+.0f} and {high:+.0f}. Region 1 may have been badly found, or the film be hard to read; or "
-        "the parts of this hand mature at different paces, which happens in health and more often in some disorders "
-        "of growth. Look at the film and at both parts; readers usually trust the tubular bones more."
+def _remark(ages: RegionalAges) -> Remark:
+    low, high = ages.usual_difference_months or (0.0, 0.0)
+    return Remark.of(
+        "regional_ages_differ",
+        f"Carpal and tubular bone age differ by {ages.difference_months:+.0f} months (usual range {low:+.0f} to "
+        f"{high:+.0f}). Possible reasons: region 1 misplaced, poor image quality, true dissociation. Review the image.",
     )
 
 

@@ -16,14 +16,15 @@ from boneage.model.document import GateSettings
 from boneage.model.network import Network
 from boneage.radiograph import SMALLEST_SIDE, Radiograph
 from boneage.regions import Box
+from boneage.remarks import Remark
 from boneage.views import ImageArray, cut, whole
 
 HAND: Final = "hand"
-KINDS: Final = (HAND, "foreign", "two_hands", "carpus_cut_off", "exposure")
+KINDS: Final = (HAND, "not_a_hand", "two_hands", "carpus_cut_off", "exposure")
 """What a picture can be, in the order of the network's output `kinds`."""
 
 _REASONS: Final = {
-    "foreign": ("this does not look like a radiograph of a hand", "Give one frontal radiograph of a hand"),
+    "not_a_hand": ("this does not look like a radiograph of a hand", "Give one frontal radiograph of a hand"),
     "two_hands": (
         "the film seems to show two hands",
         "Cut it into one picture for each hand; the left one is read by convention",
@@ -94,8 +95,8 @@ class Gate:
         if hand >= self.settings.min_hand_probability and look.ood_score <= self.settings.max_ood_score:
             return None
         likely = max(range(len(KINDS)), key=lambda k: look.kinds[k])
-        reason, remedy = _REASONS[KINDS[likely] if KINDS[likely] != HAND else "foreign"]
-        return UnsuitableRadiograph(reason, remedy, file)
+        code = KINDS[likely] if KINDS[likely] != HAND else "not_a_hand"
+        return UnsuitableRadiograph(code, *_REASONS[code], file)
 
     def turn(self, look: GateOutput) -> Orientation:
         """How the film has to be turned and whether it has to be inverted; small tilts are left as they are."""
@@ -133,15 +134,16 @@ class Orientation:
         return angle - 360.0 if angle > 180.0 else angle
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def remarks(self) -> tuple[Remark, ...]:
         """What a reader has to be told."""
-        said = []
+        made = []
         if self.quarters or self.degrees:
             way = "clockwise" if self.turned_degrees > 0 else "counter-clockwise"
-            said.append(f"The film was turned by {abs(self.turned_degrees):.0f} degrees {way} to be assessed.")
+            degrees = abs(self.turned_degrees)
+            made.append(Remark.of("rotated", f"The radiograph was rotated by {degrees:.0f} degrees {way} first."))
         if self.inverted:
-            said.append("Bones are dark on this film; it was inverted to be assessed.")
-        return tuple(said)
+            made.append(Remark.of("inverted", "Bones are dark on this radiograph; it was inverted first."))
+        return tuple(made)
 
     def upright(self, radiograph: Radiograph) -> tuple[Radiograph, InverseTransform]:
         """The radiograph as it is assessed, and the way back to the one that was given."""

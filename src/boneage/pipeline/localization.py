@@ -19,6 +19,7 @@ from boneage.model.document import Layout
 from boneage.model.folder import Localizer
 from boneage.radiograph import Radiograph
 from boneage.regions import MAP_SIDE, Box, Region, box_of_map, normalised_map
+from boneage.remarks import Remark
 from boneage.views import Frame, ImageArray, View, cut, erased, whole
 
 Answers = dict[tuple[int, str, bool], dict[str, npt.NDArray[np.float32]]]
@@ -47,13 +48,13 @@ class Localization:
         attention: the map behind each region, over the square that its network looked at; that square may reach
             beyond the film.
         missing: regions for which nothing spoke; their boxes are the documented places that stand in for them.
-        warnings: one sentence for each missing region.
+        remarks: one for each missing region.
     """
 
     boxes: Mapping[Region, Box] = field(default_factory=dict)
     attention: Mapping[Region, Attention] = field(default_factory=dict)
     missing: frozenset[Region] = frozenset()
-    warnings: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
     def scaled(self, horizontally: float, vertically: float) -> Localization:
         """The same places in a picture that is so many times as wide and as high."""
@@ -64,7 +65,7 @@ class Localization:
                 for region, seen in self.attention.items()
             },
             self.missing,
-            self.warnings,
+            self.remarks,
         )
 
     def erase_region_1(self, image: ImageArray) -> ImageArray:
@@ -128,18 +129,19 @@ class Cascade:
             picture, input_box = self._look(localizer, image, found)
             attention = self.attention(localizer, picture, input_box, memo)
             box = self._box(localizer, attention, picture, input_box)
-            warnings, missing = found.warnings, found.missing
+            remarks, missing = found.remarks, found.missing
             if box is None:
                 stand_in = Region.HAND in found.boxes and localizer.region is not Region.HAND
                 box = found.boxes[Region.HAND] if stand_in else whole(image)
-                place = "the hand box" if stand_in else "the whole film"
-                warnings += (f"{_WORDS[localizer.region]} was not found; {place} is used instead.",)
+                place = "the hand box" if stand_in else "the whole image"
+                text = f"{_WORDS[localizer.region]} was not found; {place} is used instead."
+                remarks += (Remark.of("region_not_found", text),)
                 missing |= {localizer.region}
             found = Localization(
                 {**found.boxes, localizer.region: box},
                 {**found.attention, localizer.region: attention},
                 missing,
-                warnings,
+                remarks,
             )
         return found
 

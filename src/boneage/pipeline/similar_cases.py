@@ -21,6 +21,7 @@ from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
 from boneage.atomic import replacing
 from boneage.errors import ModelError
 from boneage.model.folder import Model
+from boneage.remarks import Remark
 from boneage.similar import SimilarCase, SimilarCases
 
 FORMAT: Final = 1
@@ -145,20 +146,24 @@ class SimilarCasesIndex:
         members = {sex: np.flatnonzero(self.males == (sex is Sex.MALE)) for sex in Sex}
         return {sex: (rows, KDTree(self.places[rows])) for sex, rows in members.items()}
 
-    def _remarks(self, nearest: SimilarCase, age: float, months: float) -> Iterator[str]:
+    def _remarks(self, nearest: SimilarCase, age: float, months: float) -> Iterator[Remark]:
         if self.data.get("phantom"):
-            yield "Phantoms, not radiographs alone, are among the cases that the closest ones are taken from."
+            yield Remark.of(
+                "similar_cases_from_phantoms",
+                "Phantoms, not radiographs alone, are among the cases that similar ones are taken from.",
+            )
         if nearest.distance < SAME_RADIOGRAPH and self.places.std() > 0:
-            yield (
-                f"The case {nearest.id} is this very film or a copy of it: neither its bone age nor that of the "
-                "closest cases is an opinion from outside, and where the model has learnt from it neither is its own "
-                "answer."
+            yield Remark.of(
+                "radiograph_in_index",
+                f"The case {nearest.id} is this very radiograph or a copy of it. Its bone age and that of the similar "
+                "cases are not independent of the answer; if the model learned from it, neither is the answer.",
             )
         elif self.usual_difference_months is not None and abs(age - months) > self.usual_difference_months:
-            yield (
-                f"The closest cases speak for {age:.0f} months, the model for {months:.0f}: further apart than on 95 % "
-                f"of the cases that this was measured on ({self.usual_difference_months:.0f} months). Look at the film "
-                "before you trust either."
+            yield Remark.of(
+                "similar_cases_differ",
+                f"The similar cases have a median bone age of {age:.0f} months, the model answers {months:.0f}. "
+                f"On 95 % of the cases they differ by at most {self.usual_difference_months:.0f} months. "
+                "Review the image.",
             )
 
 

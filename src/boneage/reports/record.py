@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from boneage.ages import Sex
 from boneage.assessment import NOTICE, Assessment, SexAnswer
-from boneage.errors import RadiographError, UnsuitableRadiograph
+from boneage.errors import BoneAgeError, RadiographError, UnsuitableRadiograph
 from boneage.regional_ages import RegionalAges
 from boneage.similar import SimilarCases
 
@@ -30,6 +30,7 @@ def record(assessment: Assessment, file: str | None = None) -> dict[str, Any]:
         "file": assessment.radiograph.file if file is None else file,
         "status": "assessed",
         "reason": None,
+        "reason_code": None,
         "sex": assessment.sex.value if assessment.sex else "unknown",
         **(answers[assessment.sex] if assessment.sex else nulls),
         "regions": {
@@ -41,7 +42,11 @@ def record(assessment: Assessment, file: str | None = None) -> dict[str, Any]:
         "seconds": round(assessment.seconds, 3),
         "turned_degrees": round(assessment.turned_degrees, 1),
         "inverted": assessment.inverted,
-        "warnings": list(assessment.warnings),
+        "remarks": [
+            {"code": remark.code, "severity": remark.severity.value, "text": remark.text}
+            for remark in assessment.remarks
+        ],
+        "warnings": [remark.text for remark in assessment.remarks],
         "notice": assessment.notice,
     }
     if assessment.sex is None:
@@ -64,6 +69,7 @@ def failed_record(
         "file": file,
         "status": "rejected" if isinstance(error, UnsuitableRadiograph) else "failed",
         "reason": reason_of(error, file),
+        "reason_code": error.code if isinstance(error, BoneAgeError) else "unexpected_error",
         "sex": sex.value if sex else "unknown",
         "bone_age_months": None,
         "interval_90_months": None,
@@ -74,6 +80,7 @@ def failed_record(
         "seconds": round(seconds, 3),
         "turned_degrees": 0.0,
         "inverted": False,
+        "remarks": [],
         "warnings": [],
         "notice": notice,
     }

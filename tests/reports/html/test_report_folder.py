@@ -60,7 +60,7 @@ def write(folder: Path, *assessments: Assessment, heatmaps: bool = False) -> Pat
     with Report(folder, heatmaps) as report:
         for assessment in assessments:
             report.add(record(assessment), assessment)
-        error = UnsuitableRadiograph("it is a <b>photo</b>", "Give a radiograph")
+        error = UnsuitableRadiograph("color_image", "it is a <b>photo</b>", "Give a radiograph")
         report.add(failed_record("photo & co.png", error))
         return report.finish()
 

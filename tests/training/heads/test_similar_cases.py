@@ -165,7 +165,7 @@ def test_a_training_makes_an_index_of_its_training_cases(toy: ModuleType, tmp_pa
     assert found.similar_cases is not None
     assert found.similar_cases.cases[0].id == case.id
     assert found.similar_cases.cases[0].distance < 0.01
-    assert any(f"case {case.id} is this very film" in warning for warning in found.warnings)
+    assert "radiograph_in_index" in [remark.code for remark in found.remarks]
     made_at = (out / "index.npz").stat().st_mtime_ns
     train_on(recipe, training_set, out, MACHINE, index=True)
     assert (out / "index.npz").stat().st_mtime_ns == made_at

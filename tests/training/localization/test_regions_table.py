@@ -18,8 +18,8 @@ from boneage.training.localization.regions_table import (
     write_maps,
     write_regions,
 )
+from boneage.training.networks import networks
 from boneage.training.networks.export import export_localizer
-from boneage.training.networks.networks import networks
 from boneage.training.recipes.settings import Backbone, LocalizerSettings
 
 

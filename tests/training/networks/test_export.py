@@ -11,8 +11,9 @@ import torch
 
 from boneage.errors import TrainingError
 from boneage.training.localization.student import OUTPUTS, Student
+from boneage.training.networks import export
 from boneage.training.networks.export import export_localizer, export_regressor, export_student
-from boneage.training.networks.networks import AgeRegressor, Localizer, dropped_to_half, export
+from boneage.training.networks.networks import AgeRegressor, Localizer, dropped_to_half
 from boneage.training.recipes.settings import Backbone, LocalizerSettings, RegressorSettings, StudentSettings
 
 SMALL = Backbone("mobilenetv2_050")

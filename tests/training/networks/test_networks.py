@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from boneage.errors import TrainingError, UsageError
-from boneage.training.networks.networks import AgeRegressor, Features, Localizer, averaged_over_classes, networks
+from boneage.training.networks import networks
+from boneage.training.networks.networks import AgeRegressor, Features, Localizer, averaged_over_classes
 from boneage.training.recipes.settings import Backbone, LocalizerSettings, RegressorSettings
 
 SMALL = Backbone("mobilenetv2_050")

@@ -65,7 +65,7 @@ def stressed(radiograph: Radiograph, transform: Transform, hand: Box, case_id: s
         sex=radiograph.sex,
         laterality=radiograph.laterality,
         source=radiograph.source,
-        warnings=radiograph.warnings,
+        remarks=radiograph.remarks,
         phantom=radiograph.phantom,
     )
 

@@ -45,7 +45,7 @@ def _key(chronological_age_months: float | None) -> str:
 
 
 def _warnings(assessment: Assessment) -> str:
-    return "".join(f'<div class="notice warn">{escape(word)}</div>' for word in assessment.warnings)
+    return "".join(f'<div class="notice warn">{escape(remark.text)}</div>' for remark in assessment.remarks)
 
 
 def _answers(record: Mapping[str, Any]) -> str:

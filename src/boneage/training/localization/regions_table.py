@@ -78,7 +78,7 @@ class Finder:
         """The regions of each id (without their maps), from known maps where they are known."""
 
         def without_maps(found: Localization) -> Localization:
-            return Localization(found.boxes, {}, found.missing, found.warnings)
+            return Localization(found.boxes, {}, found.missing, found.remarks)
 
         return self.each(localizers, ids, known, without_maps, "boxes")
 
