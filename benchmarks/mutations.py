@@ -34,9 +34,9 @@ class Mutation:
     new: str
 
 
-SHRINK = "image.resize((width, height), Image.Resampling.BILINEAR)"
-MOVE = "image.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)"
-FILM = "image.resize(size, Image.Resampling.BILINEAR)"
+SHRINK = "drawn.resize((width, height), Image.Resampling.BILINEAR)"
+MOVE = "drawn.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)"
+SHRINK_IMAGE = "image.resize(size, Image.Resampling.BILINEAR)"
 ENLARGE = "image.resize((side, side), Image.Resampling.BILINEAR)"
 
 MUTATIONS = [
@@ -61,20 +61,20 @@ MUTATIONS = [
     ),
     Mutation(
         "no correction",
-        "assessor.py",
-        "correction = settings.calibration.correction\n",
+        "pipeline/age_network.py",
+        "correction = self.model.calibration.correction\n",
         "correction = None\n",
     ),
     Mutation("sex sign swapped", "ages.py", "1.0 if self is Sex.MALE else -1.0", "-1.0 if self is Sex.MALE else 1.0"),
     Mutation(
         "the age network does not average the mirror image",
-        "assessor.py",
+        "pipeline/age_network.py",
         "np.stack([stack, stack[..., ::-1]]) if settings.average_mirror else stack[None]",
         "stack[None]",
     ),
     Mutation("window from the percentiles 2 and 98", "radiograph.py", "= (0.5, 99.5)", "= (2.0, 98.0)"),
-    Mutation("film shrunk with LANCZOS", "radiograph.py", FILM, FILM.replace("BILINEAR", "LANCZOS")),
-    Mutation("the gate does not invert", "pipeline/gate.py", "inverted = look.inverted > 0.5", "inverted = False"),
+    Mutation("image shrunk with LANCZOS", "radiograph.py", SHRINK_IMAGE, SHRINK_IMAGE.replace("BILINEAR", "LANCZOS")),
+    Mutation("the gate does not invert", "pipeline/gate.py", "inverted = output.inverted > 0.5", "inverted = False"),
 ]
 
 

@@ -40,7 +40,7 @@ def refusals(assessor: Assessor, pictures: Iterable[Radiograph | Path]) -> tuple
     count = 0
     for picture in pictures:
         try:
-            assessor.admitted(picture if isinstance(picture, Radiograph) else read_radiograph(picture))
+            assessor.gate.admit(picture if isinstance(picture, Radiograph) else read_radiograph(picture))
         except UnsuitableRadiograph as refusal:
             reasons[refusal.reason.split(" (")[0]] += 1
         except RadiographError:
@@ -62,8 +62,8 @@ def from_films(assessor: Assessor, images: list[Radiograph]) -> dict[str, list[R
         second = np.asarray(other.pixels[:, ::-1])
         rows = np.linspace(0, second.shape[0] - 1, height).round().astype(int)
         kinds["two hands"].append(made(np.concatenate([pixels, second[rows]], axis=1)))
-        seen = assessor.cascade.image(image)
-        box = assessor.cascade.regions(seen).boxes[Region.REGION_1].scaled(1.0, height / seen.shape[0])
+        seen = image.image(assessor.model.image_short_side)
+        box = assessor.localizer.locate(seen).boxes[Region.REGION_1].scaled(1.0, height / seen.shape[0])
         end = int(box.y0 + rng.uniform(-0.3, 0.25) * box.height)
         if end >= 64:
             kinds["carpus cut off"].append(made(pixels[:end]))

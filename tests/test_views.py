@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from boneage.regions import Box
-from boneage.views import Frame, GeometricAugmentation, cut, erased, points_in_view, whole
+from boneage.views import Frame, GeometricAugmentation, cut, erase, points_in_view, whole
 
 Film = npt.NDArray[np.uint8]
 
@@ -171,7 +171,7 @@ class TestErased:
 
     def test_only_the_box_changes(self) -> None:
         image = np.arange(48, dtype=np.uint8).reshape(6, 8)
-        result = erased(image, Box(1.4, 2.6, 4.6, 4.4))
+        result = erase(image, Box(1.4, 2.6, 4.6, 4.4))
         # Edges are rounded: columns 1 to 4, row 3.
         changed = result != image
         assert changed[3, 1:5].any()
@@ -181,25 +181,25 @@ class TestErased:
 
     def test_the_same_film_gets_the_same_values(self) -> None:
         box = Box(2, 1, 5, 3)
-        first = erased(self.FILM, box)
-        np.testing.assert_array_equal(erased(self.FILM.copy(), box), first)
-        np.testing.assert_array_equal(erased(np.asfortranarray(self.FILM), box), first)
+        first = erase(self.FILM, box)
+        np.testing.assert_array_equal(erase(self.FILM.copy(), box), first)
+        np.testing.assert_array_equal(erase(np.asfortranarray(self.FILM), box), first)
         # Taken from the first 8 bytes of the SHA-256 of 48 zero bytes; a tubular bone age depends on them.
         np.testing.assert_array_equal(first[1:3, 2:5], [[144, 112, 223], [76, 247, 107]])
 
     def test_another_film_gets_others(self) -> None:
         other = self.FILM.copy()
         other[5, 7] = 1
-        assert (erased(other, Box(2, 1, 5, 3)) != erased(self.FILM, Box(2, 1, 5, 3))).any()
+        assert (erase(other, Box(2, 1, 5, 3)) != erase(self.FILM, Box(2, 1, 5, 3))).any()
 
     def test_a_box_beyond_the_film_is_cut_off(self) -> None:
-        result = erased(self.FILM, Box(-5, -5, 2, 2))
+        result = erase(self.FILM, Box(-5, -5, 2, 2))
         assert result.shape == self.FILM.shape
         assert not result[2:].any()
         assert not result[:, 2:].any()
 
     def test_values_fill_the_whole_range(self) -> None:
-        values = erased(np.zeros((64, 64), dtype=np.uint8), Box(0, 0, 64, 64))
+        values = erase(np.zeros((64, 64), dtype=np.uint8), Box(0, 0, 64, 64))
         # 4,096 even draws from 0..255: mean 127.5 with a standard error of 1.2.
         assert values.min() <= 3
         assert values.max() >= 252

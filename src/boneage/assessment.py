@@ -31,8 +31,8 @@ class SexAnswer:
         bone_age_months: expectation of the distribution, in [1, 240].
         interval_90_months: (lower, upper).
         distribution: float32 [240] over `boneage.ages.MONTHS`, summing to 1.
-        closest: the closest training cases of that sex; None without an index of them, or where it has none.
-        regional_ages: carpal and tubular bone age; None where the model does not tell them, or a region was not found.
+        similar_cases: similar training cases of that sex; None without an index, or if it has none of that sex.
+        regional_ages: carpal and tubular bone age; None if the model does not answer them or a region is missing.
         interval_remarks: what a reader should know about the interval.
     """
 
@@ -53,8 +53,7 @@ class SexAnswer:
 
 
 def remarks_of(answers: Mapping[Sex, SexAnswer]) -> tuple[Remark, ...]:
-    """The remarks of all answers, each said once; what is not true of both sexes that were answered for, with the
-    sex."""
+    """The remarks of all answers, each once. If two sexes were assessed, a remark that holds for one names it."""
     of_all = set.intersection(*(set(answer.remarks) for answer in answers.values())) if answers else set()
     return tuple(
         dict.fromkeys(
@@ -83,13 +82,14 @@ class Assessment:
         answers: one `SexAnswer` for each sex that was assessed.
         regions: boxes in pixels of the radiograph as shown (after EXIF rotation).
         attention: the map behind each region.
-        views: uint8 [size, size] as the age network saw them, those of the parts (HE, R2E) included.
+        views: uint8 [size, size] as the age network saw them, those of the regional ages (HE, R2E) included.
         model, model_sha256: which model answered.
         seconds: from reading to answer, without loading the model.
         remarks: what a reader should know (a region that was not found, a sex that contradicts the header, ...).
         notice: research use only; for phantom-trained models it says that, too.
-        turned_degrees: how far the film was turned clockwise before it was assessed; boxes and maps are turned back.
-        inverted: the film was inverted before it was assessed.
+        turned_degrees: rotation to canonical orientation, clockwise; boxes and maps are in pixels of the radiograph as
+            given.
+        inverted: the radiograph was inverted before it was assessed.
     """
 
     radiograph: Radiograph

@@ -1,4 +1,4 @@
-"""The bone ages of two parts of a hand, each by itself: carpal and tubular bone age."""
+"""Regional bone ages: carpal and tubular bone age, each by itself."""
 
 from __future__ import annotations
 
@@ -35,12 +35,11 @@ class UsualDifference:
 
 @dataclass(frozen=True)
 class RegionalAges:
-    """What the two parts of one film say, for one sex.
+    """The regional bone ages of one radiograph, for one sex.
 
     Attributes:
-        carpal_months: the age from region 1 alone (the carpal bones and, as region 1 is found, the ends of radius and
-            ulna), in [1, 240].
-        tubular_months: the age from region 2 and the hand without region 1 (metacarpals and fingers), in [1, 240].
+        carpal_months: from region 1 alone (the carpal bones and the ends of radius and ulna), in [1, 240].
+        tubular_months: from region 2 and the hand with region 1 erased (metacarpals and fingers), in [1, 240].
         usual_difference_months: (lower, upper): carpal minus tubular lies between them on 95 % of the cases of that
             sex and about that age that this was measured on; None where these were too few.
         remarks: what a reader should know: the difference is unusual, the wrist has no more to tell,

@@ -52,7 +52,7 @@ class Box:
         return [self.x0, self.y0, self.x1, self.y1]
 
     def scaled(self, horizontally: float, vertically: float) -> Box:
-        """The same place in a picture that is so many times as wide and as high."""
+        """The same box in an image that is wider and higher by these factors."""
         return Box(self.x0 * horizontally, self.y0 * vertically, self.x1 * horizontally, self.y1 * vertically)
 
     def shifted(self, x: float, y: float) -> Box:
@@ -95,7 +95,7 @@ Components = Literal["largest", "all"]
 """Which connected components of a thresholded map a box spans."""
 
 _SPECK: Final = 0.1
-"""A component smaller than this fraction of the largest is no part of a region."""
+"""A component smaller than this fraction of the largest is not counted to a region."""
 
 
 def box_of_map(attention: npt.NDArray[np.floating], tau: float, components: Components = "largest") -> Box | None:
@@ -105,10 +105,10 @@ def box_of_map(attention: npt.NDArray[np.floating], tau: float, components: Comp
         attention: float [h, w], any range; negative values count as none.
         tau: fraction of the maximum, in (0, 1].
         components: "all" spans every component of at least a tenth of the largest one's area: for a region that
-            is made of several bones, where something else rules out the rest of the film.
+            consists of several bones, if something else excludes the rest of the image.
 
     Returns:
-        The box in pixels of the map, or None where nothing speaks for any place
+        The box in pixels of the map, or None if the map holds no evidence
         (an empty map, one without a positive value, or of one value throughout).
     """
     evidence = normalised_map(attention)

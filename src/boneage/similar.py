@@ -1,4 +1,4 @@
-"""The closest cases of an assessed film: the training cases that the age network takes for most alike."""
+"""Similar cases: the training cases whose features are nearest to those of a radiograph."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class SimilarCase:
     """One training case.
 
     Attributes:
-        id: its name in its data set.
-        bone_age_months: as it was labelled, in [1, 240].
-        distance: between the two films' features, 0 for the same film; 1 is the distance at which two training cases
-            lie from each other (root mean square), whatever their ages and sexes.
+        id: its id in its data set.
+        bone_age_months: its label, in [1, 240].
+        distance: between the features of the two radiographs: 0 for the same radiograph, 1 for the root mean square
+            distance of two training cases, whatever their ages and sexes.
     """
 
     id: str
@@ -25,16 +25,16 @@ class SimilarCase:
 
 @dataclass(frozen=True)
 class SimilarCases:
-    """The closest cases of one film among those of one sex.
+    """The similar cases of one radiograph among those of one sex.
 
     Attributes:
-        cases: the closest first; never empty.
-        age_months: the median of their ages, in [1, 240]. No opinion from outside: the same network chose the cases.
-        data: the data set that they are of.
-        usual_difference_months: `age_months` and the model's bone age lie no further apart on 95 % of the cases that
-            it was measured on; None where these were too few.
-        remarks: what a reader should know: they lie further apart than that, the film itself is among
-            the cases, the cases are phantoms.
+        cases: nearest first; never empty.
+        age_months: the median of their ages, in [1, 240]. It is not an independent opinion: the age network's own
+            features chose the cases.
+        data: name of their data set.
+        usual_difference_months: on 95 % of the validation cases `age_months` and the model's bone age differ by at
+            most this; None if there were too few cases.
+        remarks: what a reader should know: an unusual difference, the radiograph itself among the cases, phantoms.
     """
 
     cases: tuple[SimilarCase, ...]

@@ -1,6 +1,6 @@
-"""What a network sees: square pictures cut from the film.
+"""Views: the square images that networks see, cut from an image.
 
-Training and assessing cut views with the same functions; the only difference is the jitter that training adds.
+Training and assessment cut views with the same functions; training adds geometric augmentation.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ ImageArray = npt.NDArray[np.uint8]
 
 
 class View(StrEnum):
-    """O: the whole film; H: hand; R1: carpus; R2: metacarpal heads; E: the film with R1 erased, HE and R2E: H and R2 of
-    that."""
+    """What a network sees.
+
+    O: the whole image; H: the hand; R1: region 1 (carpal bones); R2: region 2 (metacarpal bones); E: the image with
+    region 1 erased; HE, R2E: hand and region 2 of that.
+    """
 
     O = "O"  # noqa: E741
     H = "H"
@@ -34,13 +37,13 @@ class View(StrEnum):
 
 @dataclass(frozen=True)
 class GeometricAugmentation:
-    """A random look at a view: about the box's centre, then along the picture's axes.
+    """A geometric change of a view in training: rotation about the box's centre, then shift along the image's axes.
 
     Attributes:
         degrees: rotation, counter-clockwise as seen.
-        zoom: more than 1 shows less of the film, larger.
-        shift_x, shift_y: the look moves by this fraction of the view's side.
-        mirror: left and right change places.
+        zoom: more than 1 shows less of the image, larger.
+        shift_x, shift_y: shift as a fraction of the view's side.
+        mirror: left and right are swapped.
     """
 
     degrees: float = 0.0
@@ -52,9 +55,9 @@ class GeometricAugmentation:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a square view of `size` pixels lies on the film (without jitter).
+    """Where a square view of `size` pixels lies on the image (without augmentation).
 
-    A place (u, v) of the view is (left + u * step_x, top + v * step_y) of the film.
+    A point (u, v) of the view is (left + u * step_x, top + v * step_y) of the image.
     """
 
     left: float
@@ -73,19 +76,19 @@ class Frame:
         return cls(x - side / 2, y - side / 2, side / size, side / size, size)
 
     def to_image(self, box: Box, view_side: float | None = None) -> Box:
-        """A box of the view (of a map of the view, `view_side` cells a side) as a box of the film."""
+        """A box of the view (of a map of the view, `view_side` cells a side) as a box of the image."""
         k = 1.0 if view_side is None else self.size / view_side
         return box.scaled(k * self.step_x, k * self.step_y).shifted(self.left, self.top)
 
     def shows_image(self, cells: int, image_width: int, image_height: int) -> npt.NDArray[np.bool_]:
-        """bool [cells, cells]: which cells of a map of this view have their centre on the film, not on padding."""
+        """bool [cells, cells]: which cells of a map of this view have their centre on the image, not on padding."""
         at = (np.arange(cells) + 0.5) * self.size / cells
         x, y = self.left + at * self.step_x, self.top + at * self.step_y
         return ((y >= 0) & (y < image_height))[:, None] & ((x >= 0) & (x < image_width))[None, :]
 
 
 def whole(image: ImageArray) -> Box:
-    """The box of the whole film."""
+    """The box of the whole image."""
     return Box(0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
 
 
@@ -95,9 +98,9 @@ _Pair = tuple[float, float]
 def _placed(
     box: Box, size: int, squash: bool, augmentation: GeometricAugmentation | None
 ) -> tuple[_Pair, tuple[_Pair, _Pair], _Pair]:
-    """Where a view lies: (x, y), ((a, b), (d, e)) and the film's pixels for one of the view, along x and y.
+    """Where a view lies: (x, y), ((a, b), (d, e)) and pixels of the image for one of the view, along x and y.
 
-    A place (u, v) of the view, from its centre, is (x + a u + b v, y + d u + e v) of the film.
+    A point (u, v) of the view, from its centre, is (x + a u + b v, y + d u + e v) of the image.
     """
     frame = Frame.around(box, size, squash=squash)
     augmentation = augmentation or GeometricAugmentation()
@@ -121,13 +124,13 @@ def points_in_view(
     squash: bool = False,
     augmentation: GeometricAugmentation | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Where `cut`, with the same arguments, shows places of the film.
+    """Where `cut`, with the same arguments, shows points of the image.
 
     Args:
-        points: float [n, 2], (x, y) in pixels of the film (edges).
+        points: float [n, 2], (x, y) in pixels of the image (edges).
 
     Returns:
-        float64 [n, 2] in pixels of the view (edges); places that the view does not show lie outside 0..size.
+        float64 [n, 2] in pixels of the view (edges); points that the view does not show lie outside 0..size.
     """
     center, matrix, _ = _placed(box, size, squash, augmentation)
     away = np.asarray(points, dtype=np.float64).reshape(-1, 2) - center
@@ -137,14 +140,14 @@ def points_in_view(
 def cut(
     image: ImageArray, box: Box, size: int, *, squash: bool = False, augmentation: GeometricAugmentation | None = None
 ) -> npt.NDArray[np.uint8]:
-    """Cut a square view out of a film: antialiased when shrinking, bilinear, black outside the film.
+    """Cut a square view out of an image: antialiased when shrinking, bilinear, black outside the image.
 
     Args:
-        film: uint8 [h, w].
-        box: in film pixels; it may reach beyond the film.
+        image: uint8 [h, w].
+        box: in pixels of the image; it may reach beyond the image.
         size: side of the view in pixels.
         squash: ignore the aspect ratio (the paper's way) instead of letterboxing.
-        jitter: a random look, in training.
+        augmentation: in training.
 
     Returns:
         uint8 [size, size].
@@ -176,11 +179,10 @@ def cut(
     return np.asarray(drawn, dtype=np.uint8)
 
 
-def erased(image: ImageArray, box: Box) -> ImageArray:
-    """View E: the film with a box filled with random values (METHOD: phase I, step 5).
+def erase(image: ImageArray, box: Box) -> ImageArray:
+    """View E: the image with a box filled with random values (the paper's erased image).
 
-    The values are drawn with a seed taken from the film's own content, so that the same film always gets
-    the same answer.
+    The seed is taken from the image's content, so that the same image always gets the same answer.
     """
     seed = int.from_bytes(hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()[:8], "little")
     height, width = image.shape

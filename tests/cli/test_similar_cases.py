@@ -26,7 +26,7 @@ def index(layered_model: Path, phantoms: Path, tmp_path: Path) -> Path:
     made = run("models", "index", layered_model, "--data", phantoms, "--out", file, "--terms", "drawn here")
     assert made.exit_code == 0, made.stderr
     assert made.stdout == f"{file}\n"
-    assert "mean absolute error on select" in made.stderr
+    assert "mean absolute error on validation" in made.stderr
     return file
 
 

@@ -19,10 +19,11 @@ from boneage.model.document import RegionalHeadsSettings
 from boneage.model.folder import SETTINGS_FILE, check_files, load_model, settings_sha256, written_settings
 from boneage.model.regional_heads import REGIONAL_HEADS_FILE, Head, RegionalHeads, by_view, regional_heads_bytes
 from boneage.model.writing import rewritten
-from boneage.pipeline.localization import Cascade, Localization
+from boneage.pipeline.localization import Localization, RegionLocalizer
 from boneage.radiograph import Radiograph
 from boneage.regional_ages import RegionalAges, UsualDifference
 from boneage.regions import Region
+from boneage.remarks import Remark
 from boneage.reports import record
 from boneage.views import ImageArray, View
 
@@ -93,8 +94,9 @@ def test_what_is_usual_depends_on_the_age(months: float, usually: tuple[float, f
     assert told.usual_difference_months == pytest.approx(usually)
     assert bool(told.remarks) is unusual
     if unusual:
-        assert "(70 months) minus tubular bone age (40) is +30 months" in told.remarks[0]
-        assert "between -5 and +15" in told.remarks[0]
+        (remark,) = told.remarks
+        assert remark.code == "regional_ages_differ"
+        assert "differ by +30 months (usual range -5 to +15)" in remark.text
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_a_wrist_that_has_no_more_to_tell(sex: str, months: float, warned: bool)
     settings = RegionalHeadsSettings("p.npz", "", "t", carpal_until_months=until)
     parts = RegionalHeads(Path("p.npz"), settings, CARPAL, TUBULAR)
     told = parts.ages(np.array([30], np.float32), np.array([40, 80], np.float32), Sex(sex), months)
-    assert any("exact than the tubular one: do not use it" in remark for remark in told.remarks) is warned
+    assert ("carpal_age_unreliable" in [remark.code for remark in told.remarks]) is warned
 
 
 def test_features_that_are_no_numbers() -> None:
@@ -182,21 +184,26 @@ def test_an_unusual_difference_is_a_warning(layered_model: Path, tmp_path: Path,
     assert [remark.text[:8] for remark in load(folder).assess(hand, "unknown").remarks] == ["If male:", "If femal"]
 
 
+LOOK = Remark.of("regional_ages_differ", "Look.")
+
+
 def test_a_remark_that_holds_for_both_sexes_is_said_once() -> None:
     answer = SexAnswer(
-        100.0, (90.0, 110.0), np.zeros(240, np.float32), regional_ages=RegionalAges(1.0, 2.0, None, ("Look.",))
+        100.0, (90.0, 110.0), np.zeros(240, np.float32), regional_ages=RegionalAges(1.0, 2.0, None, (LOOK,))
     )
-    assert remarks_of(dict.fromkeys(Sex, answer)) == ("Look.",)
-    assert remarks_of({Sex.MALE: answer, Sex.FEMALE: replace(answer, regional_ages=None)}) == ("If male: Look.",)
+    assert remarks_of(dict.fromkeys(Sex, answer)) == (LOOK,)
+    assert remarks_of({Sex.MALE: answer, Sex.FEMALE: replace(answer, regional_ages=None)}) == (
+        replace(LOOK, text="If male: Look."),
+    )
 
 
 def test_nothing_is_told_apart_where_a_region_was_not_found(parted: Path, hand: Radiograph) -> None:
-    class Blind(Cascade):
-        def regions(self, image: ImageArray) -> Localization:
-            return replace(super().regions(image), missing=frozenset({Region.REGION_1}))
+    class Blind(RegionLocalizer):
+        def locate(self, image: ImageArray) -> Localization:
+            return replace(super().locate(image), missing=frozenset({Region.REGION_1}))
 
     model = load_model(parted)
-    found = Assessor(model, Blind(model.localizers, model.image_short_side)).assess(hand, "male")
+    found = Assessor(model, Blind(model.localizers)).assess(hand, "male")
     assert found.regional_ages is None
     assert list(found.views) == [View.H, View.R1, View.R2]
 

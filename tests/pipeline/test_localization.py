@@ -12,10 +12,10 @@ from hypothesis.extra.numpy import arrays
 
 from boneage.errors import ModelError
 from boneage.model.folder import Localizer, Network, load_model
-from boneage.pipeline.localization import Cascade, Localization, cut_views
+from boneage.pipeline.localization import Localization, RegionLocalizer, cut_views
 from boneage.radiograph import Radiograph
 from boneage.regions import Box, Region
-from boneage.views import View, erased, whole
+from boneage.views import View, erase, whole
 
 
 class FixedNetwork(Network):
@@ -51,7 +51,7 @@ def image() -> npt.NDArray[np.uint8]:
 def test_a_spot_becomes_a_box_at_its_place(image: npt.NDArray[np.uint8]) -> None:
     # The film is 90 wide and 120 high: a letterboxed view has 15 px on each side, a cell is 15 px.
     network = FixedNetwork(peak(2, 4))
-    found = Cascade([localizer(Region.HAND, network)]).regions(image)
+    found = RegionLocalizer([localizer(Region.HAND, network)]).locate(image)
     box = found.boxes[Region.HAND]
     assert box.center == pytest.approx((4.5 * 15 - 15, 2.5 * 15), abs=0.5)
     assert 10 < box.width < 20
@@ -61,15 +61,15 @@ def test_a_spot_becomes_a_box_at_its_place(image: npt.NDArray[np.uint8]) -> None
 
 
 def test_a_squashed_view_gives_the_same_place(image: npt.NDArray[np.uint8]) -> None:
-    found = Cascade([localizer(Region.HAND, FixedNetwork(peak(2, 4)))], layout="squash").regions(image)
+    found = RegionLocalizer([localizer(Region.HAND, FixedNetwork(peak(2, 4)))], layout="squash").locate(image)
     assert found.boxes[Region.HAND].center == pytest.approx((4.5 * 90 / 8, 2.5 * 15), abs=0.5)
     assert found.attention[Region.HAND].box == Box(0, 0, 90, 120)
 
 
 def test_mirror_maps_are_turned_back_and_each_normalised(image: npt.NDArray[np.uint8]) -> None:
     network = FixedNetwork(peak(2, 2), 50 * peak(2, 7 - 2))
-    cascade = Cascade([])
-    attention = cascade.attention(localizer(Region.HAND, network, average_mirror=True), image, whole(image))
+    region_localizer = RegionLocalizer([])
+    attention = region_localizer.attention(localizer(Region.HAND, network, average_mirror=True), image, whole(image))
     assert attention.map[2, 2] == 1.0
     assert (attention.map > 0).sum() == 1
     (shown,) = network.shown  # type: ignore[attr-defined]
@@ -79,7 +79,7 @@ def test_mirror_maps_are_turned_back_and_each_normalised(image: npt.NDArray[np.u
 def test_light_on_padding_is_put_out(image: npt.NDArray[np.uint8]) -> None:
     spots = np.zeros((8, 8), np.float32)
     spots[:, 0], spots[3, 4] = 9.0, 1.0
-    attention = Cascade([]).attention(localizer(Region.HAND, FixedNetwork(spots)), image, whole(image))
+    attention = RegionLocalizer([]).attention(localizer(Region.HAND, FixedNetwork(spots)), image, whole(image))
     assert (attention.map[:, 0] == 0).all()
     assert attention.map[3, 4] == pytest.approx(1.0)
 
@@ -88,13 +88,13 @@ def test_light_on_padding_is_put_out(image: npt.NDArray[np.uint8]) -> None:
 def test_a_map_without_evidence_falls_back_and_says_so(image: npt.NDArray[np.uint8], value: float) -> None:
     empty = FixedNetwork(np.full((8, 8), value))
     spot = FixedNetwork(peak(3, 4))
-    found = Cascade([localizer(Region.HAND, empty), localizer(Region.REGION_1, spot)]).regions(image)
+    found = RegionLocalizer([localizer(Region.HAND, empty), localizer(Region.REGION_1, spot)]).locate(image)
     assert found.boxes[Region.HAND] == whole(image)
     assert found.missing == {Region.HAND}
     assert [remark.code for remark in found.remarks] == ["region_not_found"]
 
     chain = [localizer(Region.HAND, spot), *(localizer(region, empty, "H") for region in list(Region)[1:])]
-    found = Cascade(chain).regions(image)
+    found = RegionLocalizer(chain).locate(image)
     assert found.boxes[Region.REGION_1] == found.boxes[Region.REGION_2] == found.boxes[Region.HAND]
     assert found.missing == {Region.REGION_1, Region.REGION_2}
     assert len(found.remarks) == 2
@@ -102,16 +102,16 @@ def test_a_map_without_evidence_falls_back_and_says_so(image: npt.NDArray[np.uin
 
 
 def test_a_region_without_a_hand_localizer_falls_back_to_the_film(image: npt.NDArray[np.uint8]) -> None:
-    found = Cascade([localizer(Region.REGION_1, FixedNetwork(np.zeros((8, 8))))]).regions(image)
+    found = RegionLocalizer([localizer(Region.REGION_1, FixedNetwork(np.zeros((8, 8))))]).locate(image)
     assert found.boxes[Region.REGION_1] == whole(image)
 
 
 def test_a_region_on_the_hand_box_lies_where_the_hand_view_shows_it(image: npt.NDArray[np.uint8]) -> None:
     hand = FixedNetwork(peak(4, 4))
     region = FixedNetwork(peak(0, 7))
-    found = Cascade([localizer(Region.HAND, hand, smallest=0.5), localizer(Region.REGION_1, region, "H")]).regions(
-        image
-    )
+    found = RegionLocalizer(
+        [localizer(Region.HAND, hand, smallest=0.5), localizer(Region.REGION_1, region, "H")]
+    ).locate(image)
     box, inside = found.boxes[Region.HAND], found.boxes[Region.REGION_1]
     side = max(box.width, box.height)
     assert inside.center == pytest.approx((box.center[0] + side * 3 / 8, box.center[1] - side * 3.5 / 8), rel=0.1)
@@ -119,23 +119,23 @@ def test_a_region_on_the_hand_box_lies_where_the_hand_view_shows_it(image: npt.N
 
 def test_erased_views_hide_region_1(image: npt.NDArray[np.uint8]) -> None:
     second = FixedNetwork(peak(5, 5))
-    found = Cascade(
+    found = RegionLocalizer(
         [localizer(Region.REGION_1, FixedNetwork(peak(2, 3))), localizer(Region.REGION_2, second, "E")]
-    ).regions(image)
+    ).locate(image)
     place, box = found.place(View.E, image)
-    np.testing.assert_array_equal(place, erased(image, found.boxes[Region.REGION_1]))
+    np.testing.assert_array_equal(place, erase(image, found.boxes[Region.REGION_1]))
     assert box == whole(image)
     assert (place != image).any()
 
 
 def test_nothing_is_erased_where_region_1_was_not_found(image: npt.NDArray[np.uint8]) -> None:
-    found = Cascade([localizer(Region.REGION_1, FixedNetwork(np.zeros((8, 8))))]).regions(image)
+    found = RegionLocalizer([localizer(Region.REGION_1, FixedNetwork(np.zeros((8, 8))))]).locate(image)
     np.testing.assert_array_equal(found.place(View.E, image)[0], image)
 
 
 def test_a_box_of_a_few_pixels_grows_and_one_at_the_border_is_clipped(image: npt.NDArray[np.uint8]) -> None:
     tiny = localizer(Region.HAND, FixedNetwork(peak(7, 4, 8)), tau=1.0, smallest=0.5)
-    box = Cascade([tiny]).regions(image).boxes[Region.HAND]
+    box = RegionLocalizer([tiny]).locate(image).boxes[Region.HAND]
     assert box.y1 == 120
     assert box.width == pytest.approx(60)
     assert box.height < 60
@@ -170,7 +170,7 @@ def test_boxes_lie_inside_the_film_whatever_the_maps_say(
         localizer(Region.REGION_1, network, "H", **how),
         localizer(Region.REGION_2, network, "HE", **how),
     ]
-    found = Cascade(chain, layout=layout).regions(image)
+    found = RegionLocalizer(chain, layout=layout).locate(image)
     for box in found.boxes.values():
         assert 0 <= box.x0 < box.x1 <= width
         assert 0 <= box.y0 < box.y1 <= height
@@ -187,28 +187,28 @@ def test_boxes_lie_inside_the_film_whatever_the_maps_say(
 @pytest.mark.parametrize("shape", [(64, 3000), (3000, 64), (64, 64), (65, 1300)])
 def test_extreme_aspect_ratios(standin_model: Path, shape: tuple[int, int]) -> None:
     model = load_model(standin_model)
-    cascade = Cascade(model.localizers, model.image_short_side, model.layout)
+    region_localizer = RegionLocalizer(model.localizers, model.layout)
     radiograph = Radiograph.from_values(np.random.default_rng(1).normal(size=shape))
-    image = cascade.image(radiograph)
-    for box in cascade.regions(image).boxes.values():
+    image = radiograph.image(model.image_short_side)
+    for box in region_localizer.locate(image).boxes.values():
         assert box.within(image.shape[1], image.shape[0]) == box
 
 
 def test_the_same_film_gets_the_same_answer(standin_model: Path, hand: Radiograph) -> None:
     model = load_model(standin_model)
-    cascade = Cascade(model.localizers, model.image_short_side, model.layout)
-    image = cascade.image(hand)
-    first, second = cascade.regions(image), cascade.regions(image.copy())
+    region_localizer = RegionLocalizer(model.localizers, model.layout)
+    image = hand.image(model.image_short_side)
+    first, second = region_localizer.locate(image), region_localizer.locate(image.copy())
     assert first.boxes == second.boxes
     assert first.boxes[Region.REGION_1].center[1] > first.boxes[Region.REGION_2].center[1]
 
 
 def test_a_map_of_another_shape_is_a_fault_of_the_model(image: npt.NDArray[np.uint8]) -> None:
     with pytest.raises(ModelError, match="m x m"):
-        Cascade([localizer(Region.HAND, FixedNetwork(np.zeros((4, 6))))]).regions(image)
+        RegionLocalizer([localizer(Region.HAND, FixedNetwork(np.zeros((4, 6))))]).locate(image)
 
 
 def test_scaling_takes_boxes_and_maps_along(image: npt.NDArray[np.uint8]) -> None:
-    found = Cascade([localizer(Region.HAND, FixedNetwork(peak(2, 4)))]).regions(image).scaled(2, 3)
+    found = RegionLocalizer([localizer(Region.HAND, FixedNetwork(peak(2, 4)))]).locate(image).scaled(2, 3)
     assert found.attention[Region.HAND].box == Box(-30, 0, 210, 360)
     assert isinstance(found, Localization)

@@ -30,12 +30,12 @@ def line(file: Path, **changes: Any) -> SimilarCasesIndex:
         model="a",
         model_sha256="1" * 64,
         tensor="brightness",
-        similar_cases=3,
+        count=3,
         usual_difference_months=12.0,
         data={"name": "toys", "split": "train", "cases": 6, "terms": "free", "phantom": False},
         mean=np.array([5, 0], np.float32),
-        axes=np.array([[0.5, 0]], np.float32),
-        places=np.array([[0], [1], [3], [10], [1], [2]], np.float32),
+        components=np.array([[0.5, 0]], np.float32),
+        scores=np.array([[0], [1], [3], [10], [1], [2]], np.float32),
         ages=np.array([60, 72, 100, 200, 80, 90], np.float32),
         males=np.array([1, 1, 1, 1, 0, 0], bool),
         ids=("b0", "b1", "b3", "b10", "g1", "ä2"),
@@ -63,7 +63,7 @@ def test_the_closest_cases_are_of_the_same_sex_and_the_closest_come_first(tmp_pa
 def test_a_sex_without_cases_has_no_closest(tmp_path: Path) -> None:
     boys = line(tmp_path / "i", males=np.ones(6, bool))
     assert boys.nearest(film_at(0), Sex.FEMALE, 75.0) is None
-    found = replace(boys, similar_cases=100).nearest(film_at(0), Sex.MALE, 75.0)
+    found = replace(boys, count=100).nearest(film_at(0), Sex.MALE, 75.0)
     assert found is not None
     assert len(found.cases) == 6
 
@@ -90,10 +90,10 @@ def test_what_a_reader_should_know(
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     index = line(tmp_path / "new" / "cases.npz")
     read = read_index(write_index(index))
-    for name in ("mean", "axes", "places", "ages", "males"):
+    for name in ("mean", "components", "scores", "ages", "males"):
         np.testing.assert_array_equal(getattr(read, name), getattr(index, name))
         assert getattr(read, name).dtype == getattr(index, name).dtype
-    same = ("file", "ids", "model", "model_sha256", "tensor", "similar_cases", "usual_difference_months", "data")
+    same = ("file", "ids", "model", "model_sha256", "tensor", "count", "usual_difference_months", "data")
     assert all(getattr(read, name) == getattr(index, name) for name in same)
     assert write_index(replace(index, file=tmp_path / "again.npz")).read_bytes() == index.file.read_bytes()
     assert [path.name for path in index.file.parent.iterdir()] == ["cases.npz"]
@@ -118,7 +118,7 @@ def test_no_changed_byte_changes_a_case(tmp_path: Path) -> None:
             assert str(file) in str(error)  # noqa: PT017
             refused += 1
         else:
-            np.testing.assert_array_equal(read.places, good.places)
+            np.testing.assert_array_equal(read.scores, good.scores)
             assert (read.ids, read.ages.tolist(), read.data) == (good.ids, good.ages.tolist(), good.data)
     assert refused > len(whole) / 7 / 2
 
@@ -153,10 +153,10 @@ def changed(file: Path, **header: Any) -> None:
 
 def test_another_version_and_a_changed_header(tmp_path: Path) -> None:
     file = write_index(line(tmp_path / "cases.npz"))
-    changed(file, format=2)
-    with pytest.raises(ModelError, match=r"cases\.npz: index format 2; this version of boneage reads format 1"):
+    changed(file, format=1)
+    with pytest.raises(ModelError, match=r"cases\.npz: index format 1; this version of boneage reads format 2"):
         read_index(file)
-    changed(file, format=1, model_sha256="2" * 64)
+    changed(file, format=2, model_sha256="2" * 64)
     with pytest.raises(ModelError, match=r"cases\.npz: does not match its checksum"):
         read_index(file)
 
@@ -166,9 +166,9 @@ def test_another_version_and_a_changed_header(tmp_path: Path) -> None:
     [
         {"ages": np.full(6, 300, np.float32)},
         {"ages": np.full(5, 30, np.float32)},
-        {"places": np.full((6, 1), np.nan, np.float32)},
+        {"scores": np.full((6, 1), np.nan, np.float32)},
         {"mean": np.zeros(3, np.float32)},
-        {"similar_cases": 0},
+        {"count": 0},
         {"ids": ()},
     ],
 )
@@ -187,12 +187,12 @@ def toys(layered_model: Path, tmp_path: Path) -> Path:
         model=model.name,
         model_sha256=model.sha256,
         mean=np.zeros(3, np.float32),
-        axes=np.eye(3, dtype=np.float32) / 100,
-        places=np.repeat(np.array([[0.5], [1.0], [2.0], [1.1]], np.float32), 3, axis=1),
+        components=np.eye(3, dtype=np.float32) / 100,
+        scores=np.repeat(np.array([[0.5], [1.0], [2.0], [1.1]], np.float32), 3, axis=1),
         ages=np.array([60, 110, 200, 100], np.float32),
         males=np.array([1, 1, 1, 0], bool),
         ids=("dark", "gray", "bright", "girl"),
-        similar_cases=2,
+        count=2,
         usual_difference_months=None,
     )
     return write_index(index)
@@ -249,8 +249,8 @@ def test_an_index_of_another_model_is_refused(standin_model: Path, toys: Path) -
 
 
 def test_features_of_another_number(layered_model: Path, toys: Path, hand: Radiograph) -> None:
-    index = replace(read_index(toys), mean=np.zeros(4, np.float32), axes=np.zeros((3, 4), np.float32))
-    with pytest.raises(ModelError, match=r"toys\.npz: was made of 4 features"):
+    index = replace(read_index(toys), mean=np.zeros(4, np.float32), components=np.zeros((3, 4), np.float32))
+    with pytest.raises(ModelError, match=r"toys\.npz: has 4 features"):
         Assessor(load_model(layered_model), index=index).assess(hand, "male")
 
 

@@ -21,7 +21,7 @@ from boneage.model.folder import load_model
 from boneage.model.network import Network
 from boneage.model.writing import write_model
 from boneage.phantom import phantom
-from boneage.pipeline.localization import Cascade, cut_views
+from boneage.pipeline.localization import RegionLocalizer, cut_views
 from boneage.regions import Region
 from boneage.training.localization.student import OUTPUTS, Student
 from boneage.training.networks.export import export_regressor, export_student
@@ -160,12 +160,12 @@ def test_torch_and_assess_agree_on_every_format_and_shape(
     folder, student, regressor = trained
     network = TorchNetwork("localizer", Path("torch"), 96)
     object.__setattr__(network, "module", student)
-    cascade = Cascade([replace(step, network=network) for step in load_model(folder).localizers], 300)
+    region_localizer = RegionLocalizer([replace(step, network=network) for step in load_model(folder).localizers])
     ages = []
     for number, file in enumerate(files(tmp_path)):
         sex = list(Sex)[number % 2]
-        image = cascade.image(read_radiograph(file))
-        views = cut_views(image, cascade.regions(image), (View.H, View.R1, View.R2), 64)
+        image = read_radiograph(file).image(300)
+        views = cut_views(image, region_localizer.locate(image), (View.H, View.R1, View.R2), 64)
         stack = np.stack(list(views.values()))
         batch = torch.from_numpy(np.ascontiguousarray(np.stack([stack, stack[..., ::-1]])))
         with torch.inference_mode():

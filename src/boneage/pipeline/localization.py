@@ -1,6 +1,6 @@
-"""Phase I as it runs: film -> attention maps -> regions.
+"""Phase I at assessment: image -> attention maps -> regions -> views.
 
-Training cuts its crops with the same class after each localizer is exported, so that they equal those at assessment.
+Training locates regions and cuts views with the same code, so that networks are asked about what they learned from.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from boneage.assessment import Attention
 from boneage.errors import ModelError
 from boneage.model.document import Layout
 from boneage.model.folder import Localizer
-from boneage.radiograph import Radiograph
 from boneage.regions import MAP_SIDE, Box, Region, box_of_map, normalised_map
 from boneage.remarks import Remark
-from boneage.views import Frame, ImageArray, View, cut, erased, whole
+from boneage.views import Frame, ImageArray, View, cut, erase, whole
 
 Answers = dict[tuple[int, str, bool], dict[str, npt.NDArray[np.float32]]]
-"""What the networks said of one radiograph: by network, what it looked at, and whether a mirror image went along."""
+"""Outputs of the networks for one radiograph, by network, its input view, and whether the mirror image is averaged."""
 
 _WORDS: Final = {
     Region.HAND: "The hand",
@@ -44,10 +43,10 @@ class Localization:
     """Where the regions are.
 
     Attributes:
-        boxes: in pixels of the film (or of what it was `scaled` to), always inside it.
-        attention: the map behind each region, over the square that its network looked at; that square may reach
-            beyond the film.
-        missing: regions for which nothing spoke; their boxes are the documented places that stand in for them.
+        boxes: in pixels of the image (or of what it was `scaled` to), always inside it.
+        attention: the map behind each region, over the square that its network saw; that square may reach beyond the
+            image.
+        missing: regions that were not found; their boxes are stand-ins (see `RegionLocalizer.locate`).
         remarks: one for each missing region.
     """
 
@@ -57,7 +56,7 @@ class Localization:
     remarks: tuple[Remark, ...] = ()
 
     def scaled(self, horizontally: float, vertically: float) -> Localization:
-        """The same places in a picture that is so many times as wide and as high."""
+        """The same regions in an image that is wider and higher by these factors."""
         return Localization(
             {region: box.scaled(horizontally, vertically) for region, box in self.boxes.items()},
             {
@@ -69,13 +68,13 @@ class Localization:
         )
 
     def erase_region_1(self, image: ImageArray) -> ImageArray:
-        """The film of view E. Where region 1 was not found nothing is erased: its box would be the whole hand."""
+        """The image of view E. If region 1 was not found nothing is erased: its box would be the whole hand."""
         if Region.REGION_1 in self.missing or Region.REGION_1 not in self.boxes:
             return image
-        return erased(image, self.boxes[Region.REGION_1])
+        return erase(image, self.boxes[Region.REGION_1])
 
     def place(self, view: View, image: ImageArray) -> tuple[ImageArray, Box]:
-        """What is cut for a view: the picture to cut from, and the box in its pixels."""
+        """What a view is cut from: an image, and the box in its pixels."""
         if view is View.O:
             return image, whole(image)
         picture = self.erase_region_1(image) if view in (View.E, View.HE, View.R2E) else image
@@ -84,41 +83,33 @@ class Localization:
         return picture, self.boxes[_CUT_FROM[view]]
 
 
-class Cascade:
-    """The chain of localizers.
+class RegionLocalizer:
+    """Finds the regions of an image with a chain of localizers.
 
     Args:
         localizers: in the order in which they run.
-        image_short_side: pixels, as for `Radiograph.image`; None for the radiograph's own resolution.
         layout: how a box becomes a square view.
     """
 
-    def __init__(
-        self, localizers: Sequence[Localizer], image_short_side: int | None = None, layout: Layout = "letterbox"
-    ) -> None:
+    def __init__(self, localizers: Sequence[Localizer], layout: Layout = "letterbox") -> None:
         self.localizers = tuple(localizers)
-        self.image_short_side = image_short_side
         self.layout = layout
 
     @property
     def squash(self) -> bool:
         return self.layout == "squash"
 
-    def image(self, radiograph: Radiograph) -> ImageArray:
-        """The film that the networks look at, uint8 [h, w]."""
-        return radiograph.image(self.image_short_side)
-
-    def regions(self, image: ImageArray) -> Localization:
+    def locate(self, image: ImageArray) -> Localization:
         """Find every region.
 
-        Where a map has no evidence for any place (empty, all negative, of one value), the hand is taken to be the
-        whole film and regions 1 and 2 the hand box, and a warning says so.
+        If a map holds no evidence (empty, all negative, or of one value), the whole image stands in for the hand, the
+        hand box for regions 1 and 2, with a remark.
 
         Args:
-            film: uint8 [h, w] as `image` makes it.
+            image: uint8 [h, w] in canonical orientation, as `Radiograph.image` makes it.
 
         Returns:
-            Boxes in pixels of the film.
+            Boxes in pixels of the image.
 
         Raises:
             ModelError: a network does not give what `model.json` promises.
@@ -126,9 +117,9 @@ class Cascade:
         found = Localization()
         memo: Answers = {}
         for localizer in self.localizers:
-            picture, input_box = self._look(localizer, image, found)
-            attention = self.attention(localizer, picture, input_box, memo)
-            box = self._box(localizer, attention, picture, input_box)
+            source, input_box = self._source(localizer, image, found)
+            attention = self.attention(localizer, source, input_box, memo)
+            box = self._box(localizer, attention, source, input_box)
             remarks, missing = found.remarks, found.missing
             if box is None:
                 stand_in = Region.HAND in found.boxes and localizer.region is not Region.HAND
@@ -149,27 +140,28 @@ class Cascade:
         """The attention map of one localizer.
 
         Args:
-            film: uint8 [h, w], what it looks at.
-            box: the part of it, in film pixels.
+            image: uint8 [h, w].
+            box: what the localizer sees of it, in pixels of the image.
             memo: answers for this radiograph so far, so that a network that serves several regions runs once.
 
         Returns:
-            float32 [m, m] in [0, 1] over the square around `box`; cells whose centre is off the film are 0, and a
-            map that says the same of every place of the film is 0 throughout.
+            float32 [m, m] in [0, 1] over the square around `box`; cells whose centre is off the image are 0; a
+            map of one value on the image is 0 throughout.
         """
         size = localizer.network.input_size
         memo = {} if memo is None else memo
-        look = (id(localizer.network), localizer.input_view, localizer.average_mirror)
-        if look not in memo:
+        asked = (id(localizer.network), localizer.input_view, localizer.average_mirror)
+        if asked not in memo:
             view = cut(image, box, size, squash=self.squash)
             batch = np.stack([view, view[:, ::-1]]) if localizer.average_mirror else view[None]
-            memo[look] = localizer.network.run({"view": np.ascontiguousarray(batch[:, None])})
-        maps = localizer.network.output(memo[look], localizer.output)
+            memo[asked] = localizer.network.run({"view": np.ascontiguousarray(batch[:, None])})
+        maps = localizer.network.output(memo[asked], localizer.output)
         views = 2 if localizer.average_mirror else 1
         if maps.ndim != 3 or maps.shape[0] != views or maps.shape[1] != maps.shape[2]:
             raise ModelError(
                 f"{localizer.network.path}: the output '{localizer.output}' has the shape {maps.shape}, "
-                f"not {views} x m x m. Export the network again."
+                f"not {views} x m x m. Export the network again.",
+                code="wrong_network_output",
             )
         evidence = normalised_map(maps[0])
         if localizer.average_mirror:
@@ -183,7 +175,7 @@ class Cascade:
         seen = frame.to_image(Box(0.0, 0.0, float(size), float(size)))
         return Attention(normalised_map(np.where(shown, evidence, 0.0)), seen)
 
-    def _look(self, localizer: Localizer, image: ImageArray, found: Localization) -> tuple[ImageArray, Box]:
+    def _source(self, localizer: Localizer, image: ImageArray, found: Localization) -> tuple[ImageArray, Box]:
         picture = found.erase_region_1(image) if localizer.input_view in ("E", "HE") else image
         return picture, found.boxes[Region.HAND] if localizer.input_view in ("H", "HE") else whole(image)
 
@@ -206,7 +198,7 @@ def enlarged(attention: npt.NDArray[np.float32], side: int = MAP_SIDE) -> npt.ND
 def cut_views(
     image: ImageArray, found: Localization, views: Iterable[View], size: int, *, squash: bool = False
 ) -> dict[View, npt.NDArray[np.uint8]]:
-    """The views of a film, uint8 [size, size] each."""
+    """The views of an image, uint8 [size, size] each."""
     cuts = {}
     for view in views:
         picture, box = found.place(view, image)

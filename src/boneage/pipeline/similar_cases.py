@@ -1,7 +1,7 @@
-"""The index of a model's training cases: features, ages, sexes and ids in one file, no picture among them.
+"""Similar cases: an index of a model's training cases, with features, ages, sexes and ids, and no image.
 
-An index belongs to one model: its features are what that model's age network hands to its last layer, without what it
-was told about the sex. They are centred, turned onto their principal axes and cut after the first few.
+An index belongs to one model. Features are the penultimate activations of its age network (without the sex), reduced by
+PCA: `scores` are the coordinates of the cases on the principal `components`.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from boneage.model.folder import Model
 from boneage.remarks import Remark
 from boneage.similar import SimilarCase, SimilarCases
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 SAME_RADIOGRAPH: Final = 0.01
-"""Distance below which two films are one: other films of RSNA lie at least four times as far apart."""
-_ARRAYS: Final = {"mean": "f4", "axes": "f4", "places": "f2", "ages": "f4", "males": "b1", "ids": "U"}
+"""Distance below which two radiographs are the same: different ones of RSNA are at least four times as far apart."""
+_ARRAYS: Final = {"mean": "f4", "components": "f4", "scores": "f2", "ages": "f4", "males": "b1", "ids": "U"}
 """Array -> type in the file."""
 _MAKE_AGAIN: Final = "Make it again with `boneage models index` or `boneage train --index`"
 
 
 @dataclass(frozen=True, eq=False)
 class SimilarCasesIndex:
-    """Training cases by the features of their films.
+    """Training cases by their features.
 
     Attributes:
-        file: where it lies (or will lie).
-        model, model_sha256: the one model that it belongs to.
+        file: where it is stored (or will be).
+        model, model_sha256: the model that it belongs to.
         tensor: the name inside the age network of the features float32 [n, C].
-        closest_cases: how many cases `similar_cases` gives.
+        count: how many similar cases an answer names.
         usual_difference_months: see `boneage.similar.SimilarCases`.
         data: name, terms and split of the data set, the number of its cases, and whether phantoms are among them.
-        figures: what was measured on *validation*.
+        figures: measured on *validation*.
         mean: float32 [C].
-        axes: float32 [d, C]; the place of a film is `axes @ (features - mean)`.
-        places: float32 [n, d].
+        components: float32 [d, C]; the scores of a case are `components @ (features - mean)`.
+        scores: float32 [n, d].
         ages: float32 [n], months.
         males: bool [n].
         ids: n names.
@@ -56,12 +56,12 @@ class SimilarCasesIndex:
     model: str
     model_sha256: str
     tensor: str
-    similar_cases: int
+    count: int
     usual_difference_months: float | None
     data: Mapping[str, Any]
     mean: npt.NDArray[np.float32] = field(repr=False)
-    axes: npt.NDArray[np.float32] = field(repr=False)
-    places: npt.NDArray[np.float32] = field(repr=False)
+    components: npt.NDArray[np.float32] = field(repr=False)
+    scores: npt.NDArray[np.float32] = field(repr=False)
     ages: npt.NDArray[np.float32] = field(repr=False)
     males: npt.NDArray[np.bool_] = field(repr=False)
     ids: tuple[str, ...] = field(repr=False)
@@ -72,12 +72,13 @@ class SimilarCasesIndex:
         return int((self.males == (sex is Sex.MALE)).sum())
 
     def summary(self) -> str:
-        """What the index holds and what was measured, for people, a line or two."""
+        """What the index holds and how well its cases answer, one or two lines."""
         lines = [f"{len(self.ids):,} cases: " + ", ".join(f"{sex.value} {self.of(sex):,}" for sex in Sex)]
-        if seen := self.figures.get("select"):
+        if seen := self.figures.get("validation"):
+            of_cases, of_model = (seen[key]["value"] for key in ("similar_cases_mae_months", "model_mae_months"))
             lines.append(
-                f"mean absolute error on select (n = {seen['cases']}): the {self.similar_cases} closest cases "
-                f"{seen['closest_mae_months']['value']:.2f} months, the model {seen['model_mae_months']['value']:.2f}"
+                f"mean absolute error on validation (n = {seen['cases']}): median of the {self.count} similar cases "
+                f"{of_cases:.2f} months, the model {of_model:.2f}"
                 + ("" if seen["error_correlation"] is None else f"; errors correlate, {seen['error_correlation']:.2f}")
             )
         return "\n".join(lines)
@@ -92,12 +93,13 @@ class SimilarCasesIndex:
             raise ModelError(
                 f"{self.file}: belongs to the model {self.model} (SHA-256 {self.model_sha256[:12]}...), not to "
                 f"{model.name} ({model.sha256[:12]}...). Name its own model with --model, or make an index of this one "
-                "with `boneage models index`."
+                "with `boneage models index`.",
+                code="index_mismatch",
             )
         return model.giving(self.tensor)
 
     def nearest(self, features: npt.NDArray[np.float32], sex: Sex, months: float) -> SimilarCases | None:
-        """The closest cases of one sex.
+        """The similar cases of one sex.
 
         Args:
             features: float32 [C] of the film.
@@ -105,26 +107,27 @@ class SimilarCasesIndex:
             months: the model's bone age, to compare.
 
         Returns:
-            At most `similar_cases`, the closest first; None where the index has no case of that sex.
+            At most `count` cases, nearest first; None if the index has none of that sex.
 
         Raises:
-            ModelError: the network gives features of another number, or no numbers.
+            ModelError: the network gives another number of features, or non-finite ones.
         """
         if features.shape != self.mean.shape:
             raise ModelError(
-                f"{self.file}: was made of {self.mean.size} features a film, the model gives {features.shape}. "
-                f"{_MAKE_AGAIN}."
+                f"{self.file}: has {self.mean.size} features a case, the model gives {features.shape}. {_MAKE_AGAIN}.",
+                code="index_mismatch",
             )
         if not np.isfinite(features).all():
             raise ModelError(
-                f"{self.file}: the age network gives values that are no numbers. Verify the model with "
-                "`boneage models verify`."
+                f"{self.file}: the age network gives non-finite values (NaN or infinity). Verify the model with "
+                "`boneage models verify`.",
+                code="non_finite_output",
             )
         members, tree = self._trees[sex]
-        count = min(self.similar_cases, len(members))
+        count = min(self.count, len(members))
         if not count:
             return None
-        distances, found = tree.query(self.place(features), k=[rank + 1 for rank in range(count)])
+        distances, found = tree.query(self.project(features), k=[rank + 1 for rank in range(count)])
         ages = self.ages[members[found]].astype(np.float64)
         cases = tuple(
             SimilarCase(self.ids[members[at]], float(age), float(distance))
@@ -134,9 +137,9 @@ class SimilarCasesIndex:
         remarks = tuple(self._remarks(cases[0], age, months))
         return SimilarCases(cases, age, str(self.data.get("name", "")), self.usual_difference_months, remarks)
 
-    def place(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Features float32 [..., C] -> where the film lies among the cases, float32 [..., d]."""
-        return np.asarray((features - self.mean) @ self.axes.T, dtype=np.float32)
+    def project(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Features float32 [..., C] -> scores float32 [..., d]."""
+        return np.asarray((features - self.mean) @ self.components.T, dtype=np.float32)
 
     @cached_property
     def _trees(self) -> dict[Sex, tuple[npt.NDArray[np.intp], Any]]:
@@ -144,7 +147,7 @@ class SimilarCasesIndex:
         from scipy.spatial import KDTree
 
         members = {sex: np.flatnonzero(self.males == (sex is Sex.MALE)) for sex in Sex}
-        return {sex: (rows, KDTree(self.places[rows])) for sex, rows in members.items()}
+        return {sex: (rows, KDTree(self.scores[rows])) for sex, rows in members.items()}
 
     def _remarks(self, nearest: SimilarCase, age: float, months: float) -> Iterator[Remark]:
         if self.data.get("phantom"):
@@ -152,7 +155,7 @@ class SimilarCasesIndex:
                 "similar_cases_from_phantoms",
                 "Phantoms, not radiographs alone, are among the cases that similar ones are taken from.",
             )
-        if nearest.distance < SAME_RADIOGRAPH and self.places.std() > 0:
+        if nearest.distance < SAME_RADIOGRAPH and self.scores.std() > 0:
             yield Remark.of(
                 "radiograph_in_index",
                 f"The case {nearest.id} is this very radiograph or a copy of it. Its bone age and that of the similar "
@@ -184,7 +187,7 @@ def write_index(index: SimilarCasesIndex) -> Path:
         "model": index.model,
         "model_sha256": index.model_sha256,
         "tensor": index.tensor,
-        "similar_cases": index.similar_cases,
+        "count": index.count,
         "usual_difference_months": index.usual_difference_months,
         "data": dict(index.data),
         "figures": dict(index.figures),
@@ -211,35 +214,40 @@ def read_index(file: str | Path) -> SimilarCasesIndex:
             # The version comes first: another version may well hold other arrays.
             arrays = {name: stored[name] for name in _ARRAYS} if header["format"] == FORMAT else {}
     except FileNotFoundError as error:
-        raise ModelError(f"{path}: there is no such index. {_MAKE_AGAIN}.") from error
+        raise ModelError(f"{path}: there is no such index. {_MAKE_AGAIN}.", code="no_such_index") from error
     except Exception as error:
         # A damaged archive may raise anything: its unpacking passes through three libraries.
-        raise ModelError(f"{path}: cannot be read as an index of cases ({error}). {_MAKE_AGAIN}.") from error
+        raise ModelError(
+            f"{path}: cannot be read as an index ({error}). {_MAKE_AGAIN}.", code="damaged_index"
+        ) from error
     if not arrays:
         raise ModelError(
-            f"{path}: index format {header['format']!r}; this version of boneage reads format {FORMAT}. {_MAKE_AGAIN}."
+            f"{path}: index format {header['format']!r}; this version of boneage reads format {FORMAT}. {_MAKE_AGAIN}.",
+            code="other_format",
         )
     if checksum != _digest(header, arrays):
-        raise ModelError(f"{path}: does not match its checksum: the file was changed. {_MAKE_AGAIN}.")
+        raise ModelError(f"{path}: does not match its checksum: the file was changed. {_MAKE_AGAIN}.", code="checksum")
     try:
         index = SimilarCasesIndex(
             file=path,
             model=str(header["model"]),
             model_sha256=str(header["model_sha256"]),
             tensor=str(header["tensor"]),
-            similar_cases=int(header["similar_cases"]),
+            count=int(header["count"]),
             usual_difference_months=header["usual_difference_months"],
             data=header["data"],
             figures=header["figures"],
             mean=arrays["mean"],
-            axes=arrays["axes"],
-            places=arrays["places"].astype(np.float32),
+            components=arrays["components"],
+            scores=arrays["scores"].astype(np.float32),
             ages=arrays["ages"],
             males=arrays["males"],
             ids=tuple(arrays["ids"].tolist()),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: is no whole index of cases ({error!r}). {_MAKE_AGAIN}.") from error
+        raise ModelError(
+            f"{path}: is not a complete index ({error!r}). {_MAKE_AGAIN}.", code="damaged_index"
+        ) from error
     _check(index)
     return index
 
@@ -248,14 +256,14 @@ def _check(index: SimilarCasesIndex) -> None:
     """Raise ModelError where the arrays do not fit each other."""
     cases = len(index.ids)
     wrong = [
-        index.axes.ndim != 2 or index.mean.shape != index.axes.shape[1:],
-        index.places.shape != (cases, len(index.axes)),
+        index.components.ndim != 2 or index.mean.shape != index.components.shape[1:],
+        index.scores.shape != (cases, len(index.components)),
         index.ages.shape != (cases,),
         index.males.shape != (cases,),
-        cases == 0 or index.similar_cases < 1,
+        cases == 0 or index.count < 1,
     ]
-    if any(wrong) or not np.isfinite(index.places).all() or not _are_ages(index.ages):
-        raise ModelError(f"{index.file}: its arrays do not fit each other. {_MAKE_AGAIN}.")
+    if any(wrong) or not np.isfinite(index.scores).all() or not _are_ages(index.ages):
+        raise ModelError(f"{index.file}: its arrays do not fit each other. {_MAKE_AGAIN}.", code="damaged_index")
 
 
 def _are_ages(ages: npt.NDArray[np.float32]) -> bool:

@@ -21,7 +21,7 @@ from boneage.training.data.views_data import (
 )
 from boneage.training.localization.student import StudentData
 from boneage.training.recipes.settings import NO_AUGMENTATION, Augmentation
-from boneage.views import GeometricAugmentation, View, cut, erased, whole
+from boneage.views import GeometricAugmentation, View, cut, erase, whole
 
 R1 = Box(10.0, 12.0, 30.0, 40.0)
 FOUND = Localization({Region.HAND: Box(4.0, 5.0, 60.0, 70.0), Region.REGION_1: R1, Region.REGION_2: Box(20, 5, 44, 20)})
@@ -43,9 +43,9 @@ def test_without_jitter_training_sees_what_an_assessment_cuts(toy: ModuleType) -
         cut(image, FOUND.boxes[Region.HAND], 32),
         cut(image, R1, 32),
         cut(image, FOUND.boxes[Region.REGION_2], 32),
-        cut(erased(image, R1), whole(image), 32),
-        cut(erased(image, R1), FOUND.boxes[Region.HAND], 32),
-        cut(erased(image, R1), FOUND.boxes[Region.REGION_2], 32),
+        cut(erase(image, R1), whole(image), 32),
+        cut(erase(image, R1), FOUND.boxes[Region.HAND], 32),
+        cut(erase(image, R1), FOUND.boxes[Region.REGION_2], 32),
     ]
     example = examples[2]
     np.testing.assert_array_equal(example.views.numpy(), np.stack(expected))
@@ -77,7 +77,7 @@ def test_what_localizers_look_at(toy: ModuleType) -> None:
     assert LocalizerSource("H")(image, FOUND)[1] == FOUND.boxes[Region.HAND]
     picture, box = LocalizerSource("HE")(image, FOUND)
     assert box == FOUND.boxes[Region.HAND]
-    np.testing.assert_array_equal(picture, erased(image, R1))
+    np.testing.assert_array_equal(picture, erase(image, R1))
     missing = Localization(FOUND.boxes, {}, frozenset({Region.REGION_1}))
     np.testing.assert_array_equal(LocalizerSource("E")(image, missing)[0], image)
 

@@ -189,7 +189,7 @@ def test_the_gate_goes_into_the_model_folder_and_answers(guarded: Path, toy: Mod
     assessor = Assessor(model, refuse=False)
     assert assessor.gate is not None
     image = toy.toy_material().images.image("c0")
-    assert len(assessor.gate.look(image).kinds) == len(KINDS)
+    assert len(assessor.gate.examine(image).kinds) == len(KINDS)
     assert assessor.assess(Radiograph(image / np.float32(255)), "male").bone_age_months is not None
 
 

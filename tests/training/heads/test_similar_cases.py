@@ -1,4 +1,4 @@
-"""How an index of training cases is made: which tensor, which axes, which cases."""
+"""How an index of training cases is made: which tensor, which components, which cases."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ from boneage.model.inner_outputs import with_outputs
 from boneage.pipeline.similar_cases import read_index
 from boneage.radiograph import Radiograph
 from boneage.training.heads import similar_cases as indexing
-from boneage.training.heads.similar_cases import CaseFeatures, features_tensor, index_dataset, made, principal_axes
+from boneage.training.heads.similar_cases import (
+    CaseFeatures,
+    features_tensor,
+    index_dataset,
+    made,
+    principal_components,
+)
 from boneage.training.networks.export import export_regressor
 from boneage.training.networks.networks import AgeRegressor, dropped_to_half
 from boneage.training.pipeline import train_on
@@ -88,38 +94,38 @@ def test_a_network_without_an_answer_layer(standin_model: Path) -> None:
 
 
 @pytest.mark.parametrize("spare", [0, 40])
-def test_principal_axes_of_points_on_a_line(spare: int) -> None:
+def test_principal_components_of_points_on_a_line(spare: int) -> None:
     """More cases than features, and fewer."""
     along = np.zeros(2 + spare, np.float32)
     along[:2] = 3, 4
     points = np.array([-1.0, 0.0, 1.0, 2.0], np.float32)[:, None] * along + 7
-    mean, axes = principal_axes(points)
+    mean, components = principal_components(points)
     np.testing.assert_allclose(mean, 0.5 * along + 7, rtol=1e-5)
-    places = (points - mean) @ axes.T
+    scores = (points - mean) @ components.T
     # Steps of 5 along the line; over all pairs of the four, each with itself as well, the mean square is 2.5 steps.
-    np.testing.assert_allclose(np.abs(np.diff(places[:, 0])), 1 / np.sqrt(2.5), rtol=1e-4)
-    np.testing.assert_allclose(places[:, 1:], 0, atol=1e-3)
+    np.testing.assert_allclose(np.abs(np.diff(scores[:, 0])), 1 / np.sqrt(2.5), rtol=1e-4)
+    np.testing.assert_allclose(scores[:, 1:], 0, atol=1e-3)
 
 
 def test_cases_that_are_all_alike_have_places() -> None:
-    mean, axes = principal_axes(np.ones((3, 5), np.float32))
+    mean, components = principal_components(np.ones((3, 5), np.float32))
     assert mean.tolist() == [1] * 5
-    assert np.isfinite(axes).all()
+    assert np.isfinite(components).all()
 
 
 def test_distances_are_those_of_the_features() -> None:
-    """With as many axes as there is variance, nothing but the scale changes."""
+    """With as many components as there is variance, nothing but the scale changes."""
     features = np.random.default_rng(0).normal(size=(30, 12)).astype(np.float32)
-    mean, axes = principal_axes(features)
-    places = (features - mean) @ axes.T
+    mean, components = principal_components(features)
+    scores = (features - mean) @ components.T
     apart = np.linalg.norm(features[:, None] - features[None], axis=2)
-    ratio = np.linalg.norm(places[:, None] - places[None], axis=2)[apart > 0] / apart[apart > 0]
+    ratio = np.linalg.norm(scores[:, None] - scores[None], axis=2)[apart > 0] / apart[apart > 0]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)
-    assert np.sqrt(np.mean(np.linalg.norm(places[:, None] - places[None], axis=2) ** 2)) == pytest.approx(1, abs=1e-3)
+    assert np.sqrt(np.mean(np.linalg.norm(scores[:, None] - scores[None], axis=2) ** 2)) == pytest.approx(1, abs=1e-3)
 
 
-def described(ages: list[float], months: list[float], places: list[float], name: str) -> CaseFeatures:
-    features = np.repeat(np.array(places, np.float32)[:, None], 3, axis=1)
+def described(ages: list[float], months: list[float], scores: list[float], name: str) -> CaseFeatures:
+    features = np.repeat(np.array(scores, np.float32)[:, None], 3, axis=1)
     ids = tuple(f"{name}{at}" for at in range(len(ages)))
     return CaseFeatures(ids, np.array(ages), (Sex.MALE,) * len(ages), features, np.array(months))
 
@@ -130,9 +136,9 @@ def test_what_is_measured_on_select(layered_model: Path, monkeypatch: pytest.Mon
     train = described([20, 60, 100, 140], [np.nan] * 4, [0, 50, 100, 150], "t")
     validation = described([22, 58, 110, 130], [30, 58, 90, 145], [2, 49, 104, 147], "s")
     index = made(load_model(layered_model), train, validation)
-    figures = index.figures["select"]
+    figures = index.figures["validation"]
     assert figures["cases"] == 4
-    assert figures["closest_mae_months"]["value"] == pytest.approx((2 + 2 + 10 + 10) / 4)
+    assert figures["similar_cases_mae_months"]["value"] == pytest.approx((2 + 2 + 10 + 10) / 4)
     assert figures["model_mae_months"]["value"] == pytest.approx((8 + 0 + 20 + 15) / 4)
     assert figures["difference_months"]["value"] == pytest.approx((10 + 2 + 10 + 5) / 4)
     errors = [-2, 2, -10, 10], [8, 0, -20, 15]
@@ -156,7 +162,7 @@ def test_a_training_makes_an_index_of_its_training_cases(toy: ModuleType, tmp_pa
     assert index.ages.tolist() == pytest.approx([case.age_months for case in training_set.train], rel=1e-6)
     assert [Sex.MALE if male else Sex.FEMALE for male in index.males] == [case.sex for case in training_set.train]
     assert index.data == {"name": "toy", "split": "train", "cases": 12, "terms": "free", "phantom": False}
-    assert index.figures["select"]["cases"] == len(training_set.validation)
+    assert index.figures["validation"]["cases"] == len(training_set.validation)
     assert {file.name for file in folder.iterdir()} == {"model.json", "regressor.onnx"}
     # A training film finds itself, and says so.
     case = training_set.train[3]
@@ -186,7 +192,7 @@ def test_an_index_of_a_finished_model_holds_only_train_cases(layered_model: Path
     index, used = index_dataset(model, dataset, reader, terms="drawn", progress=False)
     splits = {case.id: case.split for case in dataset.cases}
     assert index.ids == tuple(case.id for case in dataset.cases if case.split == "train")
-    assert {splits[name] for name in read} == {"train", "select"}  # nothing of report is looked at
+    assert {splits[name] for name in read} == {"train", "validation"}  # nothing of report is looked at
     assert index.data["phantom"] is True
     assert used.dropped == dataset.dropped
     # What an assessment describes is what was indexed.

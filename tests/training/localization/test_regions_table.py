@@ -9,7 +9,7 @@ import pytest
 
 from boneage.errors import DatasetError
 from boneage.model.folder import Localizer, Network
-from boneage.pipeline.localization import Cascade, Localization
+from boneage.pipeline.localization import Localization, RegionLocalizer
 from boneage.regions import Box, Region
 from boneage.training.localization.regions_table import (
     Finder,
@@ -46,7 +46,7 @@ def test_known_maps_give_the_boxes_that_the_cascade_gives(
     table = finder.regions(chain, training_set.ids, known)
     assert list(table) == training_set.ids
     for case_id in training_set.ids:
-        expected = Cascade(chain).regions(training_set.images.image(case_id))
+        expected = RegionLocalizer(chain).locate(training_set.images.image(case_id))
         assert table[case_id].boxes == expected.boxes
         assert table[case_id].missing == expected.missing
     lower = finder.regions([dataclasses.replace(chain[0], tau=0.05)], training_set.ids, known)

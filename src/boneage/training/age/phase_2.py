@@ -152,7 +152,7 @@ def _answers(
     for case in run.training_set.validation:
         image = run.training_set.images.image(case.id)
         views = cut_views(image, regions[case.id], model.views, model.regressor.input_size, squash=run.squash)
-        answer = assessor.answer(views, case.sex)
+        answer = assessor.age_network.answer(views, case.sex)
         distributions.append(answer.distribution)
         errors.append(answer.bone_age_months - case.age_months)
     return np.array(errors), np.stack(distributions)

@@ -49,7 +49,7 @@ def trained_gate(
         learn_hands(gate, data[0])
         export_student(GatePort(gate), network.path, settings.size, list(GatePort.OUTPUTS), half=False)
         open_gate = Gate(network, Thresholds(NAME, 0.0, 1e9, settings.tilt_degrees))
-        looks = [open_gate.look(run.training_set.images.image(case.id)) for case in run.training_set.validation]
+        looks = [open_gate.examine(run.training_set.images.image(case.id)) for case in run.training_set.validation]
         least, most = thresholds(looks, settings.refused)
         stage.finish(min_hand_probability=least, max_ood_score=most)
     facts: dict[str, Any] = dict(stage.facts)

@@ -134,7 +134,7 @@ class RegionalFeatureExtractor(FeatureExtractor):
 
     def features(self, views: Views, sex: Sex) -> npt.NDArray[np.float32]:
         model = self.assessor.model
-        seen = model.regressor.output(self.assessor.outputs(views, sex), self.tensor)
+        seen = model.regressor.output(self.assessor.age_network.run(views, sex), self.tensor)
         carpal = by_view(seen, len(model.views))[model.views.index(View.R1)]
         erased = erased_features(
             model.regressor, self.tensor, views, len(model.views), sex_input=model.settings.sex_input

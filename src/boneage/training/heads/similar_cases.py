@@ -34,7 +34,7 @@ INDEX_FILE: Final = "index.npz"
 SIMILAR_CASES: Final = 20
 """Cases whose ages are taken together; docs/decisions.md says how the number was chosen."""
 AXES: Final = 64
-"""Principal axes that are kept, at most."""
+"""Principal components that are kept, at most."""
 _NOTHING: Final = 1e-10
 """Of the largest variance."""
 FEWEST_TO_COMPARE: Final = 20
@@ -106,7 +106,7 @@ class FeatureExtractor:
 
     def features(self, views: Views, sex: Sex) -> npt.NDArray[np.float32]:
         """float32 [C] of one film."""
-        found = self.assessor.model.regressor.output(self.assessor.outputs(views, sex), self.tensor)
+        found = self.assessor.model.regressor.output(self.assessor.age_network.run(views, sex), self.tensor)
         mean: npt.NDArray[np.float32] = found.mean(axis=0)
         return mean
 
@@ -128,19 +128,19 @@ class FeatureExtractor:
         """
         from boneage.datasets import Dropped
 
-        cascade, size = self.assessor.cascade, self.assessor.model.regressor.input_size
+        region_localizer, size = self.assessor.localizer, self.assessor.model.regressor.input_size
 
         def views_of(case: Case) -> Views | None:
             try:
-                image = self.assessor.admitted(read(case.image)).image
+                image = self.assessor.gate.admit(read(case.image)).image
             except (RadiographError, OSError) as error:
                 reason = "refused" if isinstance(error, UnsuitableRadiograph) else "unreadable file"
                 unreadable.append(Dropped(case.id, str(case.image), reason, str(error)))
                 return None
-            found = cascade.regions(image)
+            found = region_localizer.locate(image)
             if all_regions and found.missing:
                 return None
-            return cut_views(image, found, views, size, squash=cascade.squash)
+            return cut_views(image, found, views, size, squash=region_localizer.squash)
 
         return views_of
 
@@ -151,7 +151,7 @@ class FeatureExtractor:
         if views is None or case.sex is None:
             return case, None
         features = self.features(views, case.sex)
-        months = self.assessor.answer(views, case.sex).bone_age_months if answers else np.nan
+        months = self.assessor.age_network.answer(views, case.sex).bone_age_months if answers else np.nan
         return case, (features, months)
 
 
@@ -205,19 +205,19 @@ def made(model: Model, train: CaseFeatures, validation: CaseFeatures) -> Similar
         train: the cases to hold.
         select: other cases, with the model's answers, to say how the closest cases' age compares with these.
     """
-    mean, axes = principal_axes(train.features)
+    mean, components = principal_components(train.features)
     index = SimilarCasesIndex(
         file=Path(INDEX_FILE),
         model=model.name,
         model_sha256=model.sha256,
         tensor=features_tensor(model.regressor.path),
-        similar_cases=SIMILAR_CASES,
+        count=SIMILAR_CASES,
         usual_difference_months=None,
         data={},
         mean=mean,
-        axes=axes,
+        components=components,
         # As the file will hold them, so that what is measured is what will answer.
-        places=((train.features - mean) @ axes.T).astype(np.float16).astype(np.float32),
+        scores=((train.features - mean) @ components.T).astype(np.float16).astype(np.float32),
         ages=train.ages.astype(np.float32),
         males=np.array([sex is Sex.MALE for sex in train.sexes]),
         ids=train.ids,
@@ -225,10 +225,10 @@ def made(model: Model, train: CaseFeatures, validation: CaseFeatures) -> Similar
     return _measured(index, validation)
 
 
-def principal_axes(features: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The mean float32 [C] of features float32 [n, C] and their principal axes float32 [d, C], d <= `AXES`.
+def principal_components(features: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The mean float32 [C] of features float32 [n, C] and their principal components float32 [d, C], d <= `AXES`.
 
-    The axes have one length in common, by which the cases' places lie 1 apart (root mean square over all pairs).
+    The components have one length in common, by which the cases' scores lie 1 apart (root mean square over all pairs).
     """
     mean = features.mean(axis=0, dtype=np.float64)
     centred = features - mean
@@ -240,11 +240,11 @@ def principal_axes(features: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.fl
     values, vectors = eigh(square, subset_by_index=[len(square) - count, len(square) - 1])
     # Axes along which nothing varies would come out of rounding alone.
     kept = values >= max(float(values[-1]), 0.0) * _NOTHING
-    axes = vectors.T[kept] if by_channel else vectors.T[kept] @ centred
-    norms = np.linalg.norm(axes, axis=1, keepdims=True)
-    axes = axes / np.where(norms > 0, norms, 1.0)
+    components = vectors.T[kept] if by_channel else vectors.T[kept] @ centred
+    norms = np.linalg.norm(components, axis=1, keepdims=True)
+    components = components / np.where(norms > 0, norms, 1.0)
     apart = np.sqrt(2.0 * float(values[kept].clip(0).sum()) / cases)
-    return mean.astype(np.float32), (axes[::-1] / (apart or 1.0)).astype(np.float32)
+    return mean.astype(np.float32), (components[::-1] / (apart or 1.0)).astype(np.float32)
 
 
 def _measured(index: SimilarCasesIndex, validation: CaseFeatures) -> SimilarCasesIndex:
@@ -260,10 +260,10 @@ def _measured(index: SimilarCasesIndex, validation: CaseFeatures) -> SimilarCase
     of_model, labelled = validation.months[told], validation.ages[told]
     apart = np.abs(ages - of_model)
     figures = {
-        "select": {
+        "validation": {
             "cases": int(told.sum()),
             "model_mae_months": figure(np.abs(of_model - labelled)).as_dict(),
-            "closest_mae_months": figure(np.abs(ages - labelled)).as_dict(),
+            "similar_cases_mae_months": figure(np.abs(ages - labelled)).as_dict(),
             "difference_months": figure(apart).as_dict(),
             "error_correlation": correlation(ages - labelled, of_model - labelled),
         }

@@ -1,4 +1,4 @@
-"""The regions of a whole data set: found once, by the same cascade that assesses, and kept as files.
+"""The regions of a whole data set: found once, by the same localizer that assesses, and kept as files.
 
 `maps.npz` holds a localizer's attention maps, `regions.csv` the boxes in film pixels.
 """
@@ -22,7 +22,7 @@ from boneage.atomic import replacing
 from boneage.errors import DatasetError
 from boneage.model.document import Layout
 from boneage.model.folder import Localizer
-from boneage.pipeline.localization import Answers, Cascade, Localization
+from boneage.pipeline.localization import Answers, Localization, RegionLocalizer
 from boneage.regions import Box, Region
 from boneage.training.data.views_data import Images
 from boneage.views import ImageArray
@@ -36,13 +36,13 @@ T = TypeVar("T")
 _CORNERS = ("x0", "y0", "x1", "y1")
 
 
-class Replay(Cascade):
-    """A cascade that is told the maps it had found before, so that boxes for another tau cost nothing."""
+class Replay(RegionLocalizer):
+    """A localizer with maps that are known already, so that boxes for another tau cost nothing."""
 
     def __init__(
         self, localizers: Sequence[Localizer], layout: Layout, known: Mapping[Region, npt.NDArray[np.float32]]
     ) -> None:
-        super().__init__(localizers, None, layout)
+        super().__init__(localizers, layout)
         self.known = known
 
     def attention(self, localizer: Localizer, image: ImageArray, box: Box, memo: Answers | None = None) -> Attention:
@@ -93,8 +93,10 @@ class Finder:
         """What is kept of the regions of each id, which may be a small part; `what` names it to the user."""
 
         def one(case_id: str) -> T:
-            cascade = Replay(localizers, self.layout, {region: maps[case_id] for region, maps in known.items()})
-            return kept(cascade.regions(self.images.image(case_id)))
+            region_localizer = Replay(
+                localizers, self.layout, {region: maps[case_id] for region, maps in known.items()}
+            )
+            return kept(region_localizer.locate(self.images.image(case_id)))
 
         return dict(zip(ids, self._in_threads(one, ids, what), strict=True))
 
