@@ -144,7 +144,7 @@ def test_what_is_measured_on_select(layered_model: Path, monkeypatch: pytest.Mon
     errors = [-2, 2, -10, 10], [8, 0, -20, 15]
     assert figures["error_correlation"] == pytest.approx(np.corrcoef(*errors)[0, 1], abs=1e-4)
     assert index.usual_difference_months == pytest.approx(np.quantile([10, 2, 10, 5], 0.95))
-    assert "closest cases 6.00 months, the model 10.75" in index.summary()
+    assert "similar cases 6.00 months, the model 10.75" in index.summary()
     monkeypatch.setattr(indexing, "FEWEST_TO_COMPARE", 5)
     assert made(load_model(layered_model), train, validation).usual_difference_months is None
 
