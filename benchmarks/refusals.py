@@ -1,6 +1,6 @@
 """Which pictures the gate refuses, and why.
 
-    python benchmarks/refusals.py --data DIR --split report photographs=DIR drawings=DIR screenshots=DIR ...
+    python benchmarks/refusals.py --data DIR --split test photographs=DIR drawings=DIR screenshots=DIR ...
 
 Every KIND=DIR is a folder of pictures that are no hand. From the radiographs of the split four more kinds are made:
 two hands side by side, films that end above the lower part of region 1, burnt-out or drowned films, and films cut to
@@ -78,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model")
-    parser.add_argument("--split", default="report")
+    parser.add_argument("--split", default="test")
     parser.add_argument("--made-of", type=int, default=200, help="films of which the four made kinds are made")
     parser.add_argument("folders", nargs="*", metavar="KIND=DIR")
     asked = parser.parse_args()

@@ -2,7 +2,7 @@
 
     python benchmarks/ship_model.py RUN/model EVALUATION --name NAME --hardware "2 CPU cores"
 
-EVALUATION is a folder that `boneage evaluate --split report` wrote. The text of the card that no number can tell is
+EVALUATION is a folder that `boneage evaluate --split test` wrote. The text of the card that no number can tell is
 in `benchmarks/model_card.md`; this script fills in the rest.
 """
 
@@ -164,10 +164,10 @@ def main() -> None:
     options = parser.parse_args()
     metrics = json.loads((options.evaluation / "metrics.json").read_text())
     trained = load_model(options.model)
-    if metrics["model_sha256"] != trained.sha256 or metrics["splits"] != "report":
+    if metrics["model_sha256"] != trained.sha256 or metrics["splits"] != "test":
         raise SystemExit(
             f"{options.evaluation}: measures model {metrics['model_sha256'][:12]} on the split '{metrics['splits']}', "
-            f"not {trained.sha256[:12]} on 'report'. Evaluate this model first."
+            f"not {trained.sha256[:12]} on the test split. Evaluate this model first."
         )
     accuracy, localization = metrics["accuracy"], metrics.get("localization") or {}
     readme = readme_with(

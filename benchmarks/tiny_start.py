@@ -34,7 +34,7 @@ def main(phantoms: Path, target: Path) -> None:
         cases = [Labelled(case.id, case.age_months, case.sex) for case in dataset.cases if case.split == split]
         return ViewsData(images, cases, [LocalizerSource("O")], NoRegions(), SIDE, augmentation=augmentation, seed=1)
 
-    train, validation = data("train", Augmentation()), data("select", None)
+    train, validation = data("train", Augmentation()), data("validation", None)
     network = timm.create_model("test_resnet", pretrained=False, num_classes=LAST_MONTH)
     mean, deviation = (255 * sum(network.pretrained_cfg[key]) / 3 for key in ("mean", "std"))
     months = torch.arange(1, LAST_MONTH + 1).float()
@@ -62,7 +62,7 @@ def main(phantoms: Path, target: Path) -> None:
         network.eval()
         with torch.no_grad():
             errors = [(answers(batch)[1] - batch.age_months).abs() for batch in DataLoader(validation, batch_size=64)]
-        print(f"epoch {epoch + 1}: {float(torch.cat(errors).mean()):.2f} months on select", flush=True)
+        print(f"epoch {epoch + 1}: {float(torch.cat(errors).mean()):.2f} months on validation", flush=True)
     kept = {name: value for name, value in network.state_dict().items() if not name.startswith("fc.")}
     save_file({name: value.half() if value.is_floating_point() else value for name, value in kept.items()}, target)
 

@@ -39,7 +39,7 @@ def test_a_model_with_parts_is_verified_and_assesses(
     assert "ok  regional_heads.npz  " in verified.stdout
     assert "carpal and tubular bone age" in run("models", "info", parted).stdout
     assert "carpal" not in run("models", "info", layered_model).stdout
-    case = next(case for case in read_dataset(phantoms).cases if case.split == "report" and case.sex)
+    case = next(case for case in read_dataset(phantoms).cases if case.split == "test" and case.sex)
     asked = ("assess", case.image, "--sex", case.sex, "--model", parted)
     done = run(*asked, "--format", "json", "--report", tmp_path / "report", "--figures")
     assert done.exit_code == 0, done.stderr
@@ -78,7 +78,7 @@ def test_an_evaluation_scores_both_ages(parted: Path, layered_model: Path, phant
     assert figures["carpal_mae"]["value"] == pytest.approx(sum(off) / len(off), abs=1e-3)
     assert figures["n"] == len(off)
     assert "Carpal and tubular bone age" in (tmp_path / "e" / "report.html").read_text()
-    run("evaluate", "--model", layered_model, "--data", phantoms, "--split", "select", "--out", tmp_path / "plain")
+    run("evaluate", "--model", layered_model, "--data", phantoms, "--split", "validation", "--out", tmp_path / "plain")
     assert json.loads((tmp_path / "plain" / "metrics.json").read_text())["regional"] is None
 
 

@@ -37,7 +37,7 @@ def test_an_index_of_a_model_and_an_assessment_with_it(
     held = read_index(index)
     assert set(held.ids) == {name for name, case in cases.items() if case.split == "train"}
     assert held.data["terms"] == "drawn here"
-    asked = next(case for case in cases.values() if case.split == "report" and case.sex)
+    asked = next(case for case in cases.values() if case.split == "test" and case.sex)
     done = run(
         "assess", asked.image, "--sex", asked.sex, "--model", layered_model, "--index", index, "--format", "json",
         "--report", tmp_path / "report",

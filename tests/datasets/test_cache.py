@@ -77,7 +77,7 @@ def test_a_complete_cache_is_only_opened(dataset: Dataset, tmp_path: Path) -> No
     again = build(dataset, tmp_path / "cache", reader)
     assert not reader.calls
     assert again.digest == first.digest
-    assert build(dataset.of("select"), tmp_path / "cache", reader).ids == ()
+    assert build(dataset.of("validation"), tmp_path / "cache", reader).ids == ()
 
 
 def test_the_digest_is_that_of_the_films_wherever_and_since_when_they_lie(dataset: Dataset, tmp_path: Path) -> None:

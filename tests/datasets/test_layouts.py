@@ -40,7 +40,7 @@ def test_kaggle_training(tmp_path: Path, pictures, nested: str, suffix: str) -> 
     pictures(tmp_path / "boneage-training-dataset" / nested, [1377, 1381, 1395], suffix)
     dataset = read_dataset(tmp_path)
     assert facts(dataset) == {"1377": (Sex.FEMALE, 180), "1381": (Sex.MALE, 12), "1395": (Sex.MALE, 94)}
-    assert splits(dataset) == {"1377": "train", "1381": "select", "1395": "report"}
+    assert splits(dataset) == {"1377": "train", "1381": "validation", "1395": "test"}
     assert not dataset.dropped
     assert all(case.image.is_file() for case in dataset.cases)
 
@@ -69,10 +69,10 @@ def test_kaggle_with_its_unlabelled_test_set(tmp_path: Path, pictures) -> None:
     # A test set without ages measures nothing, so the hash still keeps training cases for that.
     assert splits(dataset) == {
         "1377": "train",
-        "1381": "select",
-        "1395": "report",
-        "4360": "report",
-        "4361": "report",
+        "1381": "validation",
+        "1395": "test",
+        "4360": "test",
+        "4361": "test",
     }
     ready = dataset.check_for_training()
     assert len(ready) == 3
@@ -96,8 +96,8 @@ def test_rsna_in_three_parts_the_official_split_wins(tmp_path: Path, pictures) -
     assert facts(dataset)["4360"] == (Sex.MALE, 168.93)
     assert splits(dataset) == {
         **dict.fromkeys(("1377", "1381", "1395"), "train"),
-        **dict.fromkeys(("1386", "1392"), "select"),
-        **dict.fromkeys(("4360", "4361"), "report"),
+        **dict.fromkeys(("1386", "1392"), "validation"),
+        **dict.fromkeys(("4360", "4361"), "test"),
     }
     assert not dataset.dropped
 
@@ -106,7 +106,7 @@ def test_training_and_validation_only_keep_the_hash_for_report(tmp_path: Path, p
     (tmp_path / "train.csv").write_text("id,boneage,male\n1377,180,False\n1381,12,True\n1395,94,True\n")
     (tmp_path / "val.csv").write_text("Image ID,male,Bone Age (months)\n1386,TRUE,30\n")
     pictures(tmp_path, [1377, 1381, 1395, 1386])
-    assert splits(read_dataset(tmp_path)) == {"1377": "train", "1381": "train", "1395": "report", "1386": "select"}
+    assert splits(read_dataset(tmp_path)) == {"1377": "train", "1381": "train", "1395": "test", "1386": "validation"}
 
 
 @pytest.mark.parametrize("name", ["Validation Dataset.csv", "boneage-test-dataset.csv", "test/labels.csv"])
@@ -114,7 +114,7 @@ def test_a_lone_official_part_is_all_report(tmp_path: Path, pictures, name: str)
     (tmp_path / "test").mkdir()
     (tmp_path / name).write_text("Image ID,male,Bone Age (months)\n1377,TRUE,30\n1381,TRUE,30\n")
     pictures(tmp_path / "pictures", [1377, 1381])
-    assert splits(read_dataset(tmp_path)) == {"1377": "report", "1381": "report"}
+    assert splits(read_dataset(tmp_path)) == {"1377": "test", "1381": "test"}
 
 
 def test_a_case_in_two_parts_stays_out_of_training(tmp_path: Path, pictures) -> None:
@@ -122,7 +122,7 @@ def test_a_case_in_two_parts_stays_out_of_training(tmp_path: Path, pictures) -> 
     (tmp_path / "test.csv").write_text("id,boneage,male\n1378,12,True\n")
     pictures(tmp_path, [1377, 1378])
     dataset = read_dataset(tmp_path)
-    assert splits(dataset) == {"1377": "train", "1378": "report"}
+    assert splits(dataset) == {"1377": "train", "1378": "test"}
     assert drops(dataset) == {"1378": "duplicate id"}
 
 
@@ -141,7 +141,7 @@ def test_all_pictures_in_the_training_folder(tmp_path: Path, pictures) -> None:
     (tmp_path / "train.csv").write_text("id,boneage,male\n1377,180,False\n")
     (tmp_path / "valid.csv").write_text("id,boneage,male\n1386,180,False\n")
     pictures(tmp_path / "train", [1377, 1386])
-    assert splits(read_dataset(tmp_path)) == {"1377": "train", "1386": "select"}
+    assert splits(read_dataset(tmp_path)) == {"1377": "train", "1386": "validation"}
 
 
 def test_derived_with_patients_and_folders(tmp_path: Path, pictures) -> None:
@@ -232,7 +232,7 @@ def test_a_split_column_wins(tmp_path: Path, pictures, name: str) -> None:
     (tmp_path / "train.csv").write_text(f"id,boneage,male,{name}\n{rows}")
     pictures(tmp_path, range(1377, 1384))
     dataset = read_dataset(tmp_path)
-    assert list(splits(dataset).values()) == ["train", "select", "select", "select", "report", "report"]
+    assert list(splits(dataset).values()) == ["train", "validation", "validation", "validation", "test", "test"]
     assert drops(dataset) == {"1383": "unknown split"}
 
 
@@ -240,7 +240,7 @@ def test_numbered_folds_are_no_splits(tmp_path: Path, pictures) -> None:
     (tmp_path / "train.csv").write_text("id,boneage,male,fold\n1381,100,True,0\n1395,90,True,1\n")
     pictures(tmp_path, [1381, 1395])
     dataset = read_dataset(tmp_path)
-    assert splits(dataset) == {"1381": "select", "1395": "report"}
+    assert splits(dataset) == {"1381": "validation", "1395": "test"}
     assert "column 'fold'" in dataset.report()
 
 

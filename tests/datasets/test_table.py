@@ -29,15 +29,15 @@ def dataset(cases: list[Case], dropped: int = 0) -> Dataset:
         ("1378", 82, "train"),
         ("00001", 34, "train"),
         ("1", 15, "train"),
-        ("1381", 14, "select"),
-        ("1527", 10, "select"),
-        ("1434", 9, "report"),
-        ("1395", 8, "report"),
+        ("1381", 14, "validation"),
+        ("1527", 10, "validation"),
+        ("1434", 9, "test"),
+        ("1395", 8, "test"),
     ],
 )
 def test_splits_follow_the_hash_of_the_id(case_id: str, last_two: int, split: str) -> None:
     assert split_of(case_id) == split
-    assert split == ("report" if last_two < 10 else "select" if last_two < 15 else "train")
+    assert split == ("test" if last_two < 10 else "validation" if last_two < 15 else "train")
 
 
 def test_labelled_moves_missing_labels_to_the_dropped() -> None:
@@ -76,18 +76,18 @@ def test_nothing_to_train_on() -> None:
     with pytest.raises(DatasetError, match="no case"):
         dataset([]).check_for_training()
     with pytest.raises(DatasetError, match="no case"):
-        dataset([case("a", split="report")]).check_for_training()
+        dataset([case("a", split="test")]).check_for_training()
 
 
 def test_of_keeps_the_asked_splits() -> None:
-    whole = dataset([case("a"), case("b", split="select"), case("c", split="report")], dropped=1)
-    assert [item.id for item in whole.of("select", "report").cases] == ["b", "c"]
+    whole = dataset([case("a"), case("b", split="validation"), case("c", split="test")], dropped=1)
+    assert [item.id for item in whole.of("validation", "test").cases] == ["b", "c"]
     assert len(whole.of("train").dropped) == 1
 
 
 def test_the_report_names_examples_and_counts_the_rest() -> None:
     said = dataset([case("a")], dropped=8).report()
-    assert "train 1, select 0, report 0" in said
+    assert "train 1, validation 0, test 0" in said
     assert "8 of 9 rows dropped (88.9%)" in said
     assert "x0, t.csv" in said
     assert "and 3 more" in said

@@ -25,7 +25,7 @@ from boneage.regions import Box, Region
 
 FLAT = np.full(240, 1 / 240, dtype=np.float32)
 IDS = [str(i) for i in range(1, 61)]
-TEST = [case for case in IDS if split_of(case) == "report"]
+TEST = [case for case in IDS if split_of(case) == "test"]
 
 
 class Always:
@@ -81,7 +81,7 @@ def test_report_split_only(data: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     rows = read_predictions(out / "predictions.csv")
     assert [row.id for row in rows] == TEST
-    assert {row.split for row in rows} == {"report"}
+    assert {row.split for row in rows} == {"test"}
     assert rows[0].file == f"boneage-training-dataset/{TEST[0]}.png"
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["accuracy"]["overall"]["n"] == len(TEST)
@@ -189,7 +189,7 @@ def test_empty_split_is_named(data: Path, tmp_path: Path) -> None:
     (data / "boneage-training-dataset.csv").write_text(f"id,boneage,male\n{train},100,True\n")
     result = run("--data", data, "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert "no case is in the split 'report' (train: 1)" in result.output
+    assert "no case is in the split 'test' (train: 1)" in result.output
     assert not (tmp_path / "out").exists()
 
 

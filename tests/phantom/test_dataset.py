@@ -125,7 +125,7 @@ def test_the_data_set_is_read_with_labels_and_boxes(tmp_path: Path) -> None:
     assert mask.shape == (record["height"], record["width"])
     x0, _, x1, _ = record["hands"][0]["regions"]["region_1"]
     assert np.floor(x0) <= np.flatnonzero(mask.any(axis=0)).min() < np.flatnonzero(mask.any(axis=0)).max() < np.ceil(x1)
-    assert {case.split for case in dataset.cases[:5]} == {"train", "select", "report"}
+    assert {case.split for case in dataset.cases[:5]} == {"train", "validation", "test"}
 
 
 def test_labels_carry_the_rater_s_noise_and_the_truth_does_not(tmp_path: Path) -> None:

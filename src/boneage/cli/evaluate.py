@@ -43,8 +43,8 @@ PHANTOMS_NOTICE: Final = "Measured on phantoms, not on radiographs alone: says n
 class SplitChoice(StrEnum):
     """Which part of the data set is scored."""
 
-    TEST = "report"
-    VALIDATION = "select"
+    TEST = "test"
+    VALIDATION = "validation"
     TRAIN = "train"
     ALL = "all"
 

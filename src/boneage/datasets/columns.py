@@ -44,8 +44,8 @@ _MALE_COLUMN: Final[Mapping[str, str]] = {"true": "male", "1": "male", "1.0": "m
 }
 SPLIT_WORDS: Final[Mapping[str, Split]] = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "select"), "select"),
-    **dict.fromkeys(("test", "testing", "report"), "report"),
+    **dict.fromkeys(("validation", "valid", "val", "select"), "validation"),
+    **dict.fromkeys(("test", "testing", "report"), "test"),
 }
 
 
@@ -60,7 +60,7 @@ class Columns:
         age: the bone age; several columns (two readings) are averaged.
         sex: words (male, F, girl, ...); 0/1 in such a column is refused, since it may mean either.
         male: True/False, 1/0, yes/no.
-        split: train / val, validation, select / test, report.
+        split: words; `SPLIT_WORDS` says which.
         chronological_age: months.
         age_unit: of `age` and `chronological_age`.
 

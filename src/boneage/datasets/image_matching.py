@@ -60,9 +60,9 @@ def part_of_words(text: str) -> Split | None:
         if word.startswith("train"):
             parts.add("train")
         elif word.startswith("valid") or word == "val":
-            parts.add("select")
+            parts.add("validation")
         elif word.startswith("test"):
-            parts.add("report")
+            parts.add("test")
     return parts.pop() if len(parts) == 1 else None
 
 

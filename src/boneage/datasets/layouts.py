@@ -41,7 +41,7 @@ _EXPECTED: Final = (
     "id,boneage,male, and the radiographs in the same folder or below, named <id>.png or the like; or a Digital Hand "
     "Atlas tree <RACE><SEX>/<RACE><SEX><AGE>/<id>.jpg. For other tables name the columns."
 )
-_PRECEDENCE: Final[dict[Split | None, int]] = {"report": 0, "select": 1, "train": 2, None: 2}
+_PRECEDENCE: Final[dict[Split | None, int]] = {"test": 0, "validation": 1, "train": 2, None: 2}
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _table(path: Path, root: Path, columns: Columns, *, named: bool) -> _Table |
     if part is None and path.is_relative_to(root):
         part = part_of_folder(path, root)
     if part is None and "id" in places and plain(sheet.header[places["id"][0]]) == "caseid":
-        part = "report"
+        part = "test"
     return _Table(path, part, tuple(rows), tuple(dropped), tuple(notes))
 
 
@@ -243,8 +243,8 @@ def _case(row: Row, picture: Path, part: Split | None, lone: bool, official: set
     # A spreadsheet eats leading zeros, the file's name does not.
     identity = stem if row.id != stem and row.id.isdecimal() and row.id.lstrip("0") == stem.lstrip("0") else row.id
     split = split_of(identity)
-    if part in ("select", "report"):
-        split = "report" if lone else part
+    if part in ("validation", "test"):
+        split = "test" if lone else part
     elif split in official and not lone:
         split = "train"
     atlas_sex, atlas_months = _atlas_facts(picture) or (None, None)

@@ -14,7 +14,7 @@ from typing import Final, Literal, get_args
 from boneage.ages import Sex
 from boneage.errors import DatasetError
 
-Split = Literal["train", "select", "report"]
+Split = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 TEST_BELOW: Final = 10
 """Per cent of the cases that are *test*: nothing is ever chosen on them."""
@@ -27,11 +27,11 @@ _EXAMPLES: Final = 5
 def split_of(case_id: str) -> Split:
     """The split of a case by its id alone, the same on every machine.
 
-    h = int(sha256(id).hexdigest(), 16) % 100; h < 10 is "report", 10..14 "select", the rest "train".
+    h = int(sha256(id).hexdigest(), 16) % 100; h < 10 is "test", 10..14 "validation", the rest "train".
     The id is taken as written (UTF-8, leading zeros kept).
     """
     h = int(hashlib.sha256(str(case_id).encode("utf-8")).hexdigest(), 16) % 100
-    return "report" if h < TEST_BELOW else "select" if h < VALIDATION_BELOW else "train"
+    return "test" if h < TEST_BELOW else "validation" if h < VALIDATION_BELOW else "train"
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Provenance:
     Attributes:
         model, model_sha256: the model that answered.
         data: the data set's name.
-        splits: which parts of it are scored ("report", or "train, select, report", ...).
+        splits: which parts of it are scored ("test", or "train, validation, test", ...).
         code_version: of this package.
         created: when, ISO 8601 with time zone; empty where it does not matter.
         notice: research use only; phantom-trained models say more.

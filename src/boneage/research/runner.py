@@ -122,7 +122,7 @@ class ExperimentRunner:
         short_side = self.scale.recipe.image_short_side
         cache = ImageCache.build(dataset, self._images, short_side=short_side, progress=self.machine.progress)
         used = with_dropped(dataset, cache.dropped).check_for_training()
-        for split, purpose in (("train", "learnt from"), ("select", "used to search tau"), ("report", "measured on")):
+        for split, purpose in (("train", "learnt from"), ("validation", "used to search tau"), ("test", "measured on")):
             if not labelled(used, split):  # type: ignore[arg-type]
                 raise DatasetError(
                     f"{used.name}: no case of it falls into *{split}*, which is {purpose}. Take more cases, or a table "
@@ -137,7 +137,7 @@ class ExperimentRunner:
         training_set = TrainingSet(
             SparingImages(cache),
             labelled(used, "train"),
-            labelled(used, "select"),
+            labelled(used, "validation"),
             used.name,
             "",
             has_phantoms(used),
@@ -148,7 +148,7 @@ class ExperimentRunner:
     @cached_property
     def report(self) -> tuple[Labelled, ...]:
         """The cases that everything is measured on."""
-        return labelled(self._used[0], "report")
+        return labelled(self._used[0], "test")
 
     @cached_property
     def boxed(self) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ def run(monkeypatch: pytest.MonkeyPatch, assessor: Bright, *words: object) -> Re
 
 def test_every_case_under_every_transform(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
-    result = run(monkeypatch, Bright(), "--data", data, "--out", out, "--split", "report", "--stress")
+    result = run(monkeypatch, Bright(), "--data", data, "--out", out, "--split", "test", "--stress")
     assert result.exit_code == 0, result.output
     rows = read_stress(out / "stress.csv")
     cases = {row.prediction.id for row in rows}
@@ -151,7 +151,7 @@ def test_a_model_without_regions(data: Path, tmp_path: Path, monkeypatch: pytest
             return replace(super().assess(radiograph, sex), regions={}, attention={})
 
     out = tmp_path / "out"
-    result = run(monkeypatch, Whole(), "--data", data, "--out", out, "--split", "report", "--stress")
+    result = run(monkeypatch, Whole(), "--data", data, "--out", out, "--split", "test", "--stress")
     assert result.exit_code == 0, result.output
     rows = read_stress(out / "stress.csv")
     assert {row.transform for row in rows} == {"none", *(transform.name for transform in TRANSFORMS)} - {MASKED}
@@ -178,7 +178,7 @@ def test_the_count_needs_the_suite(data: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_smaller_draw_is_part_of_a_larger_one() -> None:
-    cases = [Case(str(i), Path(f"{i}.png"), None, None, "report") for i in range(50)]
+    cases = [Case(str(i), Path(f"{i}.png"), None, None, "test") for i in range(50)]
     few, more = ([case.id for case in draw(cases, count)] for count in (5, 20))
     assert len(few) == 5
     assert set(few) < set(more)

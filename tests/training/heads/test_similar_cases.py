@@ -192,7 +192,7 @@ def test_an_index_of_a_finished_model_holds_only_train_cases(layered_model: Path
     index, used = index_dataset(model, dataset, reader, terms="drawn", progress=False)
     splits = {case.id: case.split for case in dataset.cases}
     assert index.ids == tuple(case.id for case in dataset.cases if case.split == "train")
-    assert {splits[name] for name in read} == {"train", "validation"}  # nothing of report is looked at
+    assert {splits[name] for name in read} == {"train", "validation"}  # no test case is read
     assert index.data["phantom"] is True
     assert used.dropped == dataset.dropped
     # What an assessment describes is what was indexed.

@@ -33,7 +33,7 @@ from boneage.training.run.training_run import NETWORK_FILE, TrainingRun
 from boneage.views import View
 
 MODEL_FOLDER = "model"
-SPLIT_RULE = "int(sha256(id), 16) % 100: report < 10, select 10..14, train the rest; an official split wins"
+SPLIT_RULE = "int(sha256(id), 16) % 100: test < 10, validation 10..14, train the rest; an official split wins"
 
 
 def train_regressor(run: TrainingRun, regions: RegionsTable, chain: LocalizerChain) -> Path:

@@ -91,7 +91,7 @@ def decoded(
     """
     from boneage.datasets import ImageCache, dropped_table, has_phantoms, with_dropped
 
-    used = dataset.check_for_training().of("train", "select")
+    used = dataset.check_for_training().of("train", "validation")
     cache = ImageCache.build(used, folder, short_side=recipe.image_short_side, progress=progress)
     used = with_dropped(used, cache.dropped).check_for_training()
     if used.dropped:
@@ -102,7 +102,7 @@ def decoded(
     return TrainingSet(
         SparingImages(cache),
         labelled(used, "train"),
-        labelled(used, "select"),
+        labelled(used, "validation"),
         dataset.name,
         terms,
         has_phantoms(used),

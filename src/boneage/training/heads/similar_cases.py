@@ -353,11 +353,11 @@ def extract_of_dataset(
     """
     from boneage.datasets import with_dropped
 
-    used = dataset.check_for_training().of("train", "select")
+    used = dataset.check_for_training().of("train", "validation")
     unreadable: list[Dropped] = []
     views_of = describer.views_from(read, views, unreadable, all_regions=all_regions)
     train = describer.described(used.of("train").cases, views_of)
-    validation = describer.described(used.of("select").cases, views_of, answers=True)
+    validation = describer.described(used.of("validation").cases, views_of, answers=True)
     used = with_dropped(used, sorted(unreadable, key=lambda item: item.id)).check_for_training()
     if not train.ids:
         found = "on no film of train all three regions were found" if all_regions else "no film of train is left"
