@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from boneage.atomic import replacing, write_atomically
+from boneage.atomic import replace_folder, replacing, write_atomically
 from boneage.errors import OutputError
 
 
@@ -39,7 +39,8 @@ def test_a_writer_that_fails_leaves_what_was_there(
 
     with pytest.raises(expected) as caught:
         write()
-    if expected is OutputError:
+    if isinstance(caught.value, OutputError):
+        assert caught.value.code == "cannot_write"
         assert str(file) in str(caught.value)
         assert "No space left" in str(caught.value)
     assert file.read_text() == "before"
@@ -51,3 +52,55 @@ def test_results_may_be_read_by_those_who_may_read_other_files(tmp_path: Path) -
     plain.touch()
     write_atomically(tmp_path / "result", "")
     assert (tmp_path / "result").stat().st_mode == plain.stat().st_mode
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A finished folder `work` with one file."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "new").write_text("new")
+    return tmp_path / "work"
+
+
+def _folder(path: Path, name: str) -> Path:
+    path.mkdir()
+    (path / name).write_text(name)
+    return path
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_moves_to_a_free_place(tmp_path: Path, finished: Path) -> None:
+    replace_folder(finished, tmp_path / "target")
+    assert _names(tmp_path) == ["target"]
+    assert _names(tmp_path / "target") == ["new"]
+
+
+def test_a_folder_takes_the_place_of_an_older_one(tmp_path: Path, finished: Path) -> None:
+    replace_folder(finished, _folder(tmp_path / "target", "old"))
+    assert _names(tmp_path) == ["target"]
+    assert _names(tmp_path / "target") == ["new"]
+
+
+def test_the_older_folder_comes_back_when_the_move_fails(tmp_path: Path) -> None:
+    target = _folder(tmp_path / "target", "old")
+    with pytest.raises(OSError, match="missing"):
+        replace_folder(tmp_path / "missing", target, aside=tmp_path / "aside")
+    assert _names(tmp_path) == ["target"]
+    assert _names(target) == ["old"]
+
+
+def test_what_a_killed_swap_left_aside_goes_with_the_next_one(tmp_path: Path, finished: Path) -> None:
+    _folder(tmp_path / "aside", "oldest")
+    replace_folder(finished, _folder(tmp_path / "target", "old"), aside=tmp_path / "aside")
+    assert _names(tmp_path) == ["target"]
+    assert _names(tmp_path / "target") == ["new"]
+
+
+def test_what_a_killed_swap_left_aside_comes_back_when_the_next_one_fails(tmp_path: Path) -> None:
+    _folder(tmp_path / ".target.older", "old")
+    with pytest.raises(OSError, match="missing"):
+        replace_folder(tmp_path / "missing", tmp_path / "target")
+    assert _names(tmp_path / "target") == ["old"]

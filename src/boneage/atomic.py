@@ -1,8 +1,9 @@
-"""Writing a result so that nobody ever meets half of it."""
+"""Files and folders that appear whole: a reader meets the old one or the new one, never a part of one."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,12 +13,15 @@ from boneage.errors import OutputError
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:
-    """Write next to `path` and move into place: the old file or the new one stands there, never a part of one.
+    """Write a file next to `path`, then move it into place.
 
-    Texts are written as UTF-8; bytes of a file name that are none (lone surrogates) are spelt out (`\\udcff`).
+    Args:
+        path: the file; its folder is made where there is none.
+        content: text is written as UTF-8. Bytes of a file name that are not valid UTF-8 (lone surrogates) are written
+            as an escape such as `\\udcff`.
 
     Raises:
-        OutputError: the folder cannot be written to; what stood at `path` is untouched.
+        OutputError: the folder cannot be written to (code `cannot_write`). The file at `path` is unchanged.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     with replacing(path) as waiting:
@@ -26,12 +30,12 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """An empty file beside `path`, to be written in the block; it takes the place of `path` when the block ends well.
+    """Give an empty file beside `path` for the block to write; move it to `path` when the block ends without an error.
 
-    For writers that want a file (weights, pictures, arrays); else see `write_atomically`.
+    For writers that need a file (weights, images, arrays). `write_atomically` takes content in memory.
 
     Raises:
-        OutputError: the folder cannot be written to; what stood at `path` is untouched.
+        OutputError: the folder cannot be written to (code `cannot_write`). The file at `path` is unchanged.
     """
     target = Path(path)
     waiting: Path | None = None
@@ -48,16 +52,46 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(
             f"{target}: could not be written ({error.strerror or error}). Name a folder with free space that you may "
-            "write to."
+            "write to.",
+            code="cannot_write",
         ) from error
     finally:
         if waiting is not None:
             waiting.unlink(missing_ok=True)
 
 
+def replace_folder(work: str | Path, target: str | Path, *, aside: str | Path | None = None) -> None:
+    """Move a finished folder to `target`, in place of an older one.
+
+    The older folder moves aside first, and is deleted when the new one is in place. It comes back when the second
+    move fails. After a kill between the two moves it still stands at `aside`; the next call deletes it once `target`
+    is there.
+
+    Args:
+        work: the finished folder, on the same file system as `target`.
+        target: where it goes; may exist.
+        aside: where the older folder waits, beside `target`; `.NAME.older` where None.
+
+    Raises:
+        OSError: a move failed; `work` still exists, and `target` is as it was.
+    """
+    work, target = Path(work), Path(target)
+    older = target.with_name(f".{target.name}.older") if aside is None else Path(aside)
+    if target.exists():
+        shutil.rmtree(older, ignore_errors=True)
+        target.rename(older)
+    try:
+        work.rename(target)
+    except OSError:
+        if older.exists():
+            older.rename(target)
+        raise
+    shutil.rmtree(older, ignore_errors=True)
+
+
 @contextmanager
 def removed_if_empty(folder: str | Path) -> Iterator[None]:
-    """When the block fails, what it made of `folder` and its parents goes again, as far as it is empty."""
+    """Remove `folder` and its parents when the block fails, as far as the block made them and they are empty."""
     missing = [place for place in (Path(folder), *Path(folder).parents) if not place.exists()]
     try:
         yield
@@ -69,7 +103,7 @@ def removed_if_empty(folder: str | Path) -> Iterator[None]:
 
 
 def _umask() -> int:
-    """mkstemp makes private files; results get the permissions that any other new file would."""
+    """The permissions that new files do not get; mkstemp makes private files, and results must not stay private."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
