@@ -1,4 +1,4 @@
-"""Decoded, downscaled films of a data set, once, in one flat memory-mapped file."""
+"""The decoded, downscaled images of a data set: made once, kept in one flat memory-mapped file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ import errno
 import hashlib
 import json
 import mmap
-import multiprocessing
-import os
 import sys
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Final
@@ -20,31 +16,27 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from boneage.datasets.journal import Entry, Writer, load
+from boneage.datasets.decoding import Decoded, Read, decode_images
+from boneage.datasets.image_store import Entry, ImageFiles
 from boneage.datasets.table import Case, Dataset, Dropped
-from boneage.errors import DatasetError, OutputError, RadiographError, UsageError
-from boneage.radiograph import Radiograph
+from boneage.errors import DatasetError, OutputError, UsageError
 
-FORMAT: Final = 2
-"""Goes up with every change in how a film is made or stored; older files are then left alone and made again."""
-CHUNK: Final = 32
-"""Films that a worker decodes at a time, and the most that an interruption costs each of them."""
+_PIXELS: Final = 2
+"""Raised with every change in how an image is made: digests then differ."""
 _FORGET_BYTES: Final = 2**28
-"""After so many bytes handed out the pages of the memory map are given back."""
-
-Read = Callable[[Path], Radiograph]
+"""After so many bytes the pages of the memory map are given back."""
 
 
 class ImageCache:
-    """The films of a data set, opened; `build` makes one.
+    """The images of a data set. `ImageCache.build` makes and opens one.
 
-    A cache is small in memory (an index of some hundred bytes a case), may be pickled, and maps the flat file only when
-    the first film is asked for: each worker process maps it for itself and the pages are shared.
+    A cache takes little memory (an index of some hundred bytes a case) and can be pickled. It maps the flat file when
+    the first image is asked for. Each worker process maps it for itself; the pages are shared.
 
     Attributes:
-        folder: where it is stored. Caches of several short sides may lie in one folder.
-        short_side: of the films, or None for the resolution of the radiographs.
-        dropped: the cases whose files are unreadable, unsuitable, or gone.
+        folder: where the cache is stored. It may hold the images of several short sides.
+        short_side: of the images in pixels, or None for the resolution of the radiographs.
+        dropped: the cases whose radiographs are unreadable, unsuitable or missing.
     """
 
     def __init__(
@@ -68,60 +60,66 @@ class ImageCache:
         progress: bool = True,
         read: Read | None = None,
     ) -> ImageCache:
-        """Decode what is not yet in the cache, and open it.
+        """Decode the radiographs whose images are not in the cache yet, and open it.
 
-        An interrupted build goes on where it stopped. Files whose path, size or time of change is another than
-        when they were read are read again; unreadable ones are remembered. Several builds of one cache wait for each
-        other. With several workers new processes are started (spawn), so a script needs `if __name__ == "__main__":`.
+        An interrupted build goes on where it stopped. A radiograph is read again when its path, size or modification
+        time has changed. Unreadable radiographs are remembered. Several builds of one cache wait for each other. With
+        several workers new processes are started (spawn), so a script needs `if __name__ == "__main__":`.
 
         Args:
             dataset: its cases are cached, whatever their labels.
-            folder: is made where there is none.
+            folder: made where there is none.
             short_side: see `Radiograph.image`.
             workers: processes; None for one on each core that this process may use.
-            progress: a bar on a terminal, a line for every tenth otherwise (standard error).
-            read: file -> radiograph, `boneage.formats.read_radiograph` if left out; picklable for several workers.
+            progress: show a bar on a terminal, else a line for every tenth (standard error).
+            read: file -> radiograph; None for `boneage.formats.read_radiograph`. Several workers need one that can be
+                pickled.
 
         Raises:
-            UsageError: `short_side` or `workers` is under 1.
-            OutputError: the folder cannot be written to, or the disk is full. What was decoded stays.
-            DatasetError: a worker died, most likely for want of memory. What was decoded stays.
+            UsageError: `short_side` or `workers` is under 1 (code `invalid_number`).
+            OutputError: the folder cannot be read or written, or the disk is full. Decoded images are kept (codes
+                `cannot_read`, `cannot_write`).
+            DatasetError: a worker died, most likely for lack of memory. Decoded images are kept (code `worker_died`).
         """
         if (short_side is not None and short_side < 1) or (workers is not None and workers < 1):
-            raise UsageError(f"short_side={short_side}, workers={workers}: both must be 1 or more.")
+            raise UsageError(
+                f"short_side={short_side}, workers={workers}: both must be 1 or more.", code="invalid_number"
+            )
         place = Path(folder)
-        journal, images = _paths(place, short_side)
-        fresh = _Freshness(dataset)
+        files = ImageFiles(place, short_side)
+        sources = _Sources(dataset)
         try:
-            entries, _ = load(journal, images)
-            if fresh.missing_from(entries):
+            entries = files.read()
+            if sources.missing_from(entries):
                 place.mkdir(parents=True, exist_ok=True)
                 with _locked(place / "lock", progress):
-                    # Another build may have done it all while this one waited.
-                    entries, _ = load(journal, images)
-                    todo = fresh.missing_from(entries)
+                    # Another build may have decoded everything while this one waited.
+                    entries = files.read()
+                    todo = sources.missing_from(entries)
                     if todo:
-                        steps = _decode(todo, short_side, workers or _cores(), read)
-                        with Writer(journal, images) as writer, contextlib.closing(steps):
-                            for chunk in _shown(steps, len(todo), progress):
-                                fresh.note_transient(chunk)
+                        chunks = decode_images(todo, short_side=short_side, workers=workers, read=read)
+                        with files.append() as appender, contextlib.closing(chunks):
+                            for chunk in _with_progress(chunks, len(todo), progress):
+                                sources.drop_transient(chunk)
                                 lasting = [pair for pair in chunk if pair[0].file]
-                                entries |= {entry.id: entry for entry in writer.append(lasting)}
+                                entries |= {entry.id: entry for entry in appender.append(lasting)}
         except OSError as error:
             raise OutputError(
-                f"{place}: the cache could not be read or written ({error.strerror or error}). Name a folder with free "
-                "space that you may write to; what was decoded is kept."
+                f"{place}: the cache could not be written ({error.strerror or error}). Name a folder with free space "
+                "that you may write to. Decoded images are kept.",
+                code="cannot_write",
             ) from error
         except BrokenProcessPool as error:
             raise DatasetError(
-                f"{place}: a process that decoded radiographs died, most likely for want of memory. Free "
-                "some and start again; what was decoded is kept."
+                f"{place}: a process that decoded radiographs died, most likely for lack of memory. Free some memory "
+                "and start again. Decoded images are kept.",
+                code="worker_died",
             ) from error
-        return cls(place, short_side, *fresh.split(entries))
+        return cls(place, short_side, *sources.sort_out(entries))
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The cases that have a film, in the data set's order."""
+        """The cases that have an image, in the data set's order."""
         return tuple(self._entries)
 
     def __len__(self) -> int:
@@ -131,210 +129,140 @@ class ImageCache:
         return case_id in self._entries
 
     def image(self, case_id: str) -> npt.NDArray[np.uint8]:
-        """The film of a case as `Radiograph.film(short_side)` made it.
+        """The image of a case, as `Radiograph.image(short_side)` made it.
 
         Returns:
             uint8 [h, w], a read-only view of the file; copy it before you change it.
 
         Raises:
-            DatasetError: the cache has no film of that case.
+            DatasetError: the cache has no image of that case (code `not_in_cache`), or its file cannot be opened (code
+                `damaged_cache`).
         """
         entry = self._entry(case_id)
         if self._flat is None:
-            images = _paths(self.folder, self.short_side)[1]
+            pixels = ImageFiles(self.folder, self.short_side).pixels
             try:
-                self._flat = np.memmap(images, dtype=np.uint8, mode="r")
+                self._flat = np.memmap(pixels, dtype=np.uint8, mode="r")
             except (OSError, ValueError) as error:
-                raise DatasetError(f"{images}: cannot be opened ({error}). Build the cache again.") from error
+                raise DatasetError(
+                    f"{pixels}: cannot be opened ({error}). Build the cache again.", code="damaged_cache"
+                ) from error
         self._touched += entry.end - entry.offset
         if self._touched > _FORGET_BYTES:
-            self._forget()
+            self._release_pages()
         return np.asarray(self._flat[entry.offset : entry.end]).reshape(entry.height, entry.width)
 
-    def _forget(self) -> None:
-        """Unmap the pages that were read. They stay in the system's cache and come back when they are read again,
-        but no longer count as this process's memory."""
+    def _release_pages(self) -> None:
+        """Give back the mapped pages that were read.
+
+        They no longer count as this process's memory. The system keeps them cached and maps them again when needed.
+        """
         self._touched = 0
         mapped = getattr(self._flat, "_mmap", None)
         if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
             mapped.madvise(mmap.MADV_DONTNEED)
 
     def full_size(self, case_id: str) -> tuple[int, int]:
-        """(height, width) of the radiograph itself, in pixels; DatasetError where the case has no film."""
+        """(height, width) of the radiograph itself, in pixels.
+
+        Raises:
+            DatasetError: the cache has no image of that case (code `not_in_cache`).
+        """
         entry = self._entry(case_id)
         return entry.full_height, entry.full_width
 
     @property
     def digest(self) -> str:
-        """sha256 (hex) over short side, and id, shape and pixels of every film, sorted by id.
+        """sha256 (hex) over the short side, and id, shape and pixels of every image, sorted by id.
 
-        Neither folder nor time of the files counts: a training goes on with a copy of its data on another machine.
+        Paths and modification times do not count, so a training goes on with a copy of its data on another machine.
         """
         lines = [
             (entry.id, entry.height, entry.width, entry.content)
             for entry in sorted(self._entries.values(), key=lambda entry: entry.id)
         ]
-        return hashlib.sha256(json.dumps([FORMAT, self.short_side, lines]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([_PIXELS, self.short_side, lines]).encode()).hexdigest()
 
     def _entry(self, case_id: str) -> Entry:
         try:
             return self._entries[case_id]
         except KeyError:
-            raise DatasetError(f"{self.folder}: there is no film of case {case_id}. Build the cache for it.") from None
+            raise DatasetError(
+                f"{self.folder}: the cache has no image of case {case_id}. Build the cache with that case.",
+                code="not_in_cache",
+            ) from None
 
     def __getstate__(self) -> dict[str, Any]:
         # The map would be pickled as its whole content.
         return {**self.__dict__, "_flat": None}
 
 
-def _paths(folder: Path, short_side: int | None) -> tuple[Path, Path]:
-    stem = f"films-{short_side or 'full'}-v{FORMAT}"
-    return folder / f"{stem}.jsonl", folder / f"{stem}.u8"
-
-
-class _Freshness:
-    """What the sources look like now, against what the index says of them."""
+class _Sources:
+    """The radiographs of a data set as they are on disk now, to compare with the entries of a cache."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._now: dict[str, tuple[Case, Entry]] = {}
-        self._gone: dict[str, Dropped] = {}
+        self._dropped: dict[str, Dropped] = {}
         for case in dataset.cases:
             try:
                 status = case.image.stat()
             except OSError as error:
-                self._gone[case.id] = Dropped(case.id, str(case.image), "missing file", error.strerror or str(error))
+                reason = error.strerror or str(error)
+                self._dropped[case.id] = Dropped(case.id, str(case.image), "missing file", reason)
                 continue
             inside = case.image.is_relative_to(dataset.root)
             file = (case.image.relative_to(dataset.root) if inside else case.image).as_posix()
             self._now[case.id] = case, Entry(case.id, file, status.st_size, status.st_mtime_ns)
 
     def missing_from(self, entries: Mapping[str, Entry]) -> list[tuple[Path, Entry]]:
+        """The radiographs without an entry, or with one of an older state."""
         return [
             (case.image, now)
             for case, now in self._now.values()
             if case.id not in entries or entries[case.id].source != now.source
         ]
 
-    def note_transient(self, chunk: Sequence[tuple[Entry, bytes]]) -> None:
-        """Files that the disk would not give: dropped now, tried again by the next build (an entry without a file)."""
+    def drop_transient(self, chunk: Decoded) -> None:
+        """Drop the cases whose radiographs could not be opened this time; the next build tries them again."""
         for entry, _ in chunk:
             if not entry.file:
                 case, _ = self._now.pop(entry.id)
-                self._gone[entry.id] = Dropped(entry.id, str(case.image), "unreadable file", entry.error)
+                self._dropped[entry.id] = Dropped(entry.id, str(case.image), "unreadable file", entry.error)
 
-    def split(self, entries: Mapping[str, Entry]) -> tuple[dict[str, Entry], list[Dropped]]:
+    def sort_out(self, entries: Mapping[str, Entry]) -> tuple[dict[str, Entry], list[Dropped]]:
+        """The entries with an image, and the dropped cases."""
         images = {name: entries[name] for name in self._now if not entries[name].error}
         unreadable = [
             Dropped(case.id, str(case.image), "unreadable file", entries[case.id].error)
             for case, _ in self._now.values()
             if entries[case.id].error
         ]
-        return images, [*self._gone.values(), *unreadable]
-
-
-def _decode(
-    todo: Sequence[tuple[Path, Entry]], short_side: int | None, workers: int, read: Read | None
-) -> Generator[list[tuple[Entry, bytes]], None, None]:
-    """Decode in chunks, in order; no more than two chunks a worker are in memory."""
-    chunks = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
-    if workers == 1 or len(chunks) == 1:
-        for chunk in chunks:
-            made: list[tuple[Entry, bytes]] = []
-            try:
-                for path, entry in chunk:
-                    made.append(_image(path, entry, short_side, read))
-            except BaseException:
-                yield made  # is kept
-                raise
-            yield made
-        return
-    # Not fork: the calling process may hold threads (torch, a decoder) that a copy of it would wait for for ever.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context) as pool:
-        waiting: deque[Future[list[tuple[Entry, bytes]]]] = deque()
-        try:
-            for chunk in chunks:
-                waiting.append(pool.submit(_images, chunk, short_side, read))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _images(
-    chunk: Sequence[tuple[Path, Entry]], short_side: int | None, read: Read | None
-) -> list[tuple[Entry, bytes]]:
-    return [_image(path, entry, short_side, read) for path, entry in chunk]
-
-
-def _image(path: Path, entry: Entry, short_side: int | None, read: Read | None) -> tuple[Entry, bytes]:
-    if read is None:
-        from boneage.formats import read_radiograph  # decoders are needed by whoever decodes, not by readers of a cache
-
-        read = read_radiograph
-    file, size, mtime_ns = entry.source
-    try:
-        radiograph = read(path)
-    except RadiographError as error:
-        said = " ".join(part.rstrip(".") + "." for part in (error.reason, error.remedy) if part)
-        if _may_pass(error):
-            return Entry(entry.id, "", size, mtime_ns, error=said), b""
-        return Entry(entry.id, file, size, mtime_ns, error=said or "unreadable"), b""
-    except OSError as error:
-        return Entry(entry.id, "", size, mtime_ns, error=error.strerror or str(error)), b""
-    image = radiograph.image(short_side)
-    height, width = image.shape
-    pixels = image.tobytes()
-    content = hashlib.sha256(pixels).hexdigest()[:16]
-    made = Entry(entry.id, file, size, mtime_ns, 0, height, width, radiograph.height, radiograph.width, content)
-    return made, pixels
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether the system would not give the file (rights, descriptors, a failing disk, memory): no fault of its own.
-
-    Decoders raise OSError as well about damaged pictures, but without a number of the system's.
-    """
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno is not None):
-            return True
-        cause = cause.__cause__
-    return False
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return images, [*self._dropped.values(), *unreadable]
 
 
 @contextlib.contextmanager
-def _locked(path: Path, say: bool) -> Iterator[None]:
-    """Hold the folder's lock; the system lets go of it when the process ends, however it ends."""
+def _locked(path: Path, progress: bool) -> Iterator[None]:
+    """Hold the folder's lock; the system releases it when the process ends, however it ends."""
     try:
         import fcntl
-    except ImportError:  # Windows: two builds at once are the user's to avoid
+    except ImportError:  # Windows has no such lock: users must not run two builds at once
         yield
         return
     with path.open("ab") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if say:
-                print(f"{path.parent}: another process is building this cache, waiting for it", file=sys.stderr)
+            if progress:
+                print(f"{path.parent}: waiting for another process that is building this cache", file=sys.stderr)
             fcntl.flock(stream, fcntl.LOCK_EX)
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise
-            print(f"{path.parent}: locks do not work there; let no two builds run at once", file=sys.stderr)
+            print(f"{path.parent}: locks do not work in this folder. Do not run two builds at once.", file=sys.stderr)
         yield
 
 
-def _shown(
-    steps: Iterator[list[tuple[Entry, bytes]]], total: int, progress: bool
-) -> Iterator[list[tuple[Entry, bytes]]]:
+def _with_progress(chunks: Iterator[Decoded], total: int, progress: bool) -> Iterator[Decoded]:
     if progress and sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -342,12 +270,12 @@ def _shown(
         columns = ("Decoding radiographs", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task("", total=total)
-            for chunk in steps:
+            for chunk in chunks:
                 yield chunk
                 bar.advance(task, len(chunk))
         return
     done = 0
-    for chunk in steps:
+    for chunk in chunks:
         yield chunk
         before, done = done, done + len(chunk)
         if progress and (done == total or done * 10 // total > before * 10 // total):

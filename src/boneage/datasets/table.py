@@ -142,12 +142,14 @@ class Dataset:
             raise DatasetError(
                 f"{self.root}: {len(labelled.dropped):,} of {rows:,} rows were dropped, more than "
                 f"{LARGEST_DROPPED_SHARE:.0%}. Correct the data set, or train on a table without those rows.\n"
-                f"{labelled.report()}"
+                f"{labelled.report()}",
+                code="too_many_dropped",
             )
         if not any(case.split == "train" for case in labelled.cases):
             raise DatasetError(
                 f"{self.root}: no case with age and sex is left for training. Give a set with labels.\n"
-                f"{labelled.report()}"
+                f"{labelled.report()}",
+                code="no_training_case",
             )
         return labelled
 
