@@ -14,7 +14,7 @@ MakePictures = Callable[..., list[Path]]
 
 @pytest.fixture
 def pictures() -> MakePictures:
-    """Write small pictures, each with its own content, and say where."""
+    """Write small images, each with its own content; gives their paths."""
 
     def make(folder: Path, names: Iterable[object], suffix: str = ".png") -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ def test_regions_are_unions(tmp_path: Path) -> None:
     }
 
 
-def test_incomplete_unions_are_no_truth(tmp_path: Path) -> None:
+def test_incomplete_unions_are_left_out(tmp_path: Path) -> None:
     mcp = "".join(f"7,k,mcp,{x / 10},.3,{x / 10 + 0.05},.4\n" for x in range(2, 6))
     truths = read_boxes(write(tmp_path / "b.csv", BONES.replace("ulna", "pip") + mcp))
     assert not truths["region_1"]
@@ -43,32 +43,35 @@ def test_a_whole_region_is_taken_as_it_is(tmp_path: Path) -> None:
     assert truths["wrist"] == {"7": (0.4, 0.6, 0.6, 0.7)}
 
 
-def test_two_readers(tmp_path: Path) -> None:
+def test_the_reader_is_named_where_there_are_two(tmp_path: Path, refuses) -> None:
     path = write(tmp_path / "b.csv", BONES + "7,other,wrist,.1,.1,.2,.2\n")
-    with pytest.raises(UsageError, match="two readers boxed wrist on case 7"):
+    with refuses(UsageError, "several_readers"):
         read_boxes(path)
     assert read_boxes(path, reader="other")["wrist"] == {"7": (0.1, 0.1, 0.2, 0.2)}
-    with pytest.raises(UsageError, match=r"no reader 'nobody'.*k, other"):
+    with pytest.raises(UsageError, match=r"no reader 'nobody'.*k, other") as raised:
         read_boxes(path, reader="nobody")
+    assert raised.value.code == "unknown_reader"
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
-        ("7,k,wrist,a,.1,.2,.2\n", "line 2: a, .1"),
-        ("7,k,wrist,nan,.1,.2,.2\n", "no fractions"),
-        ("7,k,wrist,10,10,200,300\n", "no fractions"),
-        ("7,k,wrist,.5,.1,.2,.2\n", "no box"),
+        ("7,k,wrist,a,.1,.2,.2\n", "a, .1"),
+        ("7,k,wrist,nan,.1,.2,.2\n", "not fractions"),
+        ("7,k,wrist,10,10,200,300\n", "not fractions"),
+        ("7,k,wrist,.5,.1,.2,.2\n", "not a valid box"),
         ("7,k,wrist,.5\n", "too short"),
     ],
 )
-def test_rows_that_are_no_boxes(tmp_path: Path, row: str, said: str) -> None:
-    with pytest.raises(DatasetError, match=said):
+def test_invalid_boxes_are_refused_with_their_line(tmp_path: Path, row: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=rf"b\.csv, line 2.*{message}") as raised:
         read_boxes(write(tmp_path / "b.csv", row))
+    assert raised.value.code == "invalid_box"
 
 
-def test_missing_columns_and_files(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no column reader, y1"):
+def test_missing_columns_and_files_are_refused(tmp_path: Path, refuses) -> None:
+    with pytest.raises(UsageError, match="no column reader, y1") as raised:
         read_boxes(write(tmp_path / "b.csv", "", "id,label,x0,y0,x1\n"))
-    with pytest.raises(UsageError, match=r"none\.csv"):
+    assert raised.value.code == "missing_column"
+    with refuses(UsageError, "no_such_file"):
         read_boxes(tmp_path / "none.csv")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boneage.datasets.columns import Columns, case_id, find_columns, plain, stem_of
+from boneage.datasets.columns import Columns, case_id, find_columns, normalize_name, stem_of
 from boneage.datasets.tabular import Sheet
 
 COLUMNS = {
@@ -37,15 +37,15 @@ def spelled(name: str, seed: int) -> str:
 def test_columns_are_found_however_they_are_spelled(name: str, seed: int) -> None:
     header = ("other", spelled(name, seed))
     assert find_columns(Sheet(Path("t.csv"), header, ()), Columns()) == {COLUMNS[name]: (1,)}
-    assert plain(header[1]) == plain(name)
+    assert normalize_name(header[1]) == normalize_name(name)
 
 
 @given(st.integers(0, 2**32), st.integers(0, 2**32))
 @settings(deadline=None)
-def test_named_columns_too(written: int, asked: int) -> None:
+def test_columns_that_the_user_names_are_found_however_they_are_spelled(written: int, asked: int) -> None:
     header = ("id", spelled("Knochenalter", written))
-    places = find_columns(Sheet(Path("t.csv"), header, ()), Columns(age=spelled("Knochenalter", asked)))
-    assert places["age"] == (1,)
+    indices = find_columns(Sheet(Path("t.csv"), header, ()), Columns(age=spelled("Knochenalter", asked)))
+    assert indices["age"] == (1,)
 
 
 @pytest.mark.parametrize(
@@ -65,5 +65,5 @@ def test_ids_keep_their_zeros_and_lose_extensions(written: str, name: str) -> No
     assert case_id(written) == name
 
 
-def test_stems_keep_dots_that_are_no_extension() -> None:
+def test_stems_keep_dots_that_do_not_begin_an_extension() -> None:
     assert stem_of("x/1.2.840.dcm") == "1.2.840"

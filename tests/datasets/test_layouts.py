@@ -1,4 +1,4 @@
-"""Every layout that people have on disk, read without editing."""
+"""Data sets in the layouts that people have on disk are read without editing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_kaggle_training(tmp_path: Path, pictures, nested: str, suffix: str) -> 
     assert all(case.image.is_file() for case in dataset.cases)
 
 
-def test_an_evaluation_beside_the_set_is_no_table_of_labels(tmp_path: Path, pictures) -> None:
+def test_predictions_beside_the_set_are_not_labels(tmp_path: Path, pictures) -> None:
     (tmp_path / "train.csv").write_text("id,boneage,male\n1377,180,False\n1381,12,True\n1395,94,true\n")
     pictures(tmp_path / "train", [1377, 1381, 1395], ".png")
     (tmp_path / "evaluation").mkdir()
@@ -66,7 +66,7 @@ def test_kaggle_with_its_unlabelled_test_set(tmp_path: Path, pictures) -> None:
     pictures(tmp_path / "boneage-test-dataset" / "boneage-test-dataset", [4360, 4361])
     dataset = read_dataset(tmp_path)
     assert facts(dataset)["4360"] == (Sex.MALE, None)
-    # A test set without ages measures nothing, so the hash still keeps training cases for that.
+    # A test set without ages cannot be measured, so the hash still chooses test cases from the training table.
     assert splits(dataset) == {
         "1377": "train",
         "1381": "validation",
@@ -79,7 +79,7 @@ def test_kaggle_with_its_unlabelled_test_set(tmp_path: Path, pictures) -> None:
     assert "2 cases of tables without ages" in ready.report()
 
 
-def test_rsna_in_three_parts_the_official_split_wins(tmp_path: Path, pictures) -> None:
+def test_rsna_in_three_tables_keeps_the_official_split(tmp_path: Path, pictures) -> None:
     (tmp_path / "train.csv").write_text("id,boneage,male\n1377,180,False\n1381,12,True\n1395,94,True\n")
     (tmp_path / "Validation Dataset.csv").write_text("Image ID,male,Bone Age (months)\n1386,TRUE,30\n1392,false,61\n")
     pictures(tmp_path / "boneage-training-dataset", [1377, 1381, 1395])
@@ -102,7 +102,7 @@ def test_rsna_in_three_parts_the_official_split_wins(tmp_path: Path, pictures) -
     assert not dataset.dropped
 
 
-def test_training_and_validation_only_keep_the_hash_for_report(tmp_path: Path, pictures) -> None:
+def test_without_a_test_table_the_hash_chooses_test_cases(tmp_path: Path, pictures) -> None:
     (tmp_path / "train.csv").write_text("id,boneage,male\n1377,180,False\n1381,12,True\n1395,94,True\n")
     (tmp_path / "val.csv").write_text("Image ID,male,Bone Age (months)\n1386,TRUE,30\n")
     pictures(tmp_path, [1377, 1381, 1395, 1386])
@@ -110,14 +110,14 @@ def test_training_and_validation_only_keep_the_hash_for_report(tmp_path: Path, p
 
 
 @pytest.mark.parametrize("name", ["Validation Dataset.csv", "boneage-test-dataset.csv", "test/labels.csv"])
-def test_a_lone_official_part_is_all_report(tmp_path: Path, pictures, name: str) -> None:
+def test_a_single_validation_or_test_table_is_all_test(tmp_path: Path, pictures, name: str) -> None:
     (tmp_path / "test").mkdir()
     (tmp_path / name).write_text("Image ID,male,Bone Age (months)\n1377,TRUE,30\n1381,TRUE,30\n")
     pictures(tmp_path / "pictures", [1377, 1381])
     assert splits(read_dataset(tmp_path)) == {"1377": "test", "1381": "test"}
 
 
-def test_a_case_in_two_parts_stays_out_of_training(tmp_path: Path, pictures) -> None:
+def test_a_case_in_two_splits_stays_out_of_training(tmp_path: Path, pictures) -> None:
     (tmp_path / "train.csv").write_text("id,boneage,male\n1377,180,False\n1378,12,True\n")
     (tmp_path / "test.csv").write_text("id,boneage,male\n1378,12,True\n")
     pictures(tmp_path, [1377, 1378])
@@ -126,14 +126,14 @@ def test_a_case_in_two_parts_stays_out_of_training(tmp_path: Path, pictures) -> 
     assert drops(dataset) == {"1378": "duplicate id"}
 
 
-def test_each_part_numbered_from_one_finds_its_own_folder(tmp_path: Path, pictures) -> None:
-    for part, ids in {"train": ("a1", "a2"), "test": ("a1", "a3")}.items():
-        (tmp_path / f"{part}.csv").write_text("id,boneage,male\n" + "".join(f"{name},100,True\n" for name in ids))
+def test_splits_that_are_numbered_from_one_find_their_own_folders(tmp_path: Path, pictures) -> None:
+    for split, ids in {"train": ("a1", "a2"), "test": ("a1", "a3")}.items():
+        (tmp_path / f"{split}.csv").write_text("id,boneage,male\n" + "".join(f"{name},100,True\n" for name in ids))
     pictures(tmp_path / "train", ["a2"])
     pictures(tmp_path / "test", ["a1", "a3"])
     dataset = read_dataset(tmp_path)
     assert {case.id: case.image.parent.name for case in dataset.cases} == {"a1": "test", "a2": "train", "a3": "test"}
-    # The training row a1 has lost its film; the test film of that name must not stand in for it.
+    # The image of the training row a1 is missing; the test image of that name must not replace it.
     assert [(item.id, item.reason) for item in dataset.dropped] == [("a1", "missing file")]
 
 
@@ -153,7 +153,7 @@ def test_derived_with_patients_and_folders(tmp_path: Path, pictures) -> None:
     dataset = read_dataset(tmp_path)
     assert facts(dataset) == {"1377": (Sex.FEMALE, 180), "1378": (Sex.MALE, 12.5)}
     assert [case.image.parent.name for case in dataset.cases] == ["left", "right"]
-    assert dataset.pictures_without_row == 2
+    assert dataset.images_without_row == 2
 
 
 @pytest.mark.parametrize("text", ["ID,BoneAge,Male\n1377,180,False\n", "ID,Male,Boneage\n1377,False,180\n"])
@@ -197,9 +197,10 @@ def test_digital_hand_atlas_by_path(tmp_path: Path, pictures) -> None:
         "4001": (Sex.MALE, 6),
     }
     assert facts(dataset)["3120"][1] is None
-    assert dataset.pictures_without_row == 1
-    with pytest.raises(DatasetError, match="name the table and its columns"):
+    assert dataset.images_without_row == 1
+    with pytest.raises(DatasetError, match="name the table and its columns") as raised:
         dataset.check_for_training()
+    assert raised.value.code == "no_training_case"
 
 
 def test_digital_hand_atlas_readings_from_numbered_columns(tmp_path: Path, pictures) -> None:
@@ -236,7 +237,15 @@ def test_a_split_column_wins(tmp_path: Path, pictures, name: str) -> None:
     assert drops(dataset) == {"1383": "unknown split"}
 
 
-def test_numbered_folds_are_no_splits(tmp_path: Path, pictures) -> None:
+@pytest.mark.parametrize("name", ["select", "report"])
+def test_the_old_names_of_splits_do_not_count_in_folders_and_files(tmp_path: Path, pictures, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / f"{name}.csv").write_text("id,boneage,male\n1377,100,True\n1381,90,True\n1395,90,True\n")
+    pictures(tmp_path / name, [1377, 1381, 1395])
+    assert splits(read_dataset(tmp_path)) == {"1377": "train", "1381": "validation", "1395": "test"}
+
+
+def test_numbered_folds_are_not_splits(tmp_path: Path, pictures) -> None:
     (tmp_path / "train.csv").write_text("id,boneage,male,fold\n1381,100,True,0\n1395,90,True,1\n")
     pictures(tmp_path, [1381, 1395])
     dataset = read_dataset(tmp_path)
@@ -272,40 +281,42 @@ def test_everything_dropped_is_reported(tmp_path: Path, pictures) -> None:
     ]
     assert all("line" in item.file for item in dataset.dropped)
     assert "'12y'" in dataset.report()
-    # Pictures of dropped rows are not cases either, and are counted with 11.
-    assert dataset.pictures_without_row == 6
+    # The images of the dropped rows 3 to 7, and 11, which no row names.
+    assert dataset.images_without_row == 6
 
 
-def test_a_plain_folder_is_no_data_set(tmp_path: Path, pictures) -> None:
+def test_a_folder_without_a_table_of_cases_is_refused(tmp_path: Path, pictures) -> None:
     pictures(tmp_path, [1, 2])
     (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
     with pytest.raises(
-        DatasetError, match=r"2 pictures, but no table(?s:.)*id,boneage,male(?s:.)*Digital Hand Atlas"
-    ) as said:
+        DatasetError, match=r"2 images, but no table of cases(?s:.)*id,boneage,male(?s:.)*Digital Hand Atlas"
+    ) as raised:
         read_dataset(tmp_path)
-    assert "notes.csv was not used" in str(said.value)
+    assert raised.value.code == "no_table"
+    assert "notes.csv was not used" in str(raised.value)
 
 
-def test_wrong_calls(tmp_path: Path, pictures) -> None:
+def test_wrong_calls_are_refused(tmp_path: Path, pictures, refuses) -> None:
     (tmp_path / "t.csv").write_text("name,boneage,male\n1,100,True\n")
     (tmp_path / "t.txt").write_text("id")
     (tmp_path / "broken.xlsx").write_bytes(b"PK no")
     pictures(tmp_path, [1])
-    with pytest.raises(UsageError, match="no such folder"):
+    with refuses(UsageError, "no_such_folder"):
         read_dataset(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="no such folder"):
+    with refuses(UsageError, "no_such_folder"):
         read_dataset(tmp_path, images=tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="no such table"):
+    with refuses(UsageError, "no_such_file"):
         read_dataset(tmp_path, table=tmp_path / "u.csv")
-    with pytest.raises(UsageError, match="CSV and XLSX"):
+    with refuses(UsageError, "unknown_format"):
         read_dataset(tmp_path, table="t.txt")
-    with pytest.raises(DatasetError, match="cannot be read as a table"):
+    with refuses(DatasetError, "damaged_table"):
         read_dataset(tmp_path, table="broken.xlsx")
-    with pytest.raises(UsageError, match="no column for the id among: name, boneage, male"):
+    with pytest.raises(UsageError, match="no column for the id among: name, boneage, male") as raised:
         read_dataset(tmp_path, table="t.csv")
-    with pytest.raises(UsageError, match="no column 'months'"):
+    assert raised.value.code == "missing_column"
+    with refuses(UsageError, "unknown_column"):
         read_dataset(tmp_path, columns=Columns(id="name", age="months"))
-    with pytest.raises(UsageError, match="no unit of age"):
+    with refuses(UsageError, "unknown_age_unit"):
         Columns(age_unit="weeks")  # type: ignore[arg-type]
     assert facts(read_dataset(tmp_path, columns=Columns(id="name"))) == {"1": (Sex.MALE, 100)}
 
@@ -320,26 +331,27 @@ def test_two_tables_of_the_same_cases(tmp_path: Path, pictures) -> None:
     assert "has no ages" in dataset.report()
     assert "repeats" in dataset.report()
     (tmp_path / "test-decimals.csv").write_text("Case ID,Sex,boneage\n4360,M,168.93\n")
-    with pytest.raises(DatasetError, match="speak of the same cases"):
+    with pytest.raises(DatasetError, match=r"test-decimals\.csv|test-integers\.csv") as raised:
         read_dataset(tmp_path)
+    assert raised.value.code == "conflicting_tables"
     assert facts(read_dataset(tmp_path, table="test-decimals.csv")) == {"4360": (Sex.MALE, 168.93)}
 
 
 def test_several_files_of_one_name(tmp_path: Path, pictures) -> None:
     (tmp_path / "t.csv").write_text("id,boneage,male\n1377,180,False\n1378,12,True\n")
-    pictures(tmp_path / "films", [1377, 1378])
+    pictures(tmp_path / "images", [1377, 1378])
     pictures(tmp_path / "masks", [1377])
     (tmp_path / "copy").mkdir()
-    (tmp_path / "copy" / "1378.png").write_bytes((tmp_path / "films" / "1378.png").read_bytes())
+    (tmp_path / "copy" / "1378.png").write_bytes((tmp_path / "images" / "1378.png").read_bytes())
     dataset = read_dataset(tmp_path)
     assert facts(dataset).keys() == {"1378"}
     assert drops(dataset) == {"1377": "several files"}
-    assert facts(read_dataset(tmp_path, images=tmp_path / "films")).keys() == {"1377", "1378"}
+    assert facts(read_dataset(tmp_path, images=tmp_path / "images")).keys() == {"1377", "1378"}
 
 
 def test_one_file_is_one_case(tmp_path: Path, pictures) -> None:
-    (tmp_path / "t.csv").write_text("id,file,boneage,male\na,x.png,180,False\nb,films/x.png,12,True\n")
-    pictures(tmp_path / "films", ["x"])
+    (tmp_path / "t.csv").write_text("id,file,boneage,male\na,x.png,180,False\nb,images/x.png,12,True\n")
+    pictures(tmp_path / "images", ["x"])
     dataset = read_dataset(tmp_path)
     assert facts(dataset).keys() == {"a"}
     assert drops(dataset) == {"b": "duplicate file"}
@@ -361,7 +373,7 @@ def test_xlsx_with_numbers_and_booleans(tmp_path: Path, pictures) -> None:
 def test_dicom_without_extension_and_hidden_files(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,boneage,male\n1.2.840.7,180,False\nplain,12,True\n")
     (tmp_path / "1.2.840.7").write_bytes(bytes(128) + b"DICM")
-    (tmp_path / "plain").write_text("no picture")
+    (tmp_path / "plain").write_text("not a radiograph")
     (tmp_path / "__MACOSX").mkdir()
     (tmp_path / "__MACOSX" / "plain.png").write_text("")
     (tmp_path / "._plain.png").write_text("")
@@ -375,6 +387,6 @@ def test_linked_folders_are_followed_once(tmp_path: Path, pictures) -> None:
     home = tmp_path / "home"
     home.mkdir()
     (home / "t.csv").write_text("id,boneage,male\n1377,180,False\n")
-    (home / "films").symlink_to(tmp_path / "elsewhere")
+    (home / "images").symlink_to(tmp_path / "elsewhere")
     (home / "loop").symlink_to(home)
     assert len(read_dataset(home)) == 1

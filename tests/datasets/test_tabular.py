@@ -70,8 +70,8 @@ DAMAGED = {
     "photos.xlsx": _zip_of("photo.txt", b"a holiday"),
     "truncated.xlsx": _workbook()[:-500],
     "half.xlsx": _workbook()[:1500],
-    "rotten.xlsx": _with_member("xl/worksheets/sheet1.xml", b"<worksheet><sheetData><row><c>"),
-    "rotten book.xlsx": _with_member("xl/workbook.xml", b"no XML"),
+    "damaged sheet.xlsx": _with_member("xl/worksheets/sheet1.xml", b"<worksheet><sheetData><row><c>"),
+    "damaged book.xlsx": _with_member("xl/workbook.xml", b"no XML"),
     "old.csv": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
     "picture.csv": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)),
 }
@@ -80,11 +80,13 @@ DAMAGED = {
 @pytest.mark.parametrize("name", DAMAGED)
 def test_damaged_tables_say_what_to_do(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(DAMAGED[name])
-    with pytest.raises(DatasetError, match=r"cannot be read as a table.*Save it again as CSV") as caught:
+    with pytest.raises(DatasetError, match=r"Save it again as CSV") as raised:
         read_sheet(tmp_path / name)
-    assert str(caught.value).startswith(str(tmp_path / name))
+    assert raised.value.code == "damaged_table"
+    assert str(raised.value).startswith(str(tmp_path / name))
 
 
-def test_a_table_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"nobody\.csv: cannot be read \(No such file or directory\)"):
+def test_a_missing_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"nobody\.csv: cannot be read \(No such file or directory\)") as raised:
         read_sheet(tmp_path / "nobody.csv")
+    assert raised.value.code == "cannot_read"

@@ -1,4 +1,4 @@
-"""Data sets on disk: any layout that people have, and the cache of decoded films."""
+"""Data sets on disk: any layout that people have, and the cache of decoded images."""
 
 from __future__ import annotations
 

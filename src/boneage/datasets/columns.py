@@ -1,4 +1,4 @@
-"""What the columns of a table mean, named this way or that, and what its rows say."""
+"""What the columns of a table mean, by whatever name, and the values in its rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMAGE_SUFFIXES: Final = frozenset(
 Column = str | int
 """A column by its name (case, spaces and punctuation do not matter) or by its number, counted from 1."""
 
-_KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
+_KNOWN_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "id": ("id", "imageid", "caseid"),
     "file": ("file", "filename", "image", "imagename", "imagefile", "path", "filepath"),
     "folder": ("dir", "folder", "directory"),
@@ -35,36 +35,43 @@ _KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "split": ("split", "fold"),
     "chronological_age": ("chronological", "chronologicalage", "chronologicalagemonths"),
 }
-_NOTHING: Final = frozenset({"", "nan", "none", "na", "n/a", "null", "?", "-"})
-_MALE_COLUMN: Final[Mapping[str, str]] = {"true": "male", "1": "male", "1.0": "male", "yes": "male"} | {
+_MISSING_WORDS: Final = frozenset({"", "nan", "none", "na", "n/a", "null", "?", "-"})
+_MALE_WORDS: Final[Mapping[str, str]] = {"true": "male", "1": "male", "1.0": "male", "yes": "male"} | {
     "false": "female",
     "0": "female",
     "0.0": "female",
     "no": "female",
 }
+_OLD_SPLIT_WORDS: Final[Mapping[str, Split]] = {"select": "validation", "report": "test"}
+"""From tables that this project wrote before December 2026."""
 SPLIT_WORDS: Final[Mapping[str, Split]] = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "select"), "validation"),
-    **dict.fromkeys(("test", "testing", "report"), "test"),
+    **dict.fromkeys(("validation", "valid", "val"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **_OLD_SPLIT_WORDS,
 }
+"""Words of a split column, in lower case."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column says what, for tables that are not understood by themselves. None: found by its usual name.
+    """Which column of a table holds what. None: the column is found by its usual name.
+
+    When every named column is a number, the table has no line of names (Digital Hand Atlas).
 
     Attributes:
         id: the case; may carry an image extension.
-        file: name or path of the radiograph, where it is not the id.
-        folder: the folder that it lies in, where the same name occurs in several.
+        file: name or path of the radiograph, where it differs from the id.
+        folder: the folder of the radiograph, where several folders hold files of the same name.
         age: the bone age; several columns (two readings) are averaged.
-        sex: words (male, F, girl, ...); 0/1 in such a column is refused, since it may mean either.
+        sex: words (male, F, girl, ...). 0 and 1 are refused here, because they may mean either sex.
         male: True/False, 1/0, yes/no.
-        split: words; `SPLIT_WORDS` says which.
+        split: one of `SPLIT_WORDS`.
         chronological_age: months.
         age_unit: of `age` and `chronological_age`.
 
-    When every named column is a number, the table has no line of names (Digital Hand Atlas).
+    Raises:
+        UsageError: `age_unit` is neither months nor years (code `unknown_age_unit`).
     """
 
     id: Column | None = None
@@ -79,24 +86,40 @@ class Columns:
 
     def __post_init__(self) -> None:
         if self.age_unit not in ("months", "years"):
-            raise UsageError(f"'{self.age_unit}' is no unit of age. Write months or years.")
+            raise UsageError(
+                f"'{self.age_unit}' is not a valid unit of age. Write months or years.", code="unknown_age_unit"
+            )
 
     def named(self) -> dict[str, tuple[Column, ...]]:
-        """What the user named, always as a tuple."""
+        """The columns that the user named, by meaning; always as a tuple."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "age_unit"}
         return {
             key: value if isinstance(value, tuple) else (value,) for key, value in values.items() if value is not None
         }
 
     @property
-    def headerless(self) -> bool:
+    def is_headerless(self) -> bool:
+        """Whether the table has no line of names."""
         every = [column for columns in self.named().values() for column in columns]
         return bool(every) and all(isinstance(column, int) or column.isdecimal() for column in every)
 
 
+ColumnIndices = Mapping[str, tuple[int, ...]]
+"""Meaning ("id", "age", ...) -> the columns that hold it, counted from 0."""
+
+
 @dataclass(frozen=True)
 class Row:
-    """One understood row; `name` and `folder` say where the radiograph may be, `split` is an official word or None."""
+    """One row of a table.
+
+    Attributes:
+        where: table and line, for messages.
+        id: the case.
+        name: name or path of the radiograph.
+        folder: the folder that the row names, or "".
+        sex, age_months, chronological_age_months: None where missing.
+        split: the split that the row names, or None.
+    """
 
     where: str
     id: str
@@ -108,13 +131,13 @@ class Row:
     split: Split | None
 
 
-def plain(name: str) -> str:
-    """A column's name without case, spaces and punctuation."""
+def normalize_name(name: str) -> str:
+    """A column's name in lower case, without spaces and punctuation."""
     return re.sub(r"[\W_]+", "", name.casefold())
 
 
 def stem_of(name: str) -> str:
-    """A file's name without its image extension; dots elsewhere (DICOM identifiers) stay."""
+    """A file's name without folder and image extension; other dots (DICOM identifiers) stay."""
     base = re.split(r"[\\/]", name.strip())[-1]
     suffix = Path(base).suffix
     return base[: -len(suffix)] if suffix.lower() in IMAGE_SUFFIXES else base
@@ -128,36 +151,35 @@ def case_id(text: str) -> str:
 
 
 def find_columns(sheet: Sheet, columns: Columns) -> dict[str, tuple[int, ...]]:
-    """Which cells of a row say what.
+    """Find the column of each meaning: the one that the user named, else one with a usual name.
 
     Raises:
-        UsageError: a column that the user named is not there.
+        UsageError: a column that the user named does not exist (code `unknown_column`).
     """
-    names = [plain(name) for name in sheet.header]
-    places: dict[str, tuple[int, ...]] = {}
-    for kind, known in _KNOWN.items():
-        at = next((names.index(name) for name in known if name in names), None)
-        if at is not None and not columns.headerless:
-            places[kind] = (at,)
-    for kind, asked in columns.named().items():
-        places[kind] = tuple(_place(sheet, names, column) for column in asked)
-    return places
+    names = [normalize_name(name) for name in sheet.header]
+    indices: dict[str, tuple[int, ...]] = {}
+    for meaning, known in _KNOWN_NAMES.items():
+        index = next((names.index(name) for name in known if name in names), None)
+        if index is not None and not columns.is_headerless:
+            indices[meaning] = (index,)
+    for meaning, named in columns.named().items():
+        indices[meaning] = tuple(_index_of(sheet, names, column) for column in named)
+    return indices
 
 
-def _place(sheet: Sheet, names: list[str], column: Column) -> int:
-    if isinstance(column, str) and plain(column) in names:
-        return names.index(plain(column))
+def _index_of(sheet: Sheet, names: list[str], column: Column) -> int:
+    if isinstance(column, str) and normalize_name(column) in names:
+        return names.index(normalize_name(column))
     if (isinstance(column, int) or column.isdecimal()) and 1 <= int(column) <= len(names):
         return int(column) - 1
     raise UsageError(
-        f"{sheet.file}: there is no column '{column}'. The columns are: {', '.join(sheet.header) or '(none)'}."
+        f"{sheet.file}: the table has no column '{column}'. Its columns are: {', '.join(sheet.header) or '(none)'}.",
+        code="unknown_column",
     )
 
 
-def read_rows(
-    sheet: Sheet, places: Mapping[str, tuple[int, ...]], columns: Columns
-) -> tuple[list[Row], list[Dropped], list[str]]:
-    """Read every row. What is missing becomes None; what is wrong is dropped.
+def read_rows(sheet: Sheet, indices: ColumnIndices, columns: Columns) -> tuple[list[Row], list[Dropped], list[str]]:
+    """Read every row of a table. A missing value becomes None; a row with a wrong value is dropped.
 
     Returns:
         (rows, dropped, notes).
@@ -165,26 +187,26 @@ def read_rows(
     rows: list[Row] = []
     dropped: list[Dropped] = []
     notes: list[str] = []
-    said = {_cell(cells, at).casefold() for _, cells in sheet.rows for at in places.get("split", ())}
-    splits_said = bool(said & SPLIT_WORDS.keys())
-    if "split" in places and not splits_said:
-        name = sheet.header[places["split"][0]]
-        notes.append(f"{sheet.file.name}: the column '{name}' says neither train, validation nor test: not used")
+    words = {_cell(cells, index).casefold() for _, cells in sheet.rows for index in indices.get("split", ())}
+    has_splits = bool(words & SPLIT_WORDS.keys())
+    if "split" in indices and not has_splits:
+        name = sheet.header[indices["split"][0]]
+        notes.append(f"{sheet.file.name}: the column '{name}' holds no train, validation or test: not used")
     for line, cells in sheet.rows:
         where = f"{sheet.file}, line {line}"
-        identity = _identity(cells, places)
+        identity = _identity(cells, indices)
         try:
             if any(cells[len(sheet.header) :]):
-                raise _Wrong("unreadable row", f"{len(cells)} cells under {len(sheet.header)} columns")
+                raise _InvalidRow("unreadable row", f"{len(cells)} cells under {len(sheet.header)} columns")
             if not identity:
-                raise _Wrong("unreadable row", "no id")
-            rows.append(_row(where, identity, cells, places, columns, splits_said))
-        except _Wrong as wrong:
-            dropped.append(Dropped(identity, where, wrong.reason, wrong.detail))
+                raise _InvalidRow("unreadable row", "no id")
+            rows.append(_read_row(where, identity, cells, indices, columns, has_splits=has_splits))
+        except _InvalidRow as error:
+            dropped.append(Dropped(identity, where, error.reason, error.detail))
     return rows, dropped, notes
 
 
-class _Wrong(Exception):
+class _InvalidRow(Exception):
     """Why a row is dropped."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -192,72 +214,76 @@ class _Wrong(Exception):
         self.reason, self.detail = reason, detail
 
 
-def _cell(cells: tuple[str, ...], at: int) -> str:
-    return cells[at] if at < len(cells) else ""
+def _cell(cells: tuple[str, ...], index: int) -> str:
+    return cells[index] if index < len(cells) else ""
 
 
-def _first(cells: tuple[str, ...], places: Mapping[str, tuple[int, ...]], kind: str) -> str:
-    return _cell(cells, places[kind][0]) if kind in places else ""
+def _first_cell(cells: tuple[str, ...], indices: ColumnIndices, meaning: str) -> str:
+    return _cell(cells, indices[meaning][0]) if meaning in indices else ""
 
 
-def _identity(cells: tuple[str, ...], places: Mapping[str, tuple[int, ...]]) -> str:
-    return case_id(_first(cells, places, "id") or _first(cells, places, "file"))
+def _identity(cells: tuple[str, ...], indices: ColumnIndices) -> str:
+    return case_id(_first_cell(cells, indices, "id") or _first_cell(cells, indices, "file"))
 
 
-def _row(
+def _read_row(
     where: str,
     identity: str,
     cells: tuple[str, ...],
-    places: Mapping[str, tuple[int, ...]],
+    indices: ColumnIndices,
     columns: Columns,
-    splits_said: bool,
+    *,
+    has_splits: bool,
 ) -> Row:
     factor = 12.0 if columns.age_unit == "years" else 1.0
-    age = _months((_cell(cells, at) for at in places.get("age", ())), factor)
+    age = _mean_months((_cell(cells, index) for index in indices.get("age", ())), factor)
     if age is not None and not FIRST_MONTH <= age <= LAST_MONTH:
-        raise _Wrong(f"age outside {FIRST_MONTH}..{LAST_MONTH}", f"{age:g} months")
-    chronological = _months((_cell(cells, at) for at in places.get("chronological_age", ())), factor)
+        raise _InvalidRow(f"age outside {FIRST_MONTH}..{LAST_MONTH}", f"{age:g} months")
+    chronological = _mean_months((_cell(cells, index) for index in indices.get("chronological_age", ())), factor)
     split: Split | None = None
-    if splits_said:
-        word = _first(cells, places, "split")
+    if has_splits:
+        word = _first_cell(cells, indices, "split")
         split = SPLIT_WORDS.get(word.casefold())
         if split is None:
-            raise _Wrong("unknown split", f"'{word}' (write train, validation or test)")
-    name = _first(cells, places, "file") or case_id(_first(cells, places, "id"))
-    if "id" in places and Path(_first(cells, places, "id")).suffix.lower() in IMAGE_SUFFIXES and "file" not in places:
-        name = _first(cells, places, "id")
-    folder = _first(cells, places, "folder")
-    return Row(where, identity, name, folder, _sex(cells, places), age, chronological, split)
+            raise _InvalidRow("unknown split", f"'{word}' (write train, validation or test)")
+    written_id = _first_cell(cells, indices, "id")
+    name = _first_cell(cells, indices, "file") or case_id(written_id)
+    if "file" not in indices and Path(written_id).suffix.lower() in IMAGE_SUFFIXES:
+        name = written_id
+    folder = _first_cell(cells, indices, "folder")
+    return Row(where, identity, name, folder, _read_sex(cells, indices), age, chronological, split)
 
 
-def _months(texts: Iterable[str], factor: float) -> float | None:
-    """The mean of what is given, in months."""
+def _mean_months(texts: Iterable[str], factor: float) -> float | None:
+    """The mean of the ages, in months; None where there are none."""
     values: list[float] = []
     for text in texts:
-        if text.casefold() in _NOTHING:
+        if text.casefold() in _MISSING_WORDS:
             continue
         try:
             value = float(text if "." in text else text.replace(",", "."))
         except ValueError:
-            raise _Wrong("unreadable age", f"'{text}' (write a number)") from None
+            raise _InvalidRow("unreadable age", f"'{text}' (write a number)") from None
         if not math.isfinite(value):
-            raise _Wrong("unreadable age", f"'{text}' (write a number)")
+            raise _InvalidRow("unreadable age", f"'{text}' (write a number)")
         values.append(value * factor)
     return sum(values) / len(values) if values else None
 
 
-def _sex(cells: tuple[str, ...], places: Mapping[str, tuple[int, ...]]) -> Sex | None:
-    word = _first(cells, places, "male")
+def _read_sex(cells: tuple[str, ...], indices: ColumnIndices) -> Sex | None:
+    word = _first_cell(cells, indices, "male")
     if word:
-        word = _MALE_COLUMN.get(word.casefold(), word)
+        word = _MALE_WORDS.get(word.casefold(), word)
     else:
-        word = _first(cells, places, "sex")
-        if word.casefold() in _MALE_COLUMN:
+        word = _first_cell(cells, indices, "sex")
+        if word.casefold() in _MALE_WORDS:
             # 1 is male in one project and female in the next.
-            raise _Wrong("unknown sex", f"'{word}' may mean either (if it means 'is male', name the column as male)")
-    if word.casefold() in _NOTHING:
+            raise _InvalidRow(
+                "unknown sex", f"'{word}' may mean either sex (if it means 'is male', name the column as male)"
+            )
+    if word.casefold() in _MISSING_WORDS:
         return None
     try:
         return parse_sex(word)
     except UsageError:
-        raise _Wrong("unknown sex", f"'{word}' (write male or female)") from None
+        raise _InvalidRow("unknown sex", f"'{word}' (write male or female)") from None

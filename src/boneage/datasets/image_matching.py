@@ -1,4 +1,4 @@
-"""What lies in a folder, and which file is the radiograph of which row."""
+"""The files below a folder, and which of them is the radiograph of which row."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,13 +15,17 @@ from boneage.datasets.columns import IMAGE_SUFFIXES, TABLE_SUFFIXES, Row, stem_o
 from boneage.datasets.table import Split
 
 _DEEPEST_TABLE: Final = 3
-"""Folders below the root in which tables are looked for."""
+"""Folders below the root in which tables are searched."""
 
 
-def walk(root: Path) -> tuple[list[Path], list[Path]]:
-    """Tables and pictures below a folder, sorted; links are followed, hidden files are not seen."""
+def find_files(root: Path) -> tuple[list[Path], list[Path]]:
+    """Find tables and images below a folder; links are followed, hidden files are ignored.
+
+    Returns:
+        (tables, images), each sorted.
+    """
     tables: list[Path] = []
-    pictures: list[Path] = []
+    images: list[Path] = []
     seen: set[str] = set()
     for place, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(place)
@@ -38,8 +43,8 @@ def walk(root: Path) -> tuple[list[Path], list[Path]]:
                 if len(path.relative_to(root).parts) <= _DEEPEST_TABLE + 1:
                     tables.append(path)
             elif suffix in IMAGE_SUFFIXES or ((not suffix or suffix[1:].isdigit()) and _is_dicom(path)):
-                pictures.append(path)
-    return tables, pictures
+                images.append(path)
+    return tables, images
 
 
 def _is_dicom(path: Path) -> bool:
@@ -52,94 +57,119 @@ def _is_dicom(path: Path) -> bool:
         return False
 
 
-def part_of_words(text: str) -> Split | None:
-    """The part that a name speaks of; None where it speaks of none, or of several."""
-    words = re.split(r"[^a-z]+", text.casefold())
-    parts: set[Split] = set()
-    for word in words:
+def split_in_name(name: str) -> Split | None:
+    """The split that the name of a file or folder contains; None where it contains none, or several.
+
+    The words select and report of older tables do not count here: a folder named "report" holds results.
+    """
+    splits: set[Split] = set()
+    for word in re.split(r"[^a-z]+", name.casefold()):
         if word.startswith("train"):
-            parts.add("train")
+            splits.add("train")
         elif word.startswith("valid") or word == "val":
-            parts.add("validation")
+            splits.add("validation")
         elif word.startswith("test"):
-            parts.add("test")
-    return parts.pop() if len(parts) == 1 else None
+            splits.add("test")
+    return splits.pop() if len(splits) == 1 else None
 
 
-def part_of_folder(path: Path, root: Path) -> Split | None:
+def split_in_folders(path: Path, root: Path) -> Split | None:
+    """The split that the folders between `root` and a file name; the innermost one counts."""
     folders = path.relative_to(root).parts[:-1]
-    return next((part for name in reversed(folders) if (part := part_of_words(name)) is not None), None)
+    return next((split for name in reversed(folders) if (split := split_in_name(name)) is not None), None)
 
 
-class Pictures:
-    """The radiographs below a folder, found by name.
+@dataclass(frozen=True)
+class Match:
+    """The radiograph of a row.
 
-    Args:
-        paths: every file.
-        parts: for each the part (training, validation, test) that its folders speak of.
+    Attributes:
+        path: the file; None where there is none, or several with different content.
+        conflict: the several files, for people; "" otherwise.
     """
 
-    def __init__(self, paths: Iterable[Path], parts: Mapping[Path, Split | None]) -> None:
-        self.unused = dict.fromkeys(paths)
-        self._parts = parts
+    path: Path | None
+    conflict: str = ""
+
+
+class ImageFinder:
+    """Finds the radiographs of rows by name.
+
+    Args:
+        splits: every image file, with the split that its folders name.
+
+    Attributes:
+        unused: the files that no row has taken yet, as keys.
+    """
+
+    def __init__(self, splits: Mapping[Path, Split | None]) -> None:
+        self.unused = dict.fromkeys(splits)
+        self._splits = splits
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         self._by_number: dict[str, list[Path]] = defaultdict(list)
-        for path in self.unused:
+        for path in splits:
             name = stem_of(path.name).casefold()
             self._by_name[name].append(path)
             if name.isdecimal():
                 self._by_number[name.lstrip("0")].append(path)
 
-    def match(self, rows: Iterable[tuple[Row, Split | None]]) -> list[tuple[Path | None, str]]:
-        """For each row (with the part its table is official for) its file, or None and why several will not do.
+    def match(self, rows: Iterable[tuple[Row, Split | None]]) -> list[Match]:
+        """Find the radiograph of each row.
 
-        A file in the folder of another part is taken only when no row of that part needs it: in sets that number
-        each part from 1, a missing training film must not be replaced by the test film of the same number.
+        A file in the folder of another split is taken only when no row of that split needs it. In sets that number
+        each split from 1, a missing training image must not be replaced by the test image of the same number.
+
+        Args:
+            rows: each with the split that its table is official for.
+
+        Returns:
+            One match for each row, in order.
         """
-        asked = list(rows)
-        found = [self._find(row, part, others=False) for row, part in asked]
-        taken = {path for path, _ in found if path is not None}
-        for place, (row, part) in enumerate(asked):
-            if found[place] == (None, ""):
-                path, why = self._find(row, part, others=True)
-                if path not in taken:
-                    found[place] = (path, why)
-        for path, _ in found:
-            if path is not None:
-                self.unused.pop(path, None)
-        return found
+        wanted = list(rows)
+        matches = [self._find(row, split, others=False) for row, split in wanted]
+        taken = {match.path for match in matches if match.path is not None}
+        for number, (row, split) in enumerate(wanted):
+            if matches[number] == Match(None):
+                match = self._find(row, split, others=True)
+                if match.path not in taken:
+                    matches[number] = match
+        for match in matches:
+            if match.path is not None:
+                self.unused.pop(match.path, None)
+        return matches
 
-    def _find(self, row: Row, part: Split | None, *, others: bool) -> tuple[Path | None, str]:
+    def _find(self, row: Row, split: Split | None, *, others: bool) -> Match:
         name = stem_of(row.name).casefold()
         paths = self._by_name.get(name, [])
         if name.isdecimal():
             paths = list(dict.fromkeys([*paths, *self._by_number.get(name.lstrip("0"), [])]))
-        if not others and part is not None:
-            paths = [path for path in paths if self._parts[path] in (part, None)]
+        if not others and split is not None:
+            paths = [path for path in paths if self._splits[path] in (split, None)]
         written = tuple(piece.casefold() for piece in Path(row.name.replace("\\", "/")).parts)
         folder = Path(row.folder.replace("\\", "/")).name.casefold()
-        tests: list[Callable[[Path], bool]] = [
+        # In this order, each preference narrows the candidates where any of them meets it.
+        preferences: list[Callable[[Path], bool]] = [
             lambda path: _ends_with(path, written) and len(written) > 1,
             lambda path: bool(folder) and folder in (piece.casefold() for piece in path.parts[:-1]),
-            lambda path: part is not None and self._parts[path] == part,
+            lambda path: split is not None and self._splits[path] == split,
             lambda path: stem_of(path.name).casefold() == name,
             lambda path: _ends_with(path, written[-1:]),
         ]
-        for test in tests:
+        for is_preferred in preferences:
             if len(paths) > 1:
-                paths = [path for path in paths if test(path)] or paths
-        if len(paths) > 1 and not all(_same_content(paths[0], other) for other in paths[1:]):
-            return None, f"{', '.join(map(str, paths))}: name the folder with the radiographs"
+                paths = [path for path in paths if is_preferred(path)] or paths
+        if len(paths) > 1 and not all(_have_same_content(paths[0], other) for other in paths[1:]):
+            return Match(None, f"{', '.join(map(str, paths))}: name the folder with the radiographs")
         for copy in paths[1:]:
             self.unused.pop(copy, None)
-        return (paths[0], "") if paths else (None, "")
+        return Match(paths[0] if paths else None)
 
 
 def _ends_with(path: Path, pieces: tuple[str, ...]) -> bool:
     return bool(pieces) and tuple(piece.casefold() for piece in path.parts[-len(pieces) :]) == pieces
 
 
-def _same_content(one: Path, other: Path) -> bool:
+def _have_same_content(one: Path, other: Path) -> bool:
     try:
         return filecmp.cmp(one, other, shallow=False)
     except OSError:

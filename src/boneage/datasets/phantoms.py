@@ -1,4 +1,4 @@
-"""Whether the hands of a data set are phantoms: what is learnt or measured on them has to say so."""
+"""Whether a data set contains phantoms: models and figures that come from them must state it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from boneage.formats import is_phantom
 
 
 def has_phantoms(dataset: Dataset) -> bool:
-    """Whether any file of a set says that it is synthetic (`boneage.radiograph.PHANTOM_MARK`).
+    """Whether any file of a set is marked as a phantom (`boneage.radiograph.PHANTOM_MARK`).
 
-    The head of every file is read, up to the first that says so.
+    Reads the headers of the files, up to the first that is marked.
     """
     return any(is_phantom(case.image) for case in dataset.cases)

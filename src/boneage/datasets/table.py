@@ -1,4 +1,4 @@
-"""Cases of a data set, the split that each belongs to, and what was dropped and why."""
+"""The cases of a data set, the split of each, and the rows that were dropped and why."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from boneage.errors import DatasetError
 Split = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 TEST_BELOW: Final = 10
-"""Per cent of the cases that are *test*: nothing is ever chosen on them."""
+"""Per cent of the cases that are *test*: measured at the end; nothing is chosen on them."""
 VALIDATION_BELOW: Final = 15
-"""Up to here they are *validation*: early stopping, tau, every choice."""
+"""Per cent up to which cases are *validation*: early stopping, tau and every other choice."""
 LARGEST_DROPPED_SHARE: Final = 0.05
 _EXAMPLES: Final = 5
 
@@ -27,8 +27,8 @@ _EXAMPLES: Final = 5
 def split_of(case_id: str) -> Split:
     """The split of a case by its id alone, the same on every machine.
 
-    h = int(sha256(id).hexdigest(), 16) % 100; h < 10 is "test", 10..14 "validation", the rest "train".
-    The id is taken as written (UTF-8, leading zeros kept).
+    h = int(sha256(id).hexdigest(), 16) % 100; h < 10 is "test", 10..14 "validation", the rest "train". The id is
+    hashed as written (UTF-8, leading zeros kept).
     """
     h = int(hashlib.sha256(str(case_id).encode("utf-8")).hexdigest(), 16) % 100
     return "test" if h < TEST_BELOW else "validation" if h < VALIDATION_BELOW else "train"
@@ -36,15 +36,15 @@ def split_of(case_id: str) -> Split:
 
 @dataclass(frozen=True)
 class Case:
-    """One radiograph and what is known about it.
+    """One radiograph and its labels.
 
     Attributes:
         id: the name of the radiograph in its data set, without extension, leading zeros kept.
         image: the file.
         sex: None where unknown.
-        age_months: the bone age in [1, 240], or None where there is no label.
-        split: what it may be used for.
-        chronological_age_months: only carried along, never shown to a network.
+        age_months: the bone age in [1, 240], or None where it is unknown.
+        split: the use of the case: training, choices (validation) or measuring (test).
+        chronological_age_months: for tables only; no network sees it.
     """
 
     id: str
@@ -57,13 +57,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Dropped:
-    """One row that became no case.
+    """One row of a table that did not become a case.
 
     Attributes:
-        id: as the table gives it; empty where the row has none.
+        id: as in the table; "" where the row has none.
         file: the table and the line, or the radiograph.
-        reason: one of a few ("missing file", "duplicate id", "age outside 1..240", ...), to count by.
-        detail: what was found there.
+        reason: one of a few, to count by: "missing file", "duplicate id", "age outside 1..240", ...
+        detail: the value or the files, for people.
     """
 
     id: str
@@ -77,13 +77,13 @@ class Dataset:
     """Cases with their radiographs on disk.
 
     Attributes:
-        name: for people and for provenance.
+        name: for reports and for the provenance of models.
         root: the folder.
         cases: every usable row; ids are unique.
         dropped: every row that is not usable.
-        without_labels: ids of tables that have no ages at all (a challenge's test set): predictions only.
-        pictures_without_row: files that no table speaks of; only counted.
-        notes: what else a reader should know about how the folder was read.
+        without_labels: ids from tables without any ages (a challenge's test set), for predictions only.
+        images_without_row: number of files that no table names.
+        notes: how the folder was read, for people.
     """
 
     name: str
@@ -91,21 +91,21 @@ class Dataset:
     cases: tuple[Case, ...]
     dropped: tuple[Dropped, ...] = ()
     without_labels: frozenset[str] = frozenset()
-    pictures_without_row: int = 0
+    images_without_row: int = 0
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.cases)
 
     def of(self, *splits: Split) -> Dataset:
-        """The cases of these splits; what was dropped stays in the report."""
+        """The set with the cases of these splits only; `dropped` stays whole."""
         return replace(self, cases=tuple(case for case in self.cases if case.split in splits))
 
     @property
     def labelled(self) -> Dataset:
-        """The cases whose age and sex are both known.
+        """The set with the cases whose age and sex are both known.
 
-        A missing age or sex is a drop here. Tables without any ages are set aside as a whole and noted.
+        A case without age or sex is dropped. The cases of tables without any ages are left out and noted instead.
         """
         kept: list[Case] = []
         dropped: list[Dropped] = []
@@ -118,7 +118,7 @@ class Dataset:
             else:
                 reason = "no age" if case.age_months is None else "unknown sex"
                 dropped.append(Dropped(case.id, str(case.image), reason))
-        notes = (f"{aside:,} cases of tables without ages were set aside: for predictions only",) if aside else ()
+        notes = (f"{aside:,} cases of tables without ages were left out: for predictions only",) if aside else ()
         return replace(
             self,
             cases=tuple(kept),
@@ -128,13 +128,14 @@ class Dataset:
         )
 
     def check_for_training(self) -> Dataset:
-        """Make sure that the set is fit for training. Call it on the whole set, before `of`.
+        """Check that the set is fit for training. Call it on the whole set, before `of`.
 
         Returns:
-            `labelled`: the cases to train on.
+            `labelled`.
 
         Raises:
-            DatasetError: more than 5 % of the rows were dropped, or none is left for training; with the report.
+            DatasetError: more than 5 % of the rows were dropped (code `too_many_dropped`), or no training case is left
+                (code `no_training_case`). The message contains `report()`.
         """
         labelled = self.labelled
         rows = len(labelled.cases) + len(labelled.dropped)
@@ -147,14 +148,14 @@ class Dataset:
             )
         if not any(case.split == "train" for case in labelled.cases):
             raise DatasetError(
-                f"{self.root}: no case with age and sex is left for training. Give a set with labels.\n"
+                f"{self.root}: no training case has both age and sex. Give a data set with labels.\n"
                 f"{labelled.report()}",
                 code="no_training_case",
             )
         return labelled
 
     def report(self) -> str:
-        """What is in the set and what was dropped and why, a few lines for people."""
+        """Numbers of cases by split, and of dropped rows by reason with examples: a few lines for people."""
         splits = Counter(case.split for case in self.cases)
         rows = len(self.cases) + len(self.dropped)
         lines = [
@@ -172,14 +173,14 @@ class Dataset:
                 lines.append(f"    {item.id or '(no id)'}, {item.file}" + (f": {item.detail}" if item.detail else ""))
             if len(items) > _EXAMPLES:
                 lines.append(f"    and {len(items) - _EXAMPLES:,} more")
-        if self.pictures_without_row:
-            lines.append(f"  pictures without a row in a table: {self.pictures_without_row:,} (not used)")
+        if self.images_without_row:
+            lines.append(f"  images without a row in a table: {self.images_without_row:,} (not used)")
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
 
 def dropped_table(dropped: Iterable[Dropped]) -> str:
-    """Everything that was dropped, as CSV: id, file, reason, detail."""
+    """The dropped rows as CSV: id, file, reason, detail."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("id", "file", "reason", "detail"))
@@ -188,7 +189,7 @@ def dropped_table(dropped: Iterable[Dropped]) -> str:
 
 
 def with_dropped(dataset: Dataset, dropped: Iterable[Dropped]) -> Dataset:
-    """The set without the cases that were dropped later, such as `FilmCache.dropped` (unreadable files)."""
+    """The set without the cases that were dropped later, such as `ImageCache.dropped` (unreadable files)."""
     late = tuple(dropped)
     gone = {item.id for item in late}
     return replace(

@@ -1,4 +1,4 @@
-"""CSV and XLSX as people and spreadsheets write them -> rows of text."""
+"""CSV and XLSX files, as people and spreadsheets write them -> rows of text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ _ZIP: Final = b"PK\x03\x04"
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table as text: `rows` holds (line or row number, cells)."""
+    """A table as text.
+
+    Attributes:
+        file: the table.
+        header: names of the columns; their numbers where the table has no line of names.
+        rows: (line number in the file, cells), without the empty ones.
+    """
 
     file: Path
     header: tuple[str, ...]
@@ -30,20 +36,25 @@ class Sheet:
 def read_sheet(path: Path, *, header: bool = True) -> Sheet:
     """Read a CSV (comma, semicolon or tab; UTF-8, UTF-16 or Windows-1252) or the first filled sheet of an XLSX.
 
+    Args:
+        path: the table.
+        header: whether its first filled line holds the names of the columns.
+
     Raises:
-        DatasetError: the file cannot be read as a table; the message names it, the reason and the remedy.
+        DatasetError: the file cannot be opened (code `cannot_read`), or is not a table (code `damaged_table`).
     """
     try:
         raw = path.read_bytes()
-        workbook = raw.startswith(_ZIP) or path.suffix.lower() == ".xlsx"
-        numbered = _excel(raw) if workbook else _text(raw)
+        is_workbook = raw.startswith(_ZIP) or path.suffix.lower() == ".xlsx"
+        numbered = _read_workbook(raw) if is_workbook else _read_text(raw)
     except OSError as error:
         raise DatasetError(
-            f"{path}: cannot be read ({error.strerror}). Check the path and your rights to it."
+            f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.", code="cannot_read"
         ) from error
     except (ValueError, csv.Error) as error:
         raise DatasetError(
-            f"{path}: cannot be read as a table ({error}). Save it again as CSV (UTF-8) or XLSX."
+            f"{path}: cannot be read as a table ({error}). Save it again as CSV (UTF-8) or XLSX.",
+            code="damaged_table",
         ) from error
     filled = [(line, cells) for line, cells in numbered if any(cells)]
     if not header:
@@ -52,18 +63,18 @@ def read_sheet(path: Path, *, header: bool = True) -> Sheet:
     return Sheet(path, filled[0][1] if filled else (), tuple(filled[1:]))
 
 
-def _text(raw: bytes) -> list[tuple[int, tuple[str, ...]]]:
-    text = _decoded(raw)
+def _read_text(raw: bytes) -> list[tuple[int, tuple[str, ...]]]:
+    text = _decode(raw)
     first = text.partition("\n")[0].strip()
-    # Spreadsheets may say their separator in a line of its own.
-    said = re.fullmatch(r"sep=(.)", first, re.IGNORECASE)
-    separator = said[1] if said else max(",;\t", key=first.count)
+    # Some spreadsheets name their separator in the first line.
+    named = re.fullmatch(r"sep=(.)", first, re.IGNORECASE)
+    separator = named[1] if named else max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     rows = [(reader.line_num, tuple(cell.strip() for cell in cells)) for cells in reader]
-    return rows[1:] if said else rows
+    return rows[1:] if named else rows
 
 
-def _decoded(raw: bytes) -> str:
+def _decode(raw: bytes) -> str:
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encodings = ["utf-16"]
     elif b"\0" in raw[:2]:
@@ -77,22 +88,22 @@ def _decoded(raw: bytes) -> str:
             continue
         if "\0" not in text:
             return text
-    # A picture, an old workbook (.xls), a lost block of a disk.
-    raise ValueError("it is no text")
+    # An image, an old workbook (.xls), or a damaged disk.
+    raise ValueError("it is not text")
 
 
-def _excel(raw: bytes) -> list[tuple[int, tuple[str, ...]]]:
+def _read_workbook(raw: bytes) -> list[tuple[int, tuple[str, ...]]]:
     from openpyxl import load_workbook  # takes a while to import
 
     try:
-        return _first_filled(load_workbook(io.BytesIO(raw), read_only=True, data_only=True))
+        return _first_filled_sheet(load_workbook(io.BytesIO(raw), read_only=True, data_only=True))
     except Exception as error:
-        # A damaged workbook may raise anything that zip files, XML and openpyxl know.
-        why = " ".join(str(error).split())[:120]
-        raise ValueError(f"it is no Excel workbook, or a damaged one: {why or type(error).__name__}") from error
+        # openpyxl, XML and zip files raise errors of many kinds about a damaged workbook.
+        reason = " ".join(str(error).split())[:120]
+        raise ValueError(f"it is not an Excel workbook, or it is damaged: {reason or type(error).__name__}") from error
 
 
-def _first_filled(book: Workbook) -> list[tuple[int, tuple[str, ...]]]:
+def _first_filled_sheet(book: Workbook) -> list[tuple[int, tuple[str, ...]]]:
     try:
         for sheet in book.worksheets:
             rows = [
