@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from boneage.training.age import phase_2
-from boneage.training.networks.networks import export
+from boneage.training.networks import export
 from boneage.training.pipeline import train_on
 from boneage.training.recipes.settings import Recipe
 from boneage.training.run import fit, stage

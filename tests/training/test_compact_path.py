@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,12 +12,12 @@ import numpy as np
 import pytest
 
 from boneage.errors import TrainingError, UsageError
-from boneage.model.folder import Network, check_files, load_model
+from boneage.model.folder import check_files, load_model
 from boneage.model.writing import write_model
 from boneage.regions import Region
 from boneage.training.localization import prior
 from boneage.training.pipeline import train_on
-from boneage.training.recipes.settings import OutlineSettings, Recipe
+from boneage.training.recipes.settings import Recipe
 from boneage.training.run.hardware import Machine
 
 MACHINE = Machine(accelerator="cpu", progress=False)
@@ -54,31 +53,6 @@ def test_the_student_is_cut_where_it_agrees_best_with_its_teachers(trained: Path
     assert shipped == facts["tau"]
     for region, overlap in facts["validation_overlap_with_teachers"].items():
         assert overlap[str(shipped[region])] == max(overlap.values())
-
-
-def test_an_outline_is_what_the_student_learns_of_the_hand(trained: Path, toy: ModuleType, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    shutil.copytree(trained, out)
-    recipe = dataclasses.replace(recipe_of(toy), outline=OutlineSettings(size=64))
-    patterns = {file: file.stat().st_mtime_ns for file in out.glob("localizer-*/network.onnx")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prior, "find_peaks", lambda *_, **__: (np.array([2, 5]), {"prominences": np.array([1.0, 1.0])}))
-        model = load_model(train_on(recipe, toy.toy_material(), out, MACHINE))
-    assert {file: file.stat().st_mtime_ns for file in out.glob("localizer-*/network.onnx")} == patterns
-    assert json.loads((out / "tau-outline" / "stage.json").read_text())["facts"]["tau"] in recipe.tau.grid
-    cells = []
-    for stage, size in (("outline", 64), ("localizer-hand", 32)):
-        network = Network("hand", out / stage / "network.onnx", size)
-        cells.append(network.run({"view": np.zeros((1, 1, size, size), np.uint8)})["attention"].shape[1])
-    assert cells[0] == 2 * cells[1]
-    assert [step.region for step in model.localizers] == list(Region)
-    taught, before = (
-        json.loads((run / "tau-student" / "stage.json").read_text())["facts"]["validation_overlap_with_teachers"]
-        for run in (out, trained)
-    )
-    assert taught["hand"] != before["hand"]
-    with pytest.raises(UsageError, match=r"outline needs .* student=true"):
-        train_on(dataclasses.replace(recipe, student=False), toy.toy_material(), tmp_path / "x", MACHINE)
 
 
 def test_one_network_answers_for_all_regions(trained: Path) -> None:

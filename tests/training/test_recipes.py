@@ -36,7 +36,7 @@ def test_settings_are_replaced_by_dotted_keys() -> None:
             "tau.grid=0.1,0.2",
             "hand.schedule.steps=((2, 1e-3), (5, 1e-4))",
             "hand.backbone.pretrained=",
-            "region_2.looks_at=E",
+            "region_2.input_view=E",
         ],
     )
     assert recipe.regressor.schedule.epochs == 3
@@ -101,16 +101,14 @@ def test_recipes_of_ones_own(tmp_path: Path) -> None:
         (["regions="], "regions=none"),
         (["regressor.views="], "is empty"),
         (["regions=hand,region_1", "regressor.views=H", "student=true"], "all three regions"),
-        (["hand.looks_at=H"], "needs hand"),
-        (["regressor.steady=-1"], "a weight is 0 or more"),
-        (["tau.regressor.steady=1"], "only the age network itself"),
-        (["regressor.jitter.jpeg=7"], r"jitter\.jpeg=7: chances are from 0 to 1"),
-        (["student_network.jitter.degrade=-3"], r"jitter\.degrade=-3, "),
+        (["hand.input_view=H"], "needs hand"),
+        (["regressor.augmentation.jpeg=7"], r"jitter\.jpeg=7: chances are from 0 to 1"),
+        (["student_network.augmentation.degrade=-3"], r"jitter\.degrade=-3, "),
     ],
 )
 def test_recipes_that_contradict_themselves(assignments: list[str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        check(replaced(Recipe(name="mine"), ["region_1.looks_at=H", "region_2.looks_at=HE", *assignments]))
+        check(replaced(Recipe(name="mine"), ["region_1.input_view=H", "region_2.input_view=HE", *assignments]))
 
 
 @pytest.mark.parametrize("line", ["RECIPE = Recipe(name='mine', colour=3)", "RECIPE = ("])

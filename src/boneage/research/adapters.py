@@ -40,7 +40,6 @@ class AgeAdapter:
         size: side of its views.
         jitter, schedule: of its training.
         data: how views are cut, and what a loss learns from beside them.
-        blank: chance with which a view is blanked in training.
         corrected: a straight line through (answer, age) of *validation* corrects its answers.
     """
 
@@ -54,7 +53,6 @@ class AgeAdapter:
     schedule: Schedule
     data: type[ViewsData] = ViewsData
     corrected: bool = False
-    blank: float = 0.0
 
     @classmethod
     def of(cls, settings: RegressorSettings, start: str) -> AgeAdapter:
@@ -73,7 +71,6 @@ class AgeAdapter:
             settings.size,
             settings.augmentation,
             settings.schedule,
-            blank=settings.erase,
         )
 
     @classmethod
@@ -126,9 +123,7 @@ def trained(run: TrainingRun, stage: Stage, adapter: AgeAdapter, found: RegionsO
     return run.fitted(
         adapter.network(),
         lambda network, steps: adapter.learner(network, seed, steps),
-        run.data(
-            adapter.data, adapter.sources, found, adapter.size, adapter.augmentation, seed=seed, blank=adapter.blank
-        ),
+        run.data(adapter.data, adapter.sources, found, adapter.size, adapter.augmentation, seed=seed),
         stage,
         adapter.schedule,
         label,

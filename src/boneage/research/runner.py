@@ -68,8 +68,6 @@ class ExperimentRunner:
         truth: Callable[[str], HandTruth] | None = None,
         seed: int = 0,
     ) -> None:
-        if scale.age.steady:
-            raise UsageError(f"age.steady={scale.age.steady:g}: cells have no start that they can be held to. Set 0.")
         if scale.repeats < 1:
             raise UsageError(f"repeats={scale.repeats}: each cell is trained at least once.")
         self.scale, self.out, self.machine, self.seed = scale, out, machine, seed

@@ -23,7 +23,6 @@ from boneage.training.localization.phase_1 import (
     regions_of_all,
     taken_over,
     train_localizer,
-    with_outline,
     with_prior,
 )
 from boneage.training.localization.regions_table import RegionsTable
@@ -114,9 +113,7 @@ def localized(
         maps = attention_maps(run, region, network, chain)
         tau = choose_tau(run, region, network, maps, chain)
         chain = lengthened(run, chain, region, network, maps, tau)
-    if recipe.outline and not recipe.localizers:
-        chain = with_outline(run, recipe.outline, chain)
-    if recipe.student and (recipe.distil_again or not recipe.localizers):
+    if recipe.student and not recipe.localizers:
         chain = distilled(run, chain)
     run = TrainingRun(recipe, training_set, out, machine)
     chain = chain.for_images(run)
@@ -146,22 +143,9 @@ def check(recipe: Recipe) -> None:
         known.add(region)
     if recipe.region_2.shares and recipe.region_2.size != recipe.region_1.size:
         raise UsageError("region_2.shares=region_1 needs region_2.size to be region_1.size: it is one network.")
-    if recipe.outline and not (recipe.localizers or recipe.hand.every_place):
-        raise UsageError("outline asks each cell for an age, which hand.every_place=0 does not teach it.")
-    if recipe.outline and not (recipe.localizers or (recipe.student and recipe.hand.input_view == "O")):
-        raise UsageError("outline needs hand.looks_at=O and student=true, which learns the boxes that come of it.")
-    if recipe.tau.regressor.steady:
-        raise UsageError("tau.regressor.steady: only the age network itself has a start that it can be held to. Set 0.")
-    if recipe.regressor.steady < 0.0:
-        raise UsageError(f"regressor.steady={recipe.regressor.steady:g}: a weight is 0 or more.")
     for group in _nested(recipe, Augmentation):
         if not (0.0 <= group.degrade <= 1.0 and 0.0 <= group.jpeg <= 1.0):
             raise UsageError(f"jitter.degrade={group.degrade:g}, jitter.jpeg={group.jpeg:g}: chances are from 0 to 1.")
-    if recipe.regressor.steady and (not recipe.regressor_start or recipe.regressor.scalar):
-        raise UsageError(
-            "regressor.steady holds the answers to those of regressor_start, which has to be given, and needs the "
-            "distribution (regressor.scalar=false)."
-        )
     if not recipe.regressor.views:
         raise UsageError("regressor.views is empty. Name at least one of O, H, R1, R2, E, HE, R2E.")
     for view in recipe.regressor.views:

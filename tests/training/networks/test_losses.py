@@ -14,7 +14,6 @@ from boneage.training.networks.losses import (
     localizer_loss,
     log_gaussian_label,
     soft_label,
-    steadiness_loss,
 )
 
 AGES = torch.tensor([1.0, 12.5, 120.0, 240.0])
@@ -65,26 +64,11 @@ def test_losses_of_the_localizer() -> None:
     assert localizer_loss(right, AGES, "cross_entropy") < localizer_loss(label, AGES, "cross_entropy")
 
 
-def test_steadiness_is_none_for_the_same_answer_and_by_hand_for_another() -> None:
-    logits = torch.zeros(1, 240)
-    logits[0, 99] = math.log(239.0)  # half of the mass in month 100, the rest evenly elsewhere
-    same = torch.softmax(logits, 1)
-    assert float(steadiness_loss(logits, same)) == pytest.approx(0.0, abs=1e-5)
-    sure = torch.zeros(1, 240)
-    sure[0, 89] = 1.0
-    # expectation .5 * 100 + .5 * mean of the other months (28920 - 100) / 239; KL(sure || p) = -ln p(90) = ln 478
-    expected = abs(50 + 0.5 * 28820 / 239 - 90) + 0.5 * math.log(478)
-    assert float(steadiness_loss(logits, sure)) == pytest.approx(expected, rel=1e-4)
-
-
 @pytest.mark.parametrize("months", [150.3, 200.4])
 def test_ages_are_not_rounded_to_months_under_autocast(months: float) -> None:
     """bfloat16 has steps of one month from 128 on."""
     logits = torch.full((1, 240), -50.0)
     low = int(months)
     logits[0, low - 1], logits[0, low] = math.log(low + 1 - months), math.log(months - low)
-    sure = torch.zeros(1, 240)
-    sure[0, low - 1] = 1.0
     with torch.autocast("cpu", torch.bfloat16):
         assert float(expectation(logits)) == pytest.approx(months, abs=1e-3)
-        assert float(steadiness_loss(logits, sure, kl_weight=0.0)) == pytest.approx(months - low, abs=1e-3)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -64,25 +63,6 @@ def test_gmp_takes_the_maximum() -> None:
     with torch.no_grad():
         features = network.tail(network.features(view))
         torch.testing.assert_close(network(view), network.classes(features.amax(dim=(2, 3))))
-
-
-def test_certainty_is_what_a_cell_knows_beyond_nothing() -> None:
-    backbone = Backbone("mobilenetv2_050", stages=3)
-    network = Localizer(LocalizerSettings(backbone=backbone, channels=8, every_place=1.0)).eval().showing_certainty()
-    assert network.places is not None
-    nn.init.zeros_(network.places.weight)
-    nn.init.zeros_(network.places.bias)
-    with torch.no_grad():
-        knows_nothing = network.attention(views(2, 1, 64))
-        network.places.bias[:120] = 50.0
-        one_half = network.attention(views(2, 1, 64))
-        network.places.bias[1:120] = 0.0
-        one_age = network.attention(views(2, 1, 96))
-    torch.testing.assert_close(knows_nothing, torch.zeros(2, 8, 8), atol=1e-5, rtol=0)
-    torch.testing.assert_close(one_half, torch.full((2, 8, 8), math.log(2.0)), atol=1e-5, rtol=0)
-    torch.testing.assert_close(one_age, torch.full((2, 12, 12), math.log(240.0)), atol=1e-5, rtol=0)
-    with pytest.raises(UsageError, match="every_place=0 does not teach"):
-        Localizer(LocalizerSettings(backbone=backbone)).showing_certainty()
 
 
 def test_class_average_is_clipped_at_the_ends() -> None:

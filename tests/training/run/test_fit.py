@@ -75,7 +75,7 @@ def test_without_averaging_the_last_weights_remain(toy: ModuleType, tmp_path: Pa
 def test_progressive_sizes_adam_steps_and_rare_measuring(toy: ModuleType, tmp_path: Path) -> None:
     settings = changed(
         size_schedule=((0, 32), (1, 64)), shape="steps", steps=((1, 1e-4),), optimizer="adam", validate_every=0,
-        freeze_statistics=True, gradient_clip=0.0, cases_per_epoch=4,
+        gradient_clip=0.0,
     )  # fmt: skip
     fitted(toy, tmp_path, settings)
     first, second = rows(tmp_path)

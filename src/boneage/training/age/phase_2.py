@@ -20,7 +20,6 @@ from boneage.model.folder import Model, Network, load_model
 from boneage.model.writing import write_model
 from boneage.pipeline.localization import cut_views
 from boneage.training.age.calibration import COVERAGE, calibrated, spread_months
-from boneage.training.age.consistency import steady_data
 from boneage.training.age.regressor import RegressorLearner
 from boneage.training.data.views_data import FromTable, ViewsData, ViewSource
 from boneage.training.localization.phase_1 import LocalizerChain, origin_of
@@ -47,20 +46,8 @@ def train_regressor(run: TrainingRun, regions: RegionsTable, chain: LocalizerCha
         stage.begin()
         torch.manual_seed(seed)
         network = continuing(settings, start) if start else AgeRegressor(settings, start=recipe.pretrained)
-        data: tuple[ViewsData, ViewsData]
-        if settings.steady:
-            data = steady_data(run, network, settings, regions, stage.folder, seed)
-        else:
-            sources = [ViewSource(View(name)) for name in settings.views]
-            data = run.data(
-                ViewsData,
-                sources,
-                FromTable(regions),
-                settings.size,
-                settings.augmentation,
-                seed=seed,
-                blank=settings.erase,
-            )
+        sources = [ViewSource(View(name)) for name in settings.views]
+        data = run.data(ViewsData, sources, FromTable(regions), settings.size, settings.augmentation, seed=seed)
         network = run.fitted(
             network,
             lambda network, steps: RegressorLearner(network, settings, seed=seed, steps_per_epoch=steps),

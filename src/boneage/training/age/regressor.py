@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
-from boneage.training.data.views_data import Example, Key, ViewsData
-from boneage.training.networks.losses import distribution_loss, expectation, steadiness_loss
+from boneage.training.data.views_data import Example
+from boneage.training.networks.losses import distribution_loss, expectation
 from boneage.training.networks.networks import AgeRegressor
 from boneage.training.recipes.settings import RegressorSettings
 from boneage.training.run.learner import Learner
-
-
-class SteadyData(ViewsData):
-    """Views with what another network says of the plain film: `targets` float32 [240], empty where it was not asked."""
-
-    answers: npt.NDArray[np.float32] | None = None
-    """float32 [cases, 240]."""
-
-    def __getitem__(self, key: Key | int) -> Example:
-        example = super().__getitem__(key)
-        if self.answers is None:
-            return example
-        index = key[1] if isinstance(key, tuple) else key
-        return example._replace(targets=torch.from_numpy(self.answers[index]))
 
 
 class RegressorLearner(Learner):
@@ -39,12 +22,9 @@ class RegressorLearner(Learner):
         answer: Tensor = network(batch.views, batch.sex)
         if self.settings.scalar:
             return (answer.float() - batch.age_months).abs().mean()
-        loss = distribution_loss(
+        return distribution_loss(
             answer, batch.age_months, self.settings.kl_weight, self.settings.label_sd, self.settings.kl_direction
         )
-        if self.settings.steady:
-            loss = loss + self.settings.steady * steadiness_loss(answer, batch.targets, self.settings.kl_weight)
-        return loss
 
     def error(self, network: nn.Module, batch: Example) -> Tensor:
         return (regressor_months(network, batch, self.settings) - batch.age_months).abs()

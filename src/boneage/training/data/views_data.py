@@ -117,7 +117,6 @@ class ViewsData(Dataset[Example]):
         squash: ignore the aspect ratio.
         jitter: how far a look may differ in training; None for measuring: nothing is drawn at random.
         seed: of all randomness here, together with epoch and index.
-        blank: chance with which each view but one is blanked (all zero).
     """
 
     def __init__(
@@ -131,7 +130,6 @@ class ViewsData(Dataset[Example]):
         squash: bool = False,
         augmentation: Augmentation | None = None,
         seed: int = 0,
-        blank: float = 0.0,
     ) -> None:
         self.images = images
         self.cases = list(cases)
@@ -141,7 +139,6 @@ class ViewsData(Dataset[Example]):
         self.squash = squash
         self.augmentation = augmentation
         self.seed = seed
-        self.blank = blank
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -180,10 +177,6 @@ class ViewsData(Dataset[Example]):
             views[channel] = augment_photometry(
                 cut(picture, box, size, squash=self.squash, augmentation=look), rng, self.augmentation
             )
-        if self.blank and len(views) > 1:
-            gone = rng.random(len(views)) < self.blank
-            gone[rng.integers(len(views))] = False
-            views[gone] = 0
         return views, nothing
 
 
@@ -196,8 +189,6 @@ class EpochOrder(Sampler[list[Key]]):
         count: number of cases.
         batch: cases a batch on one device.
         seed: of the order.
-        cases_per_epoch: draw so many cases an epoch (None: all). They run through one permutation after another,
-            so that every case is seen equally often.
         sizes: (first epoch, view side) pairs in rising order, at least one.
         rank, world: which of how many devices this is; each gets its own part of every batch.
     """
@@ -208,14 +199,12 @@ class EpochOrder(Sampler[list[Key]]):
         batch: int,
         seed: int,
         *,
-        cases_per_epoch: int | None = None,
         sizes: Sequence[tuple[int, int]],
         rank: int = 0,
         world: int = 1,
     ) -> None:
         self.count = count
-        self.per_epoch = cases_per_epoch or count
-        self.batch = min(batch, max(1, self.per_epoch // world))
+        self.batch = min(batch, max(1, count // world))
         self.seed = seed
         self.sizes = list(sizes)
         self.rank, self.world = rank, world
@@ -230,15 +219,12 @@ class EpochOrder(Sampler[list[Key]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.per_epoch // (self.batch * self.world)
+        return self.count // (self.batch * self.world)
 
     def __iter__(self) -> Iterator[list[Key]]:
         epoch = self.epoch
         size = [side for first, side in self.sizes if first <= epoch][-1]
-        start, stop = epoch * self.per_epoch, (epoch + 1) * self.per_epoch
-        rounds = range(start // self.count, (stop - 1) // self.count + 1)
-        order = np.concatenate([np.random.default_rng([self.seed, 1, k]).permutation(self.count) for k in rounds])
-        order = order[start - rounds[0] * self.count :][: self.per_epoch]
+        order = np.random.default_rng([self.seed, 1, epoch]).permutation(self.count)
         for step in range(len(self)):
             first = (step * self.world + self.rank) * self.batch
             yield [Key(epoch, int(index), size) for index in order[first : first + self.batch]]

@@ -32,7 +32,7 @@ from boneage.training.localization.student import OUTPUTS, Student, StudentData,
 from boneage.training.localization.tau import TOLERANCE, chosen, search_tau
 from boneage.training.networks.export import export_localizer, export_student
 from boneage.training.networks.networks import Localizer
-from boneage.training.recipes.settings import LocalizerSettings, OutlineSettings, needed_regions
+from boneage.training.recipes.settings import LocalizerSettings, needed_regions
 from boneage.training.run.stage import Stage, key_of, sha256_of
 from boneage.training.run.training_run import NETWORK_FILE, WEIGHTS_FILE, TrainingRun
 
@@ -202,29 +202,6 @@ def lengthened(
         (*chain.steps, _step(run, region, network, tau)),
         {**chain.maps, region: maps},
     )
-
-
-def with_outline(run: TrainingRun, outline: OutlineSettings, chain: LocalizerChain) -> LocalizerChain:
-    """The chain with the hand's localizer once more at its end, which now shows how sure its cells are."""
-    region = Region.HAND
-    trained = run.out / f"localizer-{region.value}"
-    stage = run.stage("outline", sha256_of(trained / NETWORK_FILE), outline.size)
-    file = stage.folder / NETWORK_FILE
-    if not stage.complete:
-        stage.begin()
-        localizer = Localizer(run.settings(region))
-        localizer.load_state_dict(load_file(trained / WEIGHTS_FILE))
-        export_localizer(localizer.eval().showing_certainty(), file, outline.size, half=run.recipe.fp16_weights)
-        stage.finish()
-    settings = dataclasses.replace(run.settings(region), size=outline.size)
-    step = localizer_step(region, file, settings, outline.tau or 0.5)
-    if outline.tau is None:
-        search = run.stage("tau-outline", sha256_of(file), settings, run.recipe.tau)
-        maps = {} if search.complete else run.finder.maps([step], run.training_set.ids, {})
-        step = dataclasses.replace(step, tau=_searched_tau(run, search, [step], {region: maps}, 0.0))
-    # The hand is in the chain twice: known maps of it would be those of one step for both.
-    known = {other: maps for other, maps in chain.maps.items() if other is not region}
-    return LocalizerChain(key_of(chain.key, "outline", sha256_of(file), step.tau), (*chain.steps, step), known)
 
 
 def taken_over(run: TrainingRun, folder: str) -> LocalizerChain:

@@ -50,7 +50,8 @@ def localizer_loss(
 
 def expectation(logits: Tensor) -> Tensor:
     """Bone age in months (Eq. 8) of logits [n, 240]: float32 [n]."""
-    return _mean_month(torch.softmax(logits.float(), dim=1))
+    # Not a matrix product: autocast would round it to bfloat16, whose steps are a month from 128 on.
+    return (torch.softmax(logits.float(), dim=1) * months(logits.device)).sum(dim=1)
 
 
 def divergence(
@@ -79,20 +80,3 @@ def distribution_loss(
     if kl_weight == 0.0:
         return error.mean()
     return (error + kl_weight * divergence(logits, age_months, sd, direction)).mean()
-
-
-def steadiness_loss(logits: Tensor, other: Tensor, kl_weight: float = 0.5) -> Tensor:
-    """|expectation - that of `other`| + lambda * KL(other || p), mean over the batch.
-
-    Args:
-        logits: float [n, 240], of a worse look at a film.
-        other: float32 [n, 240], the distribution that is held to: what a network says of the film itself.
-    """
-    error = (expectation(logits) - _mean_month(other)).abs()
-    log_p = F.log_softmax(logits.float(), dim=1)
-    return (error + kl_weight * (torch.xlogy(other, other) - other * log_p).sum(dim=1)).mean()
-
-
-def _mean_month(probabilities: Tensor) -> Tensor:
-    # No matrix product: under autocast that one is rounded to bfloat16, whose steps are a month from 128 on.
-    return (probabilities.float() * months(probabilities.device)).sum(dim=1)

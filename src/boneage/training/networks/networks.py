@@ -5,7 +5,6 @@ Every network takes views as `boneage.views.cut` makes them: uint8 [n, channels,
 
 from __future__ import annotations
 
-import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -81,7 +80,6 @@ class Localizer(nn.Module):
             width = settings.channels
         self.pooling = settings.pooling
         self.class_average = settings.class_average
-        self.shows_certainty = False
         self.centred = settings.loss == "cross_entropy"
         self.classes = nn.Linear(width, CLASSES)
         nn.init.normal_(self.classes.weight, 0.0, 0.01)
@@ -102,38 +100,16 @@ class Localizer(nn.Module):
     def attention(self, view: Tensor) -> Tensor:
         """A_t = sum_k W_kt F_k of the *predicted* class t (Eq. 2): float32 [n, m, m], negatives not clipped.
 
-        With `shows_certainty` it is `certainty` instead.
-
         Cross entropy leaves the scores free up to a constant; W is centred over the classes then, so that a place
         that speaks for every age alike counts as none.
         """
         features = self._feature_map(view)
-        if self.shows_certainty:
-            return self._certainty(features)
         predicted = self._scores(features).argmax(dim=1)
         weights = averaged_over_classes(self.classes.weight, self.class_average)
         if self.centred:
             weights = weights - weights.mean(dim=0, keepdim=True)
         weights = weights[predicted]
         return (features * weights[:, :, None, None]).sum(dim=1)
-
-    def showing_certainty(self) -> Localizer:
-        """The same network, whose `attention` is how sure each cell c is of an age: ln 240 - H(p_c), in [0, ln 240].
-
-        p_c is the distribution over the classes that the cell answers by itself.
-
-        Raises:
-            UsageError: cells were not taught ages (`every_place`).
-        """
-        if self.places is None:
-            raise UsageError("outline asks each cell for an age, which hand.every_place=0 does not teach it.")
-        self.shows_certainty = True
-        return self
-
-    def _certainty(self, features: Tensor) -> Tensor:
-        assert self.places is not None
-        log_p = torch.log_softmax(self.places(features), dim=1)
-        return math.log(CLASSES) + (log_p.exp() * log_p).sum(dim=1)
 
     def _feature_map(self, view: Tensor) -> Tensor:
         features: Tensor = self.tail(self.features(view))

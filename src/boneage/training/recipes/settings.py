@@ -87,7 +87,7 @@ class Schedule:
     """How long and how fast a network learns.
 
     Attributes:
-        epochs: passes; with `cases_per_epoch` a pass sees only so many cases.
+        epochs: passes over all training cases.
         batch: views a step.
         learning_rate: the highest.
         shape: "onecycle" (cosine up over `warmup` of all steps, cosine down to nearly 0) or "steps".
@@ -95,9 +95,7 @@ class Schedule:
         optimizer: "adamw" or "adam".
         average: decay of the exponential average of the weights; 0 switches it off. The average is what is exported.
         gradient_clip: norm at which gradients are clipped; 0 switches it off.
-        cases_per_epoch: draw this many cases an epoch (None: all of them).
         size_schedule: progressive sizes: (first epoch, view side) pairs; empty: the final size throughout.
-        freeze_statistics: keep batch norm's running statistics (and use them) as pretrained.
         validate_every: epochs between measurements on *validation*; 0: only after the last.
     """
 
@@ -111,9 +109,7 @@ class Schedule:
     weight_decay: float = 1e-4
     gradient_clip: float = 1.0
     average: float = 0.998
-    cases_per_epoch: int | None = None
     size_schedule: tuple[tuple[int, int], ...] = ()
-    freeze_statistics: bool = False
     validate_every: int = 1
 
 
@@ -176,9 +172,6 @@ class RegressorSettings:
         kl_weight: lambda of Eq. 12.
         kl_direction: "target_first" is KL(G || p), the formula of Eq. 10; "prediction_first" its title, KL(p || G).
         label_sd: delta of Eq. 11, months.
-        erase: views cut from random boxes are blanked with this chance each in training (robustness; 0: never).
-        steady: weight of a second loss, in which the answers on jittered and degraded views are held to those of
-            `Recipe.regressor_start` on the plain film: the worse film may not change what is read from it.
     """
 
     views: tuple[ViewName, ...] = ("H", "R1", "R2")
@@ -194,8 +187,6 @@ class RegressorSettings:
     kl_direction: Literal["target_first", "prediction_first"] = "target_first"
     label_sd: float = 15.0
     average_mirror: bool = True
-    erase: float = 0.0
-    steady: float = 0.0
     augmentation: Augmentation = field(default_factory=Augmentation)
     schedule: Schedule = field(default_factory=Schedule)
 
@@ -220,22 +211,6 @@ class TauSettings:
     regressor: RegressorSettings = field(
         default_factory=lambda: RegressorSettings(size=96, schedule=Schedule(epochs=4), average_mirror=False)
     )
-
-
-@dataclass(frozen=True)
-class OutlineSettings:
-    """The hand's own box, once regions 1 and 2 are found: from how sure each cell of its localizer is of an age.
-
-    The map of classes, in whose box regions 1 and 2 are looked for, ends where a hand says most. The certainty of the
-    cells (`hand.every_place`) reaches as far as anything tells an age, and a larger view makes finer cells.
-
-    Attributes:
-        size: side of the view from which the map is made; the network is `hand`'s.
-        tau: fraction of the map's maximum; None: searched on *validation* without boxes.
-    """
-
-    size: int = 288
-    tau: float | None = None
 
 
 @dataclass(frozen=True)
@@ -283,10 +258,8 @@ class Recipe:
         pretrained: where the networks start, for every backbone that does not say it itself.
         regressor_seed: another seed for phase II alone, so that two regressors share their regions; None: `seed`.
         regions: which regions are found at all; () for a network that only sees whole films.
-        outline: the hand's own box comes from a second map of its localizer; None: from the map of classes.
         localizers: folder of a model whose localizers are taken over, and its gate where it has one; phase I is not
             trained then.
-        distil_again: with `student`, the localizers that were taken over teach a new student.
         regressor_start: name or folder of a model whose age network, of the same shape, is where the regressor starts
             (longer training, or fine-tuning on one's own films); None: `pretrained`.
         phase_1_cases: learn phase I from so many training films only (drawn by `seed`), None for all of them.
@@ -310,9 +283,7 @@ class Recipe:
     region_1: LocalizerSettings = field(default_factory=lambda: LocalizerSettings(pooling="gmp"))
     region_2: LocalizerSettings = field(default_factory=lambda: LocalizerSettings(input_view="E", pooling="gmp"))
     tau: TauSettings = field(default_factory=TauSettings)
-    outline: OutlineSettings | None = None
     localizers: str | None = None
-    distil_again: bool = False
     regressor_start: str | None = None
     phase_1_cases: int | None = None
     student: bool = False

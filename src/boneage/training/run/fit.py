@@ -168,7 +168,6 @@ def _order(
         count,
         max(1, schedule.batch // machine.devices),
         seed,
-        cases_per_epoch=schedule.cases_per_epoch,
         sizes=sizes,
         rank=rank,
         world=machine.devices,

@@ -54,10 +54,6 @@ class Learner(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.average.eval()
-        if self.schedule.freeze_statistics:
-            for module in self.network.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Dropout then depends on seed, epoch and step alone, whatever else has drawn numbers in between (a resumed

@@ -68,23 +68,12 @@ class TrainingRun:
         augmentation: Augmentation,
         *,
         seed: int | None = None,
-        blank: float = 0.0,
     ) -> tuple[Data, Data]:
         """(jittered training views, plain selection views)."""
         images, seed = self.training_set.images, self.recipe.seed if seed is None else seed
         learn, measure = self.training_set.train, self.training_set.validation
         return (
-            kind(
-                images,
-                learn,
-                sources,
-                found,
-                size,
-                squash=self.squash,
-                augmentation=augmentation,
-                seed=seed,
-                blank=blank,
-            ),
+            kind(images, learn, sources, found, size, squash=self.squash, augmentation=augmentation, seed=seed),
             kind(images, measure, sources, found, size, squash=self.squash),
         )
 
