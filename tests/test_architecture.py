@@ -163,6 +163,19 @@ def test_training_libraries_stay_under_training_and_research() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_one_module_imports_onnx_runtime() -> None:
+    """It switches the library's telemetry off before; see tests/model/test_network.py."""
+    tests = {str(path): ast.parse(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.rglob("*.py")}
+    named = {name for name, tree in (TREES | tests).items() if _imports_library(tree, "onnxruntime")}
+    assert named == {"boneage.model.network"}
+
+
+def _imports_library(tree: ast.Module, library: str) -> bool:
+    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level]
+    return any(name.partition(".")[0] == library for name in names)
+
+
 def test_dicom_libraries_stay_in_modules_named_for_dicom() -> None:
     wrong = [
         f"{_where(module, line)} imports {target}"

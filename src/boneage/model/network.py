@@ -1,4 +1,7 @@
-"""One network of a model, and the step of phase I that runs it; by ONNX Runtime, never by torch."""
+"""One network of a model, and the step of phase I that runs it.
+
+ONNX Runtime runs the networks, and this module alone imports it.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,29 @@ def available_cores() -> int:
     return max(1, min(cores, int(limit))) if limit.isdigit() else cores
 
 
+def open_session(network: Path | bytes, *, threads: int | None = None) -> Any:
+    """An ONNX Runtime session on the CPU.
+
+    Args:
+        network: an `.onnx` file, or its content.
+        threads: for one run; None for all available cores.
+
+    Returns:
+        `onnxruntime.InferenceSession`.
+    """
+    # Read once, when the library is imported: without it a database appears in the user's cache folder and a server
+    # is called.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or available_cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    source = network if isinstance(network, bytes) else str(network)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
 @dataclass(frozen=True)
 class Network:
     """One network of a model, run by ONNX Runtime; its session starts on the first use.
@@ -49,15 +75,9 @@ class Network:
 
     @cached_property
     def session(self) -> Any:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads or available_cores()
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         try:
-            source = with_outputs(self.path.read_bytes(), self.also_gives) if self.also_gives else str(self.path)
-            return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            source = with_outputs(self.path.read_bytes(), self.also_gives) if self.also_gives else self.path
+            return open_session(source, threads=self.threads)
         except Exception as error:
             # ONNX Runtime's own exceptions share no public base class.
             raise ModelError(f"{self.path}: ONNX Runtime cannot open this network ({error}). {_RESTORE}.") from error

@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
@@ -20,6 +19,7 @@ from boneage.errors import DatasetError, ModelError
 from boneage.formats import read_radiograph
 from boneage.model.folder import load_model
 from boneage.model.inner_outputs import with_outputs
+from boneage.model.network import open_session
 from boneage.pipeline.similar_cases import read_index
 from boneage.radiograph import Radiograph
 from boneage.training.heads import similar_cases as indexing
@@ -67,10 +67,8 @@ def test_the_features_are_what_the_answer_layer_takes_without_the_sex(
     if sex is not None:
         expected = expected[:, : -network.sex[-2].out_features]  # type: ignore[index, union-attr]
     feeds = {"views": views.numpy()} | ({} if sex is None else {"sex": sex.numpy()})
-    plain = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
-    session = onnxruntime.InferenceSession(
-        with_outputs(file.read_bytes(), [tensor]), providers=["CPUExecutionProvider"]
-    )
+    plain = open_session(file)
+    session = open_session(with_outputs(file.read_bytes(), [tensor]))
     answer, features = session.run(None, feeds)
     np.testing.assert_allclose(features, expected, atol=1e-4 * np.abs(expected).max())
     np.testing.assert_array_equal(answer, plain.run(None, feeds)[0])

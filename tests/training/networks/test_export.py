@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 
 from boneage.errors import TrainingError
+from boneage.model.network import open_session
 from boneage.training.localization.student import OUTPUTS, Student
 from boneage.training.networks import export
 from boneage.training.networks.export import export_localizer, export_regressor, export_student
@@ -20,7 +20,7 @@ SMALL = Backbone("mobilenetv2_050")
 
 
 def run(file: Path, **feeds: torch.Tensor) -> list[np.ndarray[Any, Any]]:
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    session = open_session(file)
     outputs: list[np.ndarray[Any, Any]] = session.run(None, {name: value.numpy() for name, value in feeds.items()})
     return outputs
 
@@ -80,7 +80,7 @@ def test_an_exported_regressor_answers_as_torch_does(tmp_path: Path, fusion: Any
 def test_scalar_and_sexless_networks(tmp_path: Path) -> None:
     scalar = AgeRegressor(RegressorSettings(views=("O",), size=32, backbone=SMALL, scalar=True, sex=()))
     file = export_regressor(scalar, tmp_path / "scalar.onnx", ("O",), 32)
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    session = open_session(file)
     assert [entry.name for entry in session.get_inputs()] == ["views"]
     assert [entry.name for entry in session.get_outputs()] == ["months"]
     assert run(file, views=views(2, 1, 32))[0].shape == (2,)
@@ -99,7 +99,7 @@ def test_a_student_has_one_output_for_each_region(tmp_path: Path) -> None:
     network = Student(settings)
     file = export_student(network, tmp_path / "student.onnx", 64, OUTPUTS)
     dropped_to_half(network.eval())
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    session = open_session(file)
     assert [entry.name for entry in session.get_outputs()] == [
         "attention_hand", "attention_region_1", "attention_region_2",
     ]  # fmt: skip

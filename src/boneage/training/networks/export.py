@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from boneage.atomic import write_atomically
 from boneage.errors import TrainingError
+from boneage.model.network import open_session
 from boneage.training.localization.prior import PriorLocalizer
 from boneage.training.networks.losses import expectation
 from boneage.training.networks.networks import AgeRegressor, Localizer, dropped_to_half
@@ -168,11 +169,7 @@ def stored_in_half(data: bytes) -> bytes:
 
 
 def _compare(network: nn.Module, data: bytes, feeds: dict[str, Tensor], outputs: list[str], file: Path) -> None:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = open_session(data)
     for count in (len(next(iter(feeds.values()))), 1):
         batch = {name: value[:count] for name, value in feeds.items()}
         with torch.inference_mode():
