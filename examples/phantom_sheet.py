@@ -1,6 +1,6 @@
-"""A sheet of 24 phantoms over age and sex that shows the ossification sequence: `docs/phantoms.jpg`.
+"""A sheet of 24 phantoms over age and sex that shows the ossification sequence: `docs/images/phantoms.jpg`.
 
-    python examples/phantom_sheet.py docs/phantoms.jpg
+    python examples/phantom_sheet.py docs/images/phantoms.jpg
 
 Capitate and hamate come first, the pisiform late; the distal phalanges fuse first, the radius last. The boy and the
 girl of a column have one seed, hence one posture and one film; only phantoms are shown.
@@ -48,4 +48,4 @@ def main(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/phantoms.jpg"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images/phantoms.jpg"))

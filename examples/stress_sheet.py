@@ -1,6 +1,6 @@
-"""A sheet of one phantom under every transform of the stress suite: `docs/stress.jpg`.
+"""A sheet of one phantom under every transform of the stress suite: `docs/images/stress.jpg`.
 
-    python examples/stress_sheet.py docs/stress.jpg
+    python examples/stress_sheet.py docs/images/stress.jpg
 
 What `boneage evaluate --stress` does to each film, on a synthetic one; no radiograph is shown.
 """
@@ -56,4 +56,4 @@ def main(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/stress.jpg"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images/stress.jpg"))
