@@ -9,7 +9,6 @@ reported apart, since it opens the networks.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import resource
@@ -23,13 +22,13 @@ from PIL import Image
 import boneage
 from boneage.assessor import Assessor
 from boneage.phantom import phantom
-from boneage.reports import record
+from boneage.reports import AssessmentRecord
 
 
 def seconds_of_one(assessor: Assessor, file: Path) -> float:
     """File to JSON."""
     started = time.perf_counter()
-    json.dumps(record(assessor.assess(file, "female")))
+    AssessmentRecord.of(assessor.assess(file, "female")).as_json()
     return time.perf_counter() - started
 
 

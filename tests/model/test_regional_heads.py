@@ -24,7 +24,7 @@ from boneage.radiograph import Radiograph
 from boneage.regional_ages import RegionalAges, UsualDifference
 from boneage.regions import Region
 from boneage.remarks import Remark
-from boneage.reports import record
+from boneage.reports import AssessmentRecord
 from boneage.views import ImageArray, View
 
 pytest.importorskip("onnx")
@@ -154,13 +154,13 @@ def test_the_answer_is_that_of_the_model_without_parts(parted: Path, layered_mod
     assert with_parts.interval_90_months == without.interval_90_months
     assert without.regional_ages is None
     assert View.HE not in without.views
-    assert "carpal_bone_age_months" not in record(without)
+    assert AssessmentRecord.of(without).carpal_bone_age_months is None
     assert with_parts.model_sha256 != without.model_sha256
 
 
 def test_the_record_holds_both_ages_for_both_sexes(parted: Path, hand: Radiograph) -> None:
     found = load(parted).assess(hand, "unknown")
-    entry = record(found)
+    entry = AssessmentRecord.of(found).as_dict()
     keys = ("carpal_bone_age_months", "tubular_bone_age_months", "carpal_minus_tubular_months")
     assert [entry[key] for key in keys] == [None] * 3
     for sex, answer in found.answers.items():

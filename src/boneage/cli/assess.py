@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -25,7 +25,7 @@ from boneage.cli.requests import Request, gather
 from boneage.errors import BoneAgeError, OutputError, UnreadableRadiograph, UsageError
 from boneage.model.folder import available_cores
 from boneage.radiograph import Radiograph
-from boneage.reports import failed_record, record
+from boneage.reports import AssessmentRecord
 from boneage.reports.html.report_folder import Report
 
 
@@ -42,7 +42,7 @@ class Outcome:
     """One request, its record, and its assessment where there is one."""
 
     request: Request
-    record: dict[str, Any]
+    record: AssessmentRecord
     assessment: Assessment | None = None
 
 
@@ -149,13 +149,13 @@ def _outcome(assessor: Assessor, request: Request, read: Radiograph | Exception,
         try:
             assessment = assessor.assess(replace(read, file=request.file), request.sex)
             assessment = replace(assessment, seconds=assessment.seconds + seconds)
-            return Outcome(request, record(assessment, request.file), assessment)
+            return Outcome(request, AssessmentRecord.of(assessment, request.file), assessment)
         except Exception as error:
             problem = _plain(error, request)
     assert isinstance(problem, Exception)
-    entry = failed_record(
-        request.file,
+    entry = AssessmentRecord.of_error(
         problem,
+        request.file,
         sex=parse_sex(request.sex),
         model=assessor.model.name,
         model_sha256=assessor.model.sha256,

@@ -58,8 +58,8 @@ def regions(
         with _Table(out / TABLE, new=not rows) as table:
             found = outcomes(assessor, requests[len(rows) :], workers or min(4, available_cores()))
             for number, outcome in enumerate(_said(found, len(requests) - len(rows)), start=len(rows) + 1):
-                row = {key: outcome.record[key] for key in ("file", "status", "reason", "model", "model_sha256")}
-                row |= {"number": number, "notice": outcome.record["notice"]}
+                row = outcome.record.model_dump(include={"file", "status", "reason", "model", "model_sha256", "notice"})
+                row["number"] = number
                 if outcome.assessment is not None:
                     row |= _boxes(outcome.assessment)
                     if crops:

@@ -1,7 +1,10 @@
-"""Assessment -> JSON record, figure, page. Knows only the nouns, no model and no file format."""
+"""From an assessment to what people and programs read: typed record, overlays, figure, pages.
+
+Knows the nouns only: no model, no file format.
+"""
 
 from __future__ import annotations
 
-from boneage.reports.record import failed_record, record
+from boneage.reports.record import AssessmentRecord
 
-__all__ = ["failed_record", "record"]
+__all__ = ["AssessmentRecord"]

@@ -1,4 +1,4 @@
-"""One assessment as one figure: film with regions, attention maps, views, distribution. Needs matplotlib."""
+"""One assessment as one figure: radiograph with regions, attention maps, views, distribution. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from boneage.ages import MONTHS
 from boneage.assessment import Assessment
-from boneage.reports.chart import SEX_COLOURS
-from boneage.reports.overlays import COLOURS, TITLES, VIEW_TITLES, attention_picture, radiograph_picture
-from boneage.reports.record import short_file_name, years_and_months
+from boneage.reports.overlays import COLOURS, SEX_COLOURS, TITLES, VIEW_TITLES, attention_picture, radiograph_picture
+from boneage.reports.text import short_file_name, years_and_months
 from boneage.views import View
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ _LONGEST = 900
 
 
 def figure(assessment: Assessment) -> Figure:
-    """Draw one assessment; the figure belongs to no window and to no global state.
+    """Draw one assessment. The figure is not registered with pyplot and needs no display.
 
     Returns:
         A matplotlib figure of 13 x 9 inches.
@@ -67,19 +66,19 @@ def figure_png(assessment: Assessment) -> bytes:
 
 
 def _headline(page: Figure, assessment: Assessment) -> None:
-    said = []
+    ages = []
     for sex, answer in assessment.answers.items():
         low, high = answer.interval_90_months
         if_unknown = f"if {sex.value}: " if assessment.sex is None else ""
-        said.append(
+        ages.append(
             f"{if_unknown}{years_and_months(answer.bone_age_months)}  "
             f"(90 % {years_and_months(low)} to {years_and_months(high)})"
         )
     page.text(
         0.03,
         0.965,
-        "Bone age  " + "    ".join(said),
-        fontsize=17 if len(said) == 1 else 12.5,
+        "Bone age  " + "    ".join(ages),
+        fontsize=17 if len(ages) == 1 else 12.5,
         color=_INK,
         va="top",
         weight="bold",
@@ -90,13 +89,13 @@ def _headline(page: Figure, assessment: Assessment) -> None:
         0.03, 0.915, f"{name}    sex {known}    model {assessment.model} {assessment.model_sha256[:12]}",
         fontsize=10, color=_FAINT, va="top",
     )  # fmt: skip
-    apart = []
+    regional = []
     for sex, answer in assessment.answers.items():
         if answer.regional_ages is not None:
             carpal, tubular = answer.regional_ages.carpal_months, answer.regional_ages.tubular_months
             if_unknown = f"if {sex.value}: " if assessment.sex is None else ""
-            apart.append(f"{if_unknown}carpal {years_and_months(carpal)}, tubular {years_and_months(tubular)}")
-    page.text(0.975, 0.915, "    ".join(apart), fontsize=10, color=_INK, va="top", ha="right")
+            regional.append(f"{if_unknown}carpal {years_and_months(carpal)}, tubular {years_and_months(tubular)}")
+    page.text(0.975, 0.915, "    ".join(regional), fontsize=10, color=_INK, va="top", ha="right")
 
 
 def _image(panel: Any, assessment: Assessment) -> None:
@@ -108,7 +107,7 @@ def _image(panel: Any, assessment: Assessment) -> None:
     for region, box in assessment.regions.items():
         frame = Rectangle((box.x0, box.y0), box.width, box.height, fill=False, edgecolor=COLOURS[region], linewidth=1.6)
         panel.add_patch(frame)
-    _bare(panel, "Film and regions")
+    _bare(panel, "Radiograph and regions")
     panel.set_anchor("N")
     for row, region in enumerate(assessment.regions):
         panel.text(

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from boneage.errors import OutputError, UnsuitableRadiograph, UsageError
 from boneage.model.folder import load_model
 from boneage.radiograph import Radiograph
 from boneage.regions import Box, Region
-from boneage.reports import failed_record, record
+from boneage.remarks import Remark
+from boneage.reports import AssessmentRecord
 from boneage.reports.figure import figure, figure_png
 from boneage.reports.html.report_folder import Report
 from boneage.reports.overlays import attention_on, attention_picture, overlay, radiograph_picture
@@ -59,9 +61,9 @@ class _Balanced(HTMLParser):
 def write(folder: Path, *assessments: Assessment, heatmaps: bool = False) -> Path:
     with Report(folder, heatmaps) as report:
         for assessment in assessments:
-            report.add(record(assessment), assessment)
+            report.add(AssessmentRecord.of(assessment), assessment)
         error = UnsuitableRadiograph("color_image", "it is a <b>photo</b>", "Give a radiograph")
-        report.add(failed_record("photo & co.png", error))
+        report.add(AssessmentRecord.of_error(error, "photo & co.png"))
         return report.finish()
 
 
@@ -82,7 +84,7 @@ def test_a_whole_report(known: Assessment, unknown: Assessment, tmp_path: Path) 
     assert "2 assessed, 1 rejected, 0 failed" in front
     assert "photo &amp; co.png" in front
     assert "It is a &lt;b&gt;photo&lt;/b&gt;. Give a radiograph." in front
-    assert "if male" in (index.parent / "0002-hand.html").read_text()
+    assert 'if <span class="sex male">male</span>' in (index.parent / "0002-hand.html").read_text()
     lines = [json.loads(line) for line in (index.parent / "results.jsonl").read_text().splitlines()]
     assert [line["status"] for line in lines] == ["assessed", "assessed", "rejected"]
     heatmaps = sorted((index.parent / "heatmaps").iterdir())
@@ -93,34 +95,37 @@ def test_a_whole_report(known: Assessment, unknown: Assessment, tmp_path: Path) 
 
 def test_the_chronological_age_is_shown_beside_the_bone_age(known: Assessment, tmp_path: Path) -> None:
     with Report(tmp_path / "r") as report:
-        report.add(record(known), known, chronological_age_months=100.0)
+        report.add(AssessmentRecord.of(known), known, chronological_age_months=100.0)
         report.finish()
     page = (tmp_path / "r" / "0001-hand.html").read_text()
     assert "8 y 4 mo" in page
-    assert f"{record(known)['bone_age_months'] - 100:+.1f} months" in page
+    assert f"{AssessmentRecord.of(known).bone_age_months - 100:+.1f} months" in page
 
 
-def test_an_older_report_is_replaced_and_nothing_else(known: Assessment, unknown: Assessment, tmp_path: Path) -> None:
+def test_an_older_report_is_replaced_and_nothing_else(
+    known: Assessment, unknown: Assessment, tmp_path: Path, refuses: Any
+) -> None:
     write(tmp_path / "r", known, unknown)
     write(tmp_path / "r", known)
     assert not (tmp_path / "r" / "0002-hand.html").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(UsageError, match=r"mine.*Name a new or an empty folder"):
+    with pytest.raises(UsageError, match="mine") as raised:
         Report(tmp_path / "mine")
-    with pytest.raises(UsageError):
+    assert raised.value.code == "folder_not_empty"
+    with refuses(UsageError, "folder_not_empty"):
         Report(tmp_path / "mine" / "thesis.txt")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
     (tmp_path / "r" / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="other files"):
+    with refuses(UsageError, "folder_not_empty"):
         Report(tmp_path / "r")
     assert (tmp_path / "r" / "notes.txt").read_text() == "mine"
 
 
 def test_an_unfinished_report_leaves_nothing(known: Assessment, tmp_path: Path) -> None:
     with Report(tmp_path / "r") as report:
-        report.add(record(known), known)
+        report.add(AssessmentRecord.of(known), known)
         assert len(list(tmp_path.iterdir())) == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -137,17 +142,17 @@ def test_a_full_disk_leaves_what_stood_there(
 
     with Report(tmp_path / "r") as report:
         if when == "finish":
-            report.add(record(known), known)
+            report.add(AssessmentRecord.of(known), known)
         monkeypatch.setattr(Path, "write_bytes", full)
         with pytest.raises(OutputError, match="No space left on device"):
-            report.add(record(known), known) if when == "add" else report.finish()
+            report.add(AssessmentRecord.of(known), known) if when == "add" else report.finish()
     assert index.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made(tmp_path: Path, refuses: Any) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="--report"):
+    with refuses(OutputError, "cannot_write"):
         Report(tmp_path / "file" / "r")
 
 
@@ -159,7 +164,7 @@ def test_extreme_shapes_are_drawn(assessor: Assessor, tmp_path: Path, shape: tup
     assert figure_png(assessment).startswith(b"\x89PNG")
 
 
-def test_attention_lies_where_the_network_looked() -> None:
+def test_attention_lies_at_its_place_on_the_radiograph() -> None:
     image = Radiograph.from_values(np.random.default_rng(0).normal(size=(100, 200)))
     cells = np.zeros((8, 8), np.float32)
     cells[1, 6] = 1.0
@@ -172,7 +177,7 @@ def test_attention_lies_where_the_network_looked() -> None:
     assert seen[:38].max() == 0
 
 
-def test_without_evidence_the_film_is_left_as_it_is() -> None:
+def test_a_map_of_zeros_leaves_the_image_as_it_is() -> None:
     image = np.random.default_rng(0).integers(0, 256, (30, 20), dtype=np.uint8)
     np.testing.assert_array_equal(overlay(image, np.zeros((30, 20), np.float32)), np.stack([image] * 3, axis=-1))
 
@@ -196,21 +201,41 @@ def test_the_figure_says_what_matters(known: Assessment, unknown: Assessment) ->
 def test_figures_lie_in_the_report_and_are_replaced_with_it(known: Assessment, tmp_path: Path) -> None:
     for _ in range(2):
         with Report(tmp_path / "r", figures=True) as report:
-            report.add(record(known), known)
+            report.add(AssessmentRecord.of(known), known)
             report.finish()
         with Image.open(tmp_path / "r" / "figures" / "0001-hand.png") as picture:
             assert picture.size == (1950, 1350)
 
 
+def test_remarks_are_shown_by_severity_and_can_be_found_by_code(known: Assessment, tmp_path: Path) -> None:
+    codes = {"rotated": "info", "regional_ages_differ": "caution", "two_hands": "do_not_rely"}
+    remarked = replace(known, remarks=tuple(Remark.of(code, f"It is {code} <here>.") for code in codes))
+    write(tmp_path / "r", remarked)
+    page, front = ((tmp_path / "r" / name).read_text() for name in ("0001-hand.html", "index.html"))
+    places = []
+    for code, severity in codes.items():
+        start = f'<li class="remark {severity}" data-code="{code}" data-severity="{severity}">'
+        assert page.count(start) == 1
+        assert f"It is {code} &lt;here&gt;.</li>" in page
+        places.append(page.index(start))
+        assert (start in front) is (severity != "info"), "the front page counts what only explains"
+    assert places == sorted(places, reverse=True), "the gravest comes first"
+    assert "1 note<" in front
+    assert "<strong>" in front
+    assert 'class="answers unreliable"' in page
+    write(tmp_path / "quiet", replace(known, remarks=()))
+    assert "unreliable" not in (tmp_path / "quiet" / "0001-hand.html").read_text().partition("</style>")[2]
+
+
 def test_a_phantom_is_told_from_a_radiograph(assessor: Assessor, hand: Radiograph, tmp_path: Path) -> None:
     drawn = assessor.assess(replace(hand, phantom=True), "male")
     write(tmp_path / "drawn", drawn)
-    write(tmp_path / "film", assessor.assess(hand, "male"))
-    for page in (tmp_path / "drawn").glob("*.html"):
-        assert "phantom, not a radiograph" in page.read_text()
-    for page in (tmp_path / "film").glob("*.html"):
+    write(tmp_path / "real", assessor.assess(hand, "male"))
+    assert "phantom, not a radiograph" in (tmp_path / "drawn" / "0001-hand.html").read_text()
+    assert '<span class="pill">phantom</span>' in (tmp_path / "drawn" / "index.html").read_text()
+    for page in (tmp_path / "real").glob("*.html"):
         assert "phantom" not in page.read_text()
-    assert "phantom, not a radiograph" in record(drawn)["warnings"][0]
+    assert "phantom, not a radiograph" in AssessmentRecord.of(drawn).warnings[0]
 
 
 def test_index_and_page_say_the_same_age(known: Assessment, tmp_path: Path) -> None:
@@ -224,7 +249,7 @@ def test_index_and_page_say_the_same_age(known: Assessment, tmp_path: Path) -> N
 def test_the_key_of_the_chart_explains_the_dashed_line(known: Assessment, tmp_path: Path) -> None:
     for age in (None, 100.0):
         with Report(tmp_path / "r") as report:
-            report.add(record(known), known, age)
+            report.add(AssessmentRecord.of(known), known, age)
             report.finish()
         (page,) = (tmp_path / "r").glob("0*.html")
         assert ("Dashed: chronological age" in page.read_text()) is (age is not None)

@@ -1,4 +1,4 @@
-"""The closest cases on the page of a radiograph."""
+"""The similar cases on the page of a radiograph."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from boneage.assessment import Assessment
 from boneage.assessor import Assessor
 from boneage.model.folder import load_model
 from boneage.radiograph import Radiograph
-from boneage.reports import record
+from boneage.reports import AssessmentRecord
 from boneage.reports.html.radiograph_page import radiograph_page
-from boneage.reports.html.similar_cases_card import similar_cases_card
 from boneage.similar import SimilarCase, SimilarCases
 
 CASES = tuple(
@@ -34,13 +33,19 @@ def answered(model: Path, hand: Radiograph, sex: str, **similar_cases: SimilarCa
     return replace(plain, answers=answers)
 
 
+def card_of(assessment: Assessment) -> str:
+    """The part of the page about similar cases; empty where there is none."""
+    page = radiograph_page(AssessmentRecord.of(assessment), assessment)
+    found = re.search(r"<h2>Similar cases of the same sex</h2>.*?</section>", page, re.DOTALL)
+    return found[0] if found else ""
+
+
 def test_ages_and_both_opinions_are_on_the_page(standin_model: Path, hand: Radiograph) -> None:
     assessment = answered(standin_model, hand, "male", male=FOUND)
-    page = radiograph_page(record(assessment), assessment)
-    card = page[page.index("Closest cases of the same sex") : page.index("Where the networks looked")]
-    assert re.search(r"Median of the 4 closest</div><b>10 y 0 mo</b> <span[^>]*>120\.0 months", card)
+    card = card_of(assessment)
+    assert re.search(r"Median of 4 cases</div><b>10 y 0 mo</b> <span[^>]*>120\.0 months", card)
     assert re.search(r"Bone age by the model</div><b>10 y 4 mo</b> <span[^>]*>124\.0 months", card)
-    assert re.search(r"Apart</div><b>4\.0 months</b> <span[^>]*>\(on 95 % of cases at most 7\.2\)", card)
+    assert re.search(r"Difference</div><b>4\.0 months</b> <span[^>]*>\(at most 7\.2 in 95 % of cases\)", card)
     assert re.search(r"<td>1377</td><td[^>]*>9 y 10 mo</td><td[^>]*>0\.05<", card)
     assert "<td>a&lt;b&gt;</td>" in card
     assert "rsna &amp; co" in card
@@ -53,19 +58,19 @@ def test_ages_and_both_opinions_are_on_the_page(standin_model: Path, hand: Radio
 def test_both_sexes_have_their_own_cases(standin_model: Path, hand: Radiograph) -> None:
     girls = SimilarCases((SimilarCase("girl", 96.0, 0.1),), 96.0, "rsna")
     assessment = answered(standin_model, hand, "unknown", male=FOUND, female=girls)
-    card = similar_cases_card(record(assessment), assessment)
+    card = card_of(assessment)
     male, female = card.index("If male"), card.index("If female")
     assert male < card.index("1377") < female < card.index("<td>girl</td>")
-    assert "Median of the 1 closest" in card[female:]
-    assert "on 95 %" not in card[female:]  # nothing was measured
+    assert "Median of 1 case<" in card[female:]
+    assert "95 %" not in card[female:]  # nothing was measured
     alone = answered(standin_model, hand, "unknown", male=FOUND)
-    assert "If female" not in similar_cases_card(record(alone), alone)
+    assert "If female" not in card_of(alone)
 
 
 def test_without_an_index_there_is_no_card(standin_model: Path, hand: Radiograph) -> None:
     assessment = answered(standin_model, hand, "female")
-    assert similar_cases_card(record(assessment), assessment) == ""
-    assert "SimilarCases" not in radiograph_page(record(assessment), assessment)
+    assert card_of(assessment) == ""
+    assert "imilar cases" not in radiograph_page(AssessmentRecord.of(assessment), assessment)
 
 
 @pytest.mark.parametrize("months", [1.0, 3.0, 120.0, 240.0])
@@ -73,7 +78,7 @@ def test_every_dot_is_on_the_picture(standin_model: Path, hand: Radiograph, mont
     cases = tuple(SimilarCase(str(at), age, 0.1 + at) for at, age in enumerate((months, months, 60.0)))
     assessment = answered(standin_model, hand, "male", male=SimilarCases(cases, months, "d"))
     answers = {Sex.MALE: replace(assessment.answers[Sex.MALE], bone_age_months=months)}
-    card = similar_cases_card(record(replace(assessment, answers=answers)), assessment)
+    card = card_of(replace(assessment, answers=answers))
     (height,) = re.findall(r'viewBox="0 0 620 (\d+)"', card)
     for x, y in re.findall(r'<circle cx="([-\d.]+)" cy="([-\d.]+)"', card):
         assert 4 <= float(x) <= 616

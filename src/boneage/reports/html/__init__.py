@@ -1,1 +1,1 @@
-"""Pages for people: one folder with an index and one page a radiograph."""
+"""Pages for people: self-contained, printable HTML files without scripts, from templates with one stylesheet."""

@@ -2,66 +2,54 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from html import escape
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from boneage.assessment import NOTICE, Assessment
 from boneage.errors import OutputError, UsageError
-from boneage.reports.html.index_page import index_page
+from boneage.reports.html.index_page import IndexRow, index_page
 from boneage.reports.html.radiograph_page import radiograph_page
-from boneage.reports.overlays import attention_picture, encoded, radiograph_picture
+from boneage.reports.html.rendering import data_url
+from boneage.reports.overlays import attention_picture, encode, radiograph_picture
+from boneage.reports.record import AssessmentRecord
 
 INDEX: Final = "index.html"
 RESULTS: Final = "results.jsonl"
 HEATMAPS: Final = "heatmaps"
 FIGURES: Final = "figures"
 _PAGE: Final = re.compile(r"\d{4,}-.*\.html", re.DOTALL)
-_THUMBNAIL: Final = 110
-
-
-@dataclass
-class Row:
-    """One line of the index."""
-
-    record: Mapping[str, Any]
-    page: str | None = None
-    thumbnail: bytes | None = None
-    chronological_age_months: float | None = None
+_THUMBNAIL: Final = 144
 
 
 @dataclass
 class Report:
-    """A report folder in the making; it appears in its place whole, when `finish` is called, or not at all.
+    """A report folder, which appears in its place as a whole when `finish` is called, or not at all.
 
         with Report("out") as report:
-            report.add(record(assessment), assessment)
+            report.add(AssessmentRecord.of(assessment), assessment)
             report.finish()
 
     Args:
-        folder: the folder to write; it may be missing, empty, or hold an older report and nothing
-            else (which is replaced).
-        heatmaps: also write the attention maps over the film, one PNG a region, in the radiograph's own size.
-        figures: also write everything about a radiograph on one picture (PNG), for slides. Needs matplotlib.
+        folder: where to write. It may be missing, empty, or hold an older report and nothing else, which is replaced.
+        heatmaps: also write attention maps over the radiograph in its own size, one PNG a region.
+        figures: also write one figure (PNG) a radiograph, for slides. Needs matplotlib.
 
     Raises:
-        UsageError: the folder holds something else.
-        OutputError: nothing can be written there.
+        UsageError: the folder holds other files (`folder_not_empty`).
+        OutputError: nothing can be written there (`cannot_write`).
     """
 
     folder: Path
     heatmaps: bool = False
     figures: bool = False
-    rows: list[Row] = field(default_factory=list)
+    rows: list[IndexRow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder = Path(self.folder)
@@ -71,7 +59,8 @@ class Report:
             if self.folder.exists() and not self._may_replace():
                 raise UsageError(
                     f"{self.folder}: exists and holds other files than a report of boneage. "
-                    "Name a new or an empty folder."
+                    "Name a new or an empty folder.",
+                    code="folder_not_empty",
                 )
             parent = self.folder.absolute().parent
             parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +82,7 @@ class Report:
 
     def add(
         self,
-        record: Mapping[str, Any],
+        record: AssessmentRecord,
         assessment: Assessment | None = None,
         chronological_age_months: float | None = None,
     ) -> None:
@@ -102,20 +91,25 @@ class Report:
         Raises:
             OutputError: it cannot be written; the report is given up and leaves nothing behind.
         """
-        row = Row(record, chronological_age_months=chronological_age_months)
+        row = IndexRow(record, chronological_age_months=chronological_age_months)
         try:
             if assessment is not None:
-                name = f"{len(self.rows) + 1:04d}-{_plain(str(record['file']))}"
+                name = f"{len(self.rows) + 1:04d}-{_plain(record.file)}"
                 heatmaps = self._heatmaps(name, assessment) if self.heatmaps else {}
-                row.page = f"{name}.html"
-                row.thumbnail = encoded(radiograph_picture(assessment.radiograph, _THUMBNAIL), "JPEG")
+                thumbnail = encode(radiograph_picture(assessment.radiograph, _THUMBNAIL), "JPEG")
+                row = replace(
+                    row,
+                    page=f"{name}.html",
+                    thumbnail=data_url(thumbnail, "jpeg"),
+                    phantom=assessment.radiograph.phantom,
+                )
                 self._notice = assessment.notice
                 if self.figures:
                     from boneage.reports.figure import figure_png  # takes a while to import
 
                     self._write(f"{FIGURES}/{name}.png", figure_png(assessment))
-                html = radiograph_page(record, assessment, chronological_age_months, heatmaps)
-                self._write(row.page, html.encode("utf-8", "replace"))
+                page = radiograph_page(record, assessment, chronological_age_months, heatmaps)
+                self._write(row.page, page.encode("utf-8", "replace"))
             self.rows.append(row)
         except OSError as error:
             self.discard()
@@ -131,7 +125,7 @@ class Report:
             OutputError: it cannot be written; what stood there before is untouched.
         """
         try:
-            lines = "".join(json.dumps(row.record, allow_nan=False) + "\n" for row in self.rows)
+            lines = "".join(row.record.as_json() + "\n" for row in self.rows)
             self._write(RESULTS, lines.encode())
             made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
             self._write(INDEX, index_page(self.rows, self._notice, made).encode("utf-8", "replace"))
@@ -151,7 +145,7 @@ class Report:
         files = {}
         for region in assessment.attention:
             files[region.value] = f"{HEATMAPS}/{name}-{region.value}.png"
-            self._write(files[region.value], encoded(attention_picture(assessment, region), "PNG"))
+            self._write(files[region.value], encode(attention_picture(assessment, region), "PNG"))
         return files
 
     def _write(self, name: str, data: bytes) -> None:
@@ -164,10 +158,9 @@ class Report:
         if not self.folder.is_dir():
             return False
         names = {path.name for path in self.folder.iterdir()}
-        negative = [
-            name for name in names if name not in (INDEX, RESULTS, HEATMAPS, FIGURES) and not _PAGE.fullmatch(name)
-        ]
-        return not names or ({INDEX, RESULTS} <= names and not negative)
+        own = {INDEX, RESULTS, HEATMAPS, FIGURES}
+        others = [name for name in names - own if not _PAGE.fullmatch(name)]
+        return not names or ({INDEX, RESULTS} <= names and not others)
 
     def _move(self) -> None:
         assert self._work is not None
@@ -188,11 +181,12 @@ class Report:
     def _cannot(self, error: OSError) -> OutputError:
         return OutputError(
             f"{self.folder}: the report cannot be written ({error.strerror or error}). "
-            "Free some space or name a folder that you may write to with --report."
+            "Free some space or name a folder that you may write to with --report.",
+            code="cannot_write",
         )
 
 
 def _plain(file: str) -> str:
-    """A file name that every file system and web server takes."""
+    """The stem of a file name, of ASCII letters, digits, dots, dashes and underscores only."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem).strip(".-")
-    return escape(stem[:60]) or "radiograph"
+    return stem[:60] or "radiograph"
