@@ -174,3 +174,13 @@ def test_a_loaded_model_is_kept_until_it_changes(standin_parts: Any, tmp_path: P
     settings, networks = standin_parts
     write_model(folder, {**settings, "name": "newer"}, networks, replace=True)
     assert load(folder).model.name == "newer"
+
+
+def test_the_remarks_of_a_phantom_are_quiet(assessor: Assessor, hand: Radiograph) -> None:
+    marked = replace(hand, remarks=(Remark.of("exif_damaged", "The EXIF block is damaged."),))
+    assert [remark.severity for remark in assessor.assess(marked, "male").remarks] == [Severity.CAUTION]
+    quiet = assessor.assess(replace(marked, phantom=True), "male").remarks
+    assert [(remark.code, remark.severity) for remark in quiet] == [
+        ("phantom", Severity.INFO),
+        ("exif_damaged", Severity.INFO),
+    ]

@@ -16,7 +16,7 @@ from boneage.pipeline.gate import Gate
 from boneage.pipeline.localization import RegionLocalizer, cut_views
 from boneage.pipeline.similar_cases import SimilarCasesIndex, read_index
 from boneage.radiograph import Radiograph
-from boneage.remarks import Remark
+from boneage.remarks import Remark, Severity
 
 PHANTOM_NOTICE: Final = (
     "This model was trained on phantom hands, never on a child's radiograph: its ages mean nothing for a child."
@@ -99,13 +99,15 @@ class Assessor:
             model=self.model.name,
             model_sha256=self.model.sha256,
             seconds=time.perf_counter() - started,
-            remarks=(
-                *((_PHANTOM,) if radiograph.phantom else ()),
-                *radiograph.remarks,
-                *contradictions,
-                *admitted.remarks,
-                *regions.remarks,
-                *remarks_of(answers),
+            remarks=_weigh(
+                radiograph,
+                (
+                    *radiograph.remarks,
+                    *contradictions,
+                    *admitted.remarks,
+                    *regions.remarks,
+                    *remarks_of(answers),
+                ),
             ),
             notice=self.notice,
             turned_degrees=admitted.inverse.orientation.turned_degrees,
@@ -123,6 +125,14 @@ class Assessor:
     def plain(self) -> Assessor:
         """The same for the whole hand's answer alone, without regional ages and similar cases, which cost time."""
         return Assessor(replace(self.model, regional_heads=None), self.localizer, refuse=self.refuse)
+
+
+def _weigh(radiograph: Radiograph, remarks: tuple[Remark, ...]) -> tuple[Remark, ...]:
+    """A phantom's remarks ask for no caution: they tell how a model that never saw one reads it."""
+    if not radiograph.phantom:
+        return remarks
+    quiet = (replace(said, severity=Severity.INFO) if said.severity is Severity.CAUTION else said for said in remarks)
+    return (_PHANTOM, *quiet)
 
 
 def _settle_sex(radiograph: Radiograph, sex: Sex | str | None) -> tuple[Sex | None, tuple[Remark, ...]]:

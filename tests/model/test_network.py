@@ -14,8 +14,9 @@ def test_an_assessment_leaves_nothing_in_the_home_folder(standin_model: Path, ha
     home.mkdir()
     places = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
     kept = {name: value for name, value in os.environ.items() if name.startswith(("PYTHON", "PATH", "LD_"))}
+    code = "import boneage, sys; print(boneage.assess(*sys.argv[1:]).bone_age_months)"
     done = subprocess.run(
-        [sys.executable, "-c", "import boneage, sys; print(boneage.assess(*sys.argv[1:]).bone_age_months)", str(hand_file), "male", str(standin_model)],
+        [sys.executable, "-c", code, str(hand_file), "male", str(standin_model)],
         env={**kept, **dict.fromkeys(places, str(home)), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
