@@ -12,17 +12,28 @@ from boneage.evaluation.regional_metrics import evaluate_regional
 
 
 def row(
-    case: str, age: float, whole: float, parts: tuple[float, float, bool] | None, sex: Sex = Sex.MALE
+    case: str, age: float, whole: float, regional: tuple[float, float, bool] | None, sex: Sex = Sex.MALE
 ) -> Prediction:
-    told = parts or (None, None, None)
-    return Prediction("f", case, "report", sex, age, "assessed", "", whole, None, None, None, None, {}, *told)
+    carpal, tubular, unusual = regional or (None, None, None)
+    return Prediction(
+        file="f",
+        id=case,
+        split="test",
+        sex=sex,
+        age_months=age,
+        status="assessed",
+        predicted_months=whole,
+        carpal_months=carpal,
+        tubular_months=tubular,
+        unusual_difference=unusual,
+    )
 
 
 ROWS = [
     row("a", 100, 102, (110, 96, True)),
     row("b", 30, 30, (24, 31, False), Sex.FEMALE),
     row("c", 50, 47, (52, 50, False)),
-    row("d", 60, 90, None),  # its parts were not told
+    row("d", 60, 90, None),  # without regional bone ages
 ]
 
 
@@ -48,7 +59,7 @@ def test_figures_by_hand() -> None:
     assert found.whole_mae_elsewhere.value == 1.5
 
 
-def test_no_figures_without_parts() -> None:
+def test_no_figures_without_regional_ages() -> None:
     assert evaluate_regional(ROWS[3:]) is None
 
 

@@ -1,16 +1,17 @@
-"""How well the regions were found, against readers' boxes and against always answering the mean box."""
+"""How well the regions were found: readers' boxes against the predicted boxes and against the mean-box baseline."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
 from boneage.errors import UsageError
-from boneage.evaluation.bootstrap import RESAMPLES, Figure, figure
+from boneage.evaluation.bootstrap import RESAMPLES, Bootstrap, Figure
+from boneage.evaluation.measuring import Bin, Figures, Metric, measure_all
 from boneage.evaluation.predictions import Prediction
 from boneage.regions import Box, Region
 
@@ -30,7 +31,7 @@ AP_THRESHOLD: Final = 0.5
 
 
 @dataclass(frozen=True)
-class BoxFigures:
+class BoxFigures(Figures):
     """How well boxes meet their truths.
 
     Attributes:
@@ -45,9 +46,6 @@ class BoxFigures:
     centre_distance: Figure
     covered: Figure
 
-    def as_dict(self) -> dict[str, object]:
-        return {item.name: getattr(self, item.name).as_dict() for item in fields(self)}
-
 
 @dataclass(frozen=True)
 class Localization:
@@ -56,10 +54,10 @@ class Localization:
     Attributes:
         region: which predicted box was compared.
         n: boxed cases in the predictions table; all are scored.
-        without_box: those of them that were rejected or failed: they count as missed (0 overlap, nothing covered).
+        without_box: those of them without a predicted box (rejected, failed): they count as missed (no overlap).
         found: the predicted boxes.
-        floor: the mean box of all other truths, in fractions of width and height.
-        gain: mean of IoU(predicted) - IoU(floor), paired by case; positive where attention beats the mean box.
+        floor: the mean-box baseline: the mean box of all other truths, in fractions of width and height.
+        gain: mean of IoU(predicted) - IoU(baseline), paired by case; positive where attention beats the baseline.
     """
 
     region: Region
@@ -69,7 +67,7 @@ class Localization:
     floor: BoxFigures
     gain: Figure
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         return {
             "region": str(self.region),
             "n": self.n,
@@ -107,10 +105,10 @@ def evaluate_localization(
 ) -> dict[str, dict[str, Localization]]:
     """Localization of every truth, for all boxed cases ("all") and for those outside training ("outside_train").
 
-    IoU and covered share are the same in pixels and in fractions of width and height. Centre distances are
-    measured in pixels and divided by the width of the hand: of the truth itself where that is a hand box, else of
-    the *predicted* hand box, since readers who boxed bones boxed no hand. The mean box is taken over all cases
-    with that truth (but the case itself), whatever their split, so that both groups face the same floor.
+    IoU and covered share are the same in pixels and in fractions of width and height. Centre distances are measured in
+    pixels and divided by the width of the hand: of the truth itself where that is a hand box, else of the *predicted*
+    hand box, since readers who boxed bones boxed no hand. The mean box is taken over all other cases with that truth,
+    whatever their split, so that both groups have the same baseline.
 
     Args:
         predictions: rows with boxes in pixels; cases without a truth are ignored.
@@ -120,34 +118,32 @@ def evaluate_localization(
         {truth: {"all": ..., "outside_train": ...}}.
 
     Raises:
-        UsageError: a truth's name is not known, or a case comes twice.
+        UsageError: a truth's name is not known ("unknown_truth"), or a case comes twice ("duplicate_id").
     """
     rows: dict[str, Prediction] = {}
     for row in predictions:
         if row.id in rows:
-            raise UsageError(f"case {row.id} comes twice among the predictions. Give one row a case.")
+            message = f"case {row.id} comes twice among the predictions. Give one row a case."
+            raise UsageError(message, code="duplicate_id")
         rows[row.id] = row
+    bootstrap = Bootstrap(resamples, seed)
     result: dict[str, dict[str, Localization]] = {}
     for name, given in truths.items():
         if name not in REGION_OF_TRUTH:
-            raise UsageError(f"'{name}' is no truth that is known here. Known: {', '.join(REGION_OF_TRUTH)}.")
+            known = ", ".join(REGION_OF_TRUTH)
+            raise UsageError(f"'{name}' is not the name of a known truth. Known: {known}.", code="unknown_truth")
+        region = REGION_OF_TRUTH[name]
         boxes = {case: box for case, corners in given.items() if (box := clipped(corners)) is not None}
         floors = mean_boxes(boxes)
-        seen = [
-            _Case.of(rows[case], boxes[case], floors.get(case), REGION_OF_TRUTH[name]) for case in boxes if case in rows
-        ]
-        result[name] = {
-            "all": _figures(seen, REGION_OF_TRUTH[name], resamples, seed),
-            "outside_train": _figures(
-                [case for case in seen if case.split != "train"], REGION_OF_TRUTH[name], resamples, seed
-            ),
-        }
+        cases = [_Case.of(rows[case], boxes[case], floors.get(case), region) for case in boxes if case in rows]
+        groups = {"all": cases, **_OUTSIDE_TRAIN.split(cases)}
+        result[name] = {group: _localize(region, members, bootstrap) for group, members in groups.items()}
     return result
 
 
 @dataclass(frozen=True)
 class _Match:
-    """One box against its truth; the distance is missing where there is no box or no hand to measure with."""
+    """One box against its truth; `distance` is None where a box is missing, or a hand to measure with."""
 
     iou: float
     distance: float | None
@@ -184,27 +180,22 @@ class _Case:
         return cls(row.split, _Match.of(found, truth, ruler), beside, found is not None)
 
 
-def _figures(cases: list[_Case], region: Region, resamples: int, seed: int) -> Localization:
-    def over(matches: list[_Match]) -> BoxFigures:
-        iou = np.array([match.iou for match in matches])
-        return BoxFigures(
-            miou=figure(iou, resamples=resamples, seed=seed),
-            ap50=figure(iou > AP_THRESHOLD, resamples=resamples, seed=seed),
-            centre_distance=figure(
-                [match.distance for match in matches if match.distance is not None], resamples=resamples, seed=seed
-            ),
-            covered=figure([match.covered for match in matches], resamples=resamples, seed=seed),
-        )
+_OUTSIDE_TRAIN: Final = Bin[_Case](("outside_train",), lambda case: None if case.split == "train" else "outside_train")
+_BOXES: Final[Mapping[str, Metric[_Match]]] = {
+    "miou": Metric(lambda match: match.iou),
+    "ap50": Metric(lambda match: match.iou > AP_THRESHOLD),
+    "centre_distance": Metric(lambda match: match.distance),
+    "covered": Metric(lambda match: match.covered),
+}
+_GAIN: Final = Metric[_Case](lambda case: None if case.floor is None else case.found.iou - case.floor.iou)
 
+
+def _localize(region: Region, cases: list[_Case], bootstrap: Bootstrap) -> Localization:
     return Localization(
         region=region,
         n=len(cases),
         without_box=sum(not case.boxed for case in cases),
-        found=over([case.found for case in cases]),
-        floor=over([case.floor for case in cases if case.floor is not None]),
-        gain=figure(
-            [case.found.iou - case.floor.iou for case in cases if case.floor is not None],
-            resamples=resamples,
-            seed=seed,
-        ),
+        found=BoxFigures(**measure_all(_BOXES, [case.found for case in cases], bootstrap)),
+        floor=BoxFigures(**measure_all(_BOXES, [case.floor for case in cases if case.floor is not None], bootstrap)),
+        gain=_GAIN.measure(cases, bootstrap),
     )

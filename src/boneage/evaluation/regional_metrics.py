@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
-from boneage.ages import Sex
-from boneage.evaluation.bootstrap import RESAMPLES, Figure, Statistic, figure, mean
-from boneage.evaluation.metrics import BANDS, age_band, scored_only
+from boneage.evaluation.bootstrap import RESAMPLES, Bootstrap, Figure
+from boneage.evaluation.measuring import Figures, Metric, Statistic, as_json, measure_all
+from boneage.evaluation.metrics import BY_AGE_BAND, BY_SEX, absolute_error, scored_only
 from boneage.evaluation.predictions import Prediction
 
 
+def _carpal(row: Prediction) -> float:
+    return (row.carpal_months or 0.0) - (row.age_months or 0.0)
+
+
+def _tubular(row: Prediction) -> float:
+    return (row.tubular_months or 0.0) - (row.age_months or 0.0)
+
+
+def _beyond_whole(error: Statistic[Prediction]) -> Statistic[Prediction]:
+    return lambda row: abs(error(row) or 0.0) - (absolute_error(row) or 0.0)
+
+
+REGIONAL: Final[Mapping[str, Metric[Prediction]]] = {
+    "carpal_mae": Metric(lambda row: abs(_carpal(row))),
+    "tubular_mae": Metric(lambda row: abs(_tubular(row))),
+    "whole_mae": Metric(absolute_error),
+    "carpal_bias": Metric(_carpal),
+    "tubular_bias": Metric(_tubular),
+    "carpal_minus_whole": Metric(_beyond_whole(_carpal)),
+    "tubular_minus_whole": Metric(_beyond_whole(_tubular)),
+    "unusual": Metric(lambda row: row.unusual_difference),
+}
+"""Metrics of scored cases with both regional bone ages."""
+
+
 @dataclass(frozen=True)
-class RegionalFigures:
-    """Figures of one group of cases whose parts were told. Errors are predicted minus label, in months.
+class RegionalFigures(Figures):
+    """Figures of one group of cases with regional bone ages. Errors are predicted minus label, in months.
 
     Attributes:
         carpal_mae, tubular_mae, whole_mae: mean absolute errors of carpal, tubular and whole bone age.
         carpal_bias, tubular_bias: mean errors.
-        carpal_minus_whole, tubular_minus_whole: mean of |part's error| - |whole hand's error|, paired by case.
+        carpal_minus_whole, tubular_minus_whole: mean of |regional error| - |whole hand's error|, paired by case.
         unusual: share of cases whose two ages lie unusually far apart.
         error_correlation: Pearson's, of the errors of carpal and tubular age; None for fewer than three cases.
     """
@@ -39,20 +65,17 @@ class RegionalFigures:
     def n(self) -> int:
         return self.carpal_mae.n
 
-    def as_dict(self) -> dict[str, object]:
-        said = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {"n": self.n} | {
-            name: value.as_dict() if isinstance(value, Figure) else value for name, value in said.items()
-        }
+    def as_dict(self) -> dict[str, Any]:
+        return {"n": self.n, **super().as_dict()}
 
 
 @dataclass(frozen=True)
 class RegionalAccuracy:
-    """Figures of all cases, by sex and by two-year band of the label; and of the whole hand's answers by whether the
-    difference is unusual.
+    """Figures of all cases, by sex and by two-year band of the label.
 
     Attributes:
-        whole_mae_where_unusual, whole_mae_elsewhere: does an unusual difference tell a worse answer?
+        whole_mae_where_unusual, whole_mae_elsewhere: mean absolute error of the whole hand's bone age where the
+            difference is unusual, and where it is not.
     """
 
     overall: RegionalFigures
@@ -61,11 +84,11 @@ class RegionalAccuracy:
     whole_mae_where_unusual: Figure
     whole_mae_elsewhere: Figure
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         return {
             "overall": self.overall.as_dict(),
-            "by_sex": {name: group.as_dict() for name, group in self.by_sex.items()},
-            "by_age_band_years": {name: group.as_dict() for name, group in self.by_age_band.items()},
+            "by_sex": as_json(self.by_sex),
+            "by_age_band_years": as_json(self.by_age_band),
             "whole_mae_where_unusual": self.whole_mae_where_unusual.as_dict(),
             "whole_mae_elsewhere": self.whole_mae_elsewhere.as_dict(),
         }
@@ -74,41 +97,29 @@ class RegionalAccuracy:
 def evaluate_regional(
     predictions: Iterable[Prediction], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> RegionalAccuracy | None:
-    """Figures of the scored cases whose parts were told; None where there is none."""
+    """Figures of the scored cases with regional bone ages; None without such a case."""
     rows = [row for row in scored_only(predictions) if row.carpal_months is not None and row.tubular_months is not None]
     if not rows:
         return None
+    bootstrap = Bootstrap(resamples, seed)
 
-    def over(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], statistic: Statistic = mean) -> Figure:
-        return figure(values, statistic, resamples=resamples, seed=seed)
-
-    def figures(group: list[Prediction]) -> RegionalFigures:
-        told = [(row.carpal_months, row.tubular_months, row.predicted_months, row.age_months) for row in group]
-        carpal, tubular, whole, age = np.array(told, dtype=np.float64).reshape(-1, 4).T
-        wrist, rest, hand = carpal - age, tubular - age, whole - age
-        vary = len(group) > 2 and wrist.std() > 0 and rest.std() > 0
-        return RegionalFigures(
-            carpal_mae=over(np.abs(wrist)),
-            tubular_mae=over(np.abs(rest)),
-            whole_mae=over(np.abs(hand)),
-            carpal_bias=over(wrist),
-            tubular_bias=over(rest),
-            carpal_minus_whole=over(np.abs(wrist) - np.abs(hand)),
-            tubular_minus_whole=over(np.abs(rest) - np.abs(hand)),
-            unusual=over(np.array([row.unusual_difference for row in group if row.unusual_difference is not None])),
-            error_correlation=round(float(np.corrcoef(wrist, rest)[0, 1]), 4) if vary else None,
-        )
+    def score(group: Sequence[Prediction]) -> RegionalFigures:
+        return RegionalFigures(**measure_all(REGIONAL, group, bootstrap), error_correlation=_correlation(group))
 
     def whole_mae(unusual: bool) -> Figure:
-        return over(np.array([abs(row.error_months or 0.0) for row in rows if row.unusual_difference is unusual]))
+        return REGIONAL["whole_mae"].measure([row for row in rows if row.unusual_difference is unusual], bootstrap)
 
     return RegionalAccuracy(
-        overall=figures(rows),
-        by_sex={str(sex): figures([row for row in rows if row.sex is sex]) for sex in (Sex.FEMALE, Sex.MALE)},
-        by_age_band={
-            band: figures([row for row in rows if row.age_months is not None and age_band(row.age_months) == band])
-            for band in BANDS
-        },
+        overall=score(rows),
+        by_sex=BY_SEX.map(score, rows),
+        by_age_band=BY_AGE_BAND.map(score, rows),
         whole_mae_where_unusual=whole_mae(True),
         whole_mae_elsewhere=whole_mae(False),
     )
+
+
+def _correlation(rows: Sequence[Prediction]) -> float | None:
+    carpal, tubular = (np.array([error(row) for row in rows]) for error in (_carpal, _tubular))
+    if len(rows) < 3 or not carpal.std() or not tubular.std():
+        return None
+    return round(float(np.corrcoef(carpal, tubular)[0, 1]), 4)
