@@ -1,74 +1,109 @@
-"""Many radiographs in order, several at the same time, with progress."""
+"""Many radiographs in order, several at a time, with bounded memory; errors are values."""
 
 from __future__ import annotations
 
-import sys
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
-
-import typer
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
 
 from boneage.ages import Sex
 from boneage.assessment import Assessment
-from boneage.errors import ModelError
+from boneage.errors import BoneAgeError, UnreadableRadiograph
 from boneage.radiograph import Radiograph
 
-if TYPE_CHECKING:
-    from boneage.datasets import Case
-
-_AHEAD: Final = 2
-"""Cases that are begun or wait done for each thread: keeps memory small whatever the data set's size."""
+AHEAD: Final = 2
+"""Items of each thread that are at work or wait for their turn: memory stays small whatever the number of items."""
 
 T = TypeVar("T")
+R = TypeVar("R")
+Outcome = Assessment | BoneAgeError
 
 
 class Assessing(Protocol):
-    """What an evaluation needs of an assessor."""
+    """Anything that assesses radiographs."""
 
     def assess(self, radiograph: Radiograph, sex: Sex | None) -> Assessment: ...
 
 
-def in_order(cases: Sequence[Case], work: Callable[[Case], T], *, workers: int = 1) -> Iterator[tuple[Case, T]]:
-    """The cases in order, each with what `work` makes of it, in `workers` threads; what it raises is raised here."""
-    waiting: deque[Future[T]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        ahead = iter(cases)
-        try:
-            for case in cases:
-                while len(waiting) < workers * _AHEAD and (coming := next(ahead, None)) is not None:
-                    waiting.append(pool.submit(work, coming))
-                yield case, waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+def assess_many(
+    items: Iterable[T],
+    assessor: Assessing,
+    *,
+    radiograph: Callable[[T], Radiograph | str | Path],
+    sex: Callable[[T], Sex | None],
+    workers: int = 1,
+) -> Iterator[tuple[T, Outcome]]:
+    """Read and assess radiographs, in order. One that fails yields its error and never stops the others.
 
+    Args:
+        items: whatever stands for the radiographs.
+        assessor: must be safe to call from `workers` threads (`Assessor.for_many` is, and is fastest).
+        radiograph: an item's radiograph, or the file to read.
+        sex: an item's sex; None for the header's.
+        workers: radiographs that are read and assessed at the same time.
 
-def outcome(radiograph: Callable[[], Radiograph], sex: Sex | None, assessor: Assessing) -> Assessment | Exception:
-    """The assessment, or whatever was raised on the way to it.
-
-    Raises:
-        ModelError: the model itself does not work.
+    Yields:
+        Each item with its assessment (`seconds` include reading) or its error.
     """
+
+    def assess_one(item: T) -> Outcome:
+        return attempt(assessor, lambda: radiograph(item), sex(item))
+
+    return map_in_order(assess_one, items, workers=workers)
+
+
+def attempt(assessor: Assessing, radiograph: Callable[[], Radiograph | str | Path], sex: Sex | None) -> Outcome:
+    """Make or read one radiograph and assess it; the error, where there is one, is returned."""
+    started = time.perf_counter()
+    file: str | Path | None = None
     try:
-        return assessor.assess(radiograph(), sex)
-    except ModelError:
-        raise
+        source = radiograph()
+        if not isinstance(source, Radiograph):
+            from boneage.formats import read_radiograph
+
+            file = source
+            source = read_radiograph(source)
+        assessment = assessor.assess(source, sex)
     except Exception as error:
-        # Any decoder of any file format may raise anything; the case is listed as failed with these words.
+        return as_error(error, file)
+    return replace(assessment, seconds=time.perf_counter() - started)
+
+
+def as_error(error: Exception, file: str | Path | None = None) -> BoneAgeError:
+    """An error of this package as it is; any other (decoders may raise anything) as a failure of that file."""
+    if isinstance(error, BoneAgeError):
         return error
+    if isinstance(error, MemoryError):
+        code, reason, remedy = "out_of_memory", "the radiograph needs more memory than there is", "Export it smaller"
+    elif isinstance(error, OSError):
+        code, reason = "cannot_open", f"the file cannot be read ({error.strerror or error})"
+        remedy = "Check the path and your rights to it"
+    else:
+        code, reason = "unexpected_error", f"an unexpected error ({type(error).__name__}: {error})"
+        remedy = "Please report it with this message"
+    return UnreadableRadiograph(code, reason, remedy, file)
 
 
-def with_progress(items: Iterator[T], total: int, *, doing: str = "Assessing", done: str = "assessed") -> Iterator[T]:
-    """A bar on a terminal, a plain line every tenth of the way otherwise; both on standard error."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import track
+def map_in_order(work: Callable[[T], R], items: Iterable[T], *, workers: int = 1) -> Iterator[tuple[T, R]]:
+    """The items in order, each with its result, in `workers` threads.
 
-        yield from track(items, doing, total=total, console=Console(stderr=True))
-        return
-    for count, item in enumerate(items, start=1):
-        yield item
-        if count == total or count * 10 // total > (count - 1) * 10 // total:
-            typer.echo(f"{done} {count} of {total}", err=True)
+    At most `AHEAD` items a thread are begun before the first of them is taken. What `work` raises is raised here.
+    """
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(work, item)))
+                if len(waiting) >= workers * AHEAD:
+                    first, result = waiting.popleft()
+                    yield first, result.result()
+            while waiting:
+                first, result = waiting.popleft()
+                yield first, result.result()
+        finally:
+            for _, result in waiting:
+                result.cancel()

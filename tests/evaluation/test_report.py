@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,11 +17,11 @@ from boneage.ages import Sex
 from boneage.assessment import NOTICE, Assessment, Attention, SexAnswer
 from boneage.errors import UsageError
 from boneage.evaluation import Evaluation, Prediction, Provenance, write_evaluation
-from boneage.evaluation.contact_sheet import TILE, Panel, contact_sheet
+from boneage.evaluation.contact_sheet import TILE, Panel, contact_sheet, spread
 from boneage.radiograph import Radiograph
 from boneage.regions import Box, Region
 
-FACTS = Provenance("compact", "ab" * 32, "phantoms", "report", "0.1.0", "2026-01-01T00:00:00+00:00")
+FACTS = Provenance("compact", "ab" * 32, "phantoms", "test", "0.1.0", "2026-01-01T00:00:00+00:00")
 
 
 def cases(count: int = 12) -> list[Prediction]:
@@ -30,7 +32,7 @@ def cases(count: int = 12) -> list[Prediction]:
         region = {Region.REGION_1: Box(10 + i, 10, 60 + i, 60), Region.HAND: Box(0, 0, 90, 90)}
         rows.append(
             Prediction(
-                f"{i}.png", f"c{i}", "report", sex, age, "assessed", "", guess, guess - 9, guess + 9, 100, 100, region
+                f"{i}.png", f"c{i}", "test", sex, age, "assessed", "", guess, guess - 9, guess + 9, 100, 100, region
             )
         )
     return rows
@@ -69,8 +71,8 @@ def written(folder: Path, evaluation: Evaluation) -> tuple[dict[str, object], st
 def test_page_holds_figures_and_notice(tmp_path: Path) -> None:
     rows = [
         *cases(),
-        Prediction("x<b>.png", "bad", "report", None, 60.0, "rejected", "a colour photograph & no film"),
-        Prediction("y.png", "worse", "report", None, 60.0, "failed", "the file is empty"),
+        Prediction("x<b>.png", "bad", "test", None, 60.0, "rejected", "a colour photograph & more"),
+        Prediction("y.png", "worse", "test", None, 60.0, "failed", "the file is empty"),
     ]
     truths = {"region_1": {f"c{i}": (0.1 + i / 100, 0.1, 0.6 + i / 100, 0.6) for i in range(6)}}
     evaluation = Evaluation.of(rows, FACTS, truths=truths, against=cases(), resamples=300)
@@ -82,7 +84,7 @@ def test_page_holds_figures_and_notice(tmp_path: Path) -> None:
     assert "<b>5.5 " in page  # mean of 0..11
     assert "&minus;0.5" in page
     assert "x&lt;b&gt;.png" in page
-    assert "a colour photograph &amp; no film" in page
+    assert "a colour photograph &amp; more" in page
     assert "18\N{EN DASH}20" in page
     assert page.index('<td class="text">c11</td>') < page.index('<td class="text">c10</td>')
     assert page.count("data:image/png") == 4
@@ -104,7 +106,7 @@ def test_localized_cases_stay_out_of_the_accuracy(tmp_path: Path) -> None:
     assert metrics["localization"]["region_1"]["all"]["n"] == 12  # type: ignore[index]
 
 
-@pytest.mark.parametrize("rows", [[], [Prediction("a", "a", "report", None, None, "failed", "empty")]])
+@pytest.mark.parametrize("rows", [[], [Prediction("a", "a", "test", None, None, "failed", "empty")]])
 def test_page_without_a_scored_case(tmp_path: Path, rows: list[Prediction]) -> None:
     metrics, page = written(tmp_path, Evaluation.of(rows, FACTS))
     assert "there are no figures of accuracy" in page
@@ -144,7 +146,14 @@ def test_panels_are_small_and_in_their_own_pixels() -> None:
     assert made.attention[Region.HAND].min() == 1.0
 
 
-def test_contact_sheet(tmp_path: Path) -> None:
+def test_panels_are_spread_over_the_cases() -> None:
+    ids = [str(i) for i in range(10)]
+    assert spread(ids, 0) == set()
+    assert spread(ids, 2) == {"0", "5"}
+    assert spread(ids, 99) == set(ids)
+
+
+def test_contact_sheet(tmp_path: Path, refuses: Callable[..., AbstractContextManager[None]]) -> None:
     path = tmp_path / "sheet.png"
     contact_sheet([panel("a", 100, 200), panel("b", 300, 100), panel("c", 100, 100)], path, columns=2)
     with Image.open(path) as sheet:
@@ -152,5 +161,5 @@ def test_contact_sheet(tmp_path: Path) -> None:
     assert pixels.shape[1] > 8 * TILE
     colours = {tuple(int(v) for v in colour) for colour in np.unique(pixels.reshape(-1, 3), axis=0)}
     assert {(86, 180, 233), (240, 228, 66)} <= colours
-    with pytest.raises(UsageError, match="at least one"):
+    with refuses(UsageError, "no_panels"):
         contact_sheet([], path)

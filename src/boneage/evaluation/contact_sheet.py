@@ -1,6 +1,6 @@
-"""A contact sheet: films, boxes and attention of many cases in one picture, to be looked at.
+"""A contact sheet: radiographs, boxes and attention of many cases in one image, for inspection by eye.
 
-It shows radiographs: it is for the disk of whoever holds them, never for a repository or a page.
+It shows radiographs: keep it on the disk of whoever holds them, out of repositories and pages.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from boneage.assessment import NOTICE, Assessment
 from boneage.atomic import write_atomically
+from boneage.batch import Outcome
 from boneage.errors import UsageError
-from boneage.evaluation.localization import REGION_OF_TRUTH, Corners
+from boneage.evaluation.localization import REGION_OF_TRUTH, Corners, Truths
+from boneage.evaluation.predictions import Prediction
 from boneage.regions import Box, Region
 
 TILE: Final = 240
@@ -38,9 +40,9 @@ class Panel:
 
     Attributes:
         title: one line above the tiles.
-        film: uint8 [h, w], at most `TILE` pixels a side.
+        image: uint8 [h, w], at most `TILE` pixels a side.
         regions: boxes in pixels of `image`.
-        attention: region -> float32 [h, w] in [0, 1] over the film; zero where the network did not look.
+        attention: region -> float32 [h, w] in [0, 1] over the image; zero outside the view of the localizer.
         truths: readers' boxes in pixels of `image`.
     """
 
@@ -57,36 +59,66 @@ class Panel:
         scale = TILE / max(radiograph.width, radiograph.height)
         width, height = max(1, round(radiograph.width * scale)), max(1, round(radiograph.height * scale))
         to_x, to_y = width / radiograph.width, height / radiograph.height
-        picture = Image.fromarray(radiograph.pixels).resize((width, height), Image.Resampling.BILINEAR)
+        small = Image.fromarray(radiograph.pixels).resize((width, height), Image.Resampling.BILINEAR)
         maps: dict[Region, npt.NDArray[np.float32]] = {}
-        for region, looked in assessment.attention.items():
-            x0, y0, x1, y1 = (round(v) for v in looked.box.scaled(to_x, to_y).as_list())
+        for region, attention in assessment.attention.items():
+            x0, y0, x1, y1 = (round(v) for v in attention.box.scaled(to_x, to_y).as_list())
             size = (max(1, x1 - x0), max(1, y1 - y0))
-            enlarged = Image.fromarray(np.asarray(looked.map, dtype=np.float32)).resize(size, Image.Resampling.BILINEAR)
+            coarse = Image.fromarray(np.asarray(attention.map, dtype=np.float32))
+            enlarged = coarse.resize(size, Image.Resampling.BILINEAR)
             canvas = Image.new("F", (width, height))
             canvas.paste(enlarged, (x0, y0))
             maps[region] = np.clip(np.asarray(canvas, dtype=np.float32), 0.0, 1.0)
         return cls(
             title,
-            np.asarray(np.clip(np.asarray(picture) * 255.0, 0, 255), dtype=np.uint8),
+            np.asarray(np.clip(np.asarray(small) * 255.0, 0, 255), dtype=np.uint8),
             {region: box.scaled(to_x, to_y) for region, box in assessment.regions.items()},
             maps,
             {name: Box(*corners).scaled(width, height) for name, corners in (truths or {}).items()},
         )
 
 
+class PanelCollector:
+    """Collects the panels of `count` cases while an evaluation runs (`boneage.evaluation.run(..., each=...)`).
+
+    Args:
+        ids: all cases; boxed ones are preferred.
+        truths: readers' boxes.
+        count: number of panels, at equal steps through the cases so that the sheet shows all of a data set.
+    """
+
+    def __init__(self, ids: Sequence[str], truths: Truths, count: int) -> None:
+        self.panels: list[Panel] = []
+        self._truths: dict[str, dict[str, Corners]] = {}
+        for name, given in truths.items():
+            for case, corners in given.items():
+                self._truths.setdefault(case, {})[name] = corners
+        self._shown = spread([case for case in ids if case in self._truths] or ids, count)
+
+    def __call__(self, row: Prediction, outcome: Outcome) -> None:
+        if row.id in self._shown and isinstance(outcome, Assessment):
+            error = row.error_months
+            age = "" if error is None else f"  {row.age_months:.0f} months, off by {error:+.1f}"
+            self.panels.append(Panel.of(outcome, f"{row.id}  {row.sex or 'unknown'}{age}", self._truths.get(row.id)))
+
+
+def spread(ids: Sequence[str], count: int) -> set[str]:
+    """`count` ids at equal steps through the list."""
+    return {ids[place * len(ids) // count] for place in range(count)} if count < len(ids) else set(ids)
+
+
 def contact_sheet(panels: Sequence[Panel], path: str | Path, *, columns: int = 2) -> None:
     """Lay the panels out, `columns` cases a row, and write one PNG, atomically.
 
     Each case has a tile with all boxes and one for each region with its attention map, its box (solid) and the
-    reader's box, where there is one (yellow).
+    reader's box (yellow), where given.
 
     Raises:
-        UsageError: there is no panel, or `columns` is under 1.
+        UsageError: no panel is given, or `columns` is under 1 ("no_panels").
         OutputError: the folder cannot be written to.
     """
     if not panels or columns < 1:
-        raise UsageError("a contact sheet needs at least one assessed case and one column.")
+        raise UsageError("a contact sheet needs at least one assessed case and one column.", code="no_panels")
     columns = min(columns, len(panels))
     tiles = 1 + len(Region)
     wide, high = tiles * (TILE + _GAP) + 2 * _GAP, TILE + _LINE + 2 * _GAP
@@ -94,7 +126,7 @@ def contact_sheet(panels: Sequence[Panel], path: str | Path, *, columns: int = 2
     sheet = Image.new("RGB", (columns * wide, _HEAD + lines * high), (18, 18, 18))
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=12)
-    draw.text((_GAP, 2), f"Films with radiographs: keep on your own disk. {NOTICE}", (220, 220, 220), font)
+    draw.text((_GAP, 2), f"These are radiographs: keep them on your own disk. {NOTICE}", (220, 220, 220), font)
     x = _GAP
     legend = {str(region).replace("_", " "): colour for region, colour in COLOURS.items()}
     for name, colour in {**legend, "reader's box": _TRUTH}.items():
@@ -114,7 +146,7 @@ def contact_sheet(panels: Sequence[Panel], path: str | Path, *, columns: int = 2
 
 
 def _boxes(panel: Panel, regions: Sequence[Region], attention: npt.NDArray[np.float32] | None) -> Image.Image:
-    """One tile: the film, with the attention over it if there is any, and the boxes of the regions."""
+    """One tile: the image, the attention over it where given, and the boxes of the regions."""
     gray = np.repeat(panel.image[:, :, None], 3, axis=2).astype(np.float32)
     if attention is not None:
         weight = 0.75 * attention[:, :, None]

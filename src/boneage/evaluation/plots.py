@@ -1,4 +1,4 @@
-"""Plots of a predictions table, as matplotlib figures; nothing here opens a window or keeps global state."""
+"""Plots of a predictions table, as matplotlib figures; no window is opened, no global state is kept."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def error_by_age(predictions: Sequence[Prediction], metrics: Metrics) -> Drawing
 
 
 def localization_gain(localization: Mapping[str, Mapping[str, Localization]]) -> Drawing:
-    """Mean IoU of the boxes found and of the mean box, with 95 % intervals, for each truth and group."""
+    """Mean IoU of the predicted boxes and of the mean-box baseline, with 95 % intervals, for each truth and group."""
     lines = [
         (f"{TRUTH_NAMES.get(truth, truth)}\n{GROUP_NAMES.get(group, group)}, n = {entry.n}", entry)
         for truth, groups in localization.items()
@@ -170,7 +170,7 @@ def localization_gain(localization: Mapping[str, Mapping[str, Localization]]) ->
     with styled():
         for place, (_, entry) in enumerate(lines):
             for figure, colour, marker, shift, name in (
-                (entry.floor.miou, _FAINT, "s", 0.14, "always the mean box"),
+                (entry.floor.miou, _FAINT, "s", 0.14, "mean-box baseline"),
                 (entry.found.miou, "#0072B2", "o", -0.14, "found by attention"),
             ):
                 if figure.value is None:
@@ -194,7 +194,7 @@ def stress_changes(stress: Stress) -> Drawing:
     levels = [entry for entry in stress.under.values() if entry.n]
     drawing, (axes,) = _canvas(7.4, 1.2 + 0.235 * max(1, len(levels)))
     with styled():
-        # A square root shows small changes and large ones in one picture.
+        # A square root shows small and large changes in one plot.
         axes.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
         drawn = axes.boxplot(
             [np.abs(entry.changes) for entry in levels],
@@ -209,7 +209,7 @@ def stress_changes(stress: Stress) -> Drawing:
             capprops={"color": _FAINT},
         )
         for entry, patch in zip(levels, drawn["boxes"], strict=True):
-            # The mask asks what the answer rests on; no bar is set for it.
+            # The mask has no bar: it asks what the answer rests on.
             over = entry.verdict.kept is False and entry.transform.name != MASKED
             patch.set(
                 facecolor="#f3c9a5" if over else "#d3dbe8", edgecolor="#D55E00" if over else _ACCENT, linewidth=0.9
@@ -252,7 +252,7 @@ def _canvas(width: float, height: float, *, panels: int = 1) -> tuple[Drawing, l
 
 
 def styled() -> AbstractContextManager[None]:
-    """The look that all plots of this package have, for the length of a block."""
+    """The style of all plots of this package, for the length of a block."""
     import matplotlib
 
     return matplotlib.rc_context(_STYLE)
@@ -280,7 +280,7 @@ def _points(axes: Axes, sex: Sex, x: Values, y: Values, n: int) -> None:
 
 
 def _legend(axes: Axes, place: Literal["upper left", "lower left"], *, above: bool = False) -> None:
-    """In a corner of the axes or, where marks may lie in every corner, in one line above them."""
+    """In a corner of the axes, or in one line above them: marks may lie in every corner."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         where = {"bbox_to_anchor": (0.0, 1.0), "ncols": len(labels)} if above else {}

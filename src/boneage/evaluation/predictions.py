@@ -1,4 +1,4 @@
-"""The predictions table: one row a case, everything that the metrics need, and no model."""
+"""The predictions table: one row a case with everything that the metrics need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, Self, cast, get_args
+from typing import Any, Final, Literal, Self, cast, get_args
 
 from boneage.ages import Sex, parse_sex
 from boneage.assessment import Assessment
@@ -23,27 +23,35 @@ COLUMNS: Final = (
     *("file", "id", "split", "sex", "age_months", "status", "reason"),
     *("predicted_months", "lower_90_months", "upper_90_months", "width", "height"),
     *(f"{region}_{corner}" for region in Region for corner in _CORNERS),
-    *("carpal_months", "tubular_months", "unusual_difference"),
+    *("carpal_months", "tubular_months", "unusual_difference", "codes"),
 )
 _NEEDED: Final = ("id", "age_months", "predicted_months")
+_FORMER_SPLITS: Final = {"select": "validation", "report": "test"}
+"""Split names of tables that were written before the end of November 2026."""
+
+
+def current_split(name: str) -> str:
+    """The name of a split as it is written today ("select" became "validation", "report" became "test")."""
+    return _FORMER_SPLITS.get(name, name)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is known and what was answered about one case.
+    """One case: its label and its answer.
 
     Attributes:
-        file: the radiograph's path, as the data set gives it.
-        id, split: the case and the part of the data set it belongs to.
-        sex: None where unknown; then both sexes were assessed and there is no single answer.
+        file: path of the radiograph, as the data set gives it.
+        id, split: the case and the split that it belongs to.
+        sex: None where unknown; both sexes were then assessed, and the case has no single answer.
         age_months: the label, or None.
-        status: "assessed", "rejected" (read, not to be assessed) or "failed" (could not be read).
-        reason: why it was rejected or failed, or what a reader should know, in plain words.
+        status: "assessed", "rejected" (read, but not to be assessed) or "failed" (could not be read).
+        reason: why it was rejected or failed, or the texts of the remarks.
         predicted_months, lower_90_months, upper_90_months: the bone age and its 90 % interval, or None.
         width, height: pixels of the radiograph as shown, or None where it could not be read.
         regions: boxes in pixels of the radiograph as shown; empty where not assessed.
-        carpal_months, tubular_months: the bone ages of the two parts, or None where the model does not tell them.
-        unusual_difference: these lie further apart than is usual, or None.
+        carpal_months, tubular_months: regional bone ages, or None where the model does not give them.
+        unusual_difference: whether these lie further apart than usual, or None.
+        codes: of the error or of the remarks.
     """
 
     file: str
@@ -62,6 +70,7 @@ class Prediction:
     carpal_months: float | None = None
     tubular_months: float | None = None
     unusual_difference: bool | None = None
+    codes: tuple[str, ...] = ()
 
     @property
     def error_months(self) -> float | None:
@@ -73,7 +82,7 @@ class Prediction:
     @classmethod
     def of(
         cls,
-        outcome: Assessment | Exception,
+        outcome: Assessment | BoneAgeError,
         *,
         file: str,
         id: str,
@@ -82,31 +91,33 @@ class Prediction:
         age_months: float | None,
     ) -> Self:
         """The row for an assessment, or for the error that came instead of one."""
-        if isinstance(outcome, Exception):
+        split = current_split(split)
+        known: dict[str, Any] = {"file": file, "id": id, "split": split, "sex": sex, "age_months": age_months}
+        if isinstance(outcome, BoneAgeError):
             status: Status = "rejected" if isinstance(outcome, UnsuitableRadiograph) else "failed"
-            return cls(file, id, split, sex, age_months, status, _reason(outcome))
-        said = [remark.text for remark in outcome.remarks]
+            reason = outcome.reason if isinstance(outcome, RadiographError) else str(outcome)
+            return cls(**known, status=status, reason=" ".join(reason.split()), codes=(outcome.code,))
+        texts = [remark.text for remark in outcome.remarks]
         if outcome.answer is None:
             both = ", ".join(f"{sex} {answer.bone_age_months:.1f}" for sex, answer in outcome.answers.items())
-            said.insert(0, f"the sex is unknown: no single answer ({both} months)")
+            texts.insert(0, f"the sex is unknown: no single answer ({both} months)")
         lower, upper = outcome.interval_90_months or (None, None)
+        regional = outcome.regional_ages
         return cls(
-            *(file, id, split, sex, age_months, "assessed", "; ".join(said)),
-            *(outcome.bone_age_months, lower, upper, outcome.radiograph.width, outcome.radiograph.height),
-            dict(outcome.regions),
-            *(
-                (regional.carpal_months, regional.tubular_months, regional.unusual)
-                if (regional := outcome.regional_ages) is not None
-                else ()
-            ),
+            **known,
+            status="assessed",
+            reason="; ".join(texts),
+            predicted_months=outcome.bone_age_months,
+            lower_90_months=lower,
+            upper_90_months=upper,
+            width=outcome.radiograph.width,
+            height=outcome.radiograph.height,
+            regions=dict(outcome.regions),
+            carpal_months=None if regional is None else regional.carpal_months,
+            tubular_months=None if regional is None else regional.tubular_months,
+            unusual_difference=None if regional is None else regional.unusual,
+            codes=tuple(dict.fromkeys(remark.code for remark in outcome.remarks)),
         )
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RadiographError):
-        return error.reason
-    text = " ".join(str(error).split())
-    return text if isinstance(error, BoneAgeError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 def write_predictions(path: str | Path, predictions: Iterable[Prediction]) -> None:
@@ -136,17 +147,18 @@ def cells_of(row: Prediction) -> list[str]:
         *corners,
         *(number_cell(value) for value in (row.carpal_months, row.tubular_months)),
         "" if row.unusual_difference is None else str(int(row.unusual_difference)),
+        " ".join(row.codes),
     ]
 
 
 def read_predictions(path: str | Path) -> list[Prediction]:
     """Read a table that `write_predictions` wrote, or any CSV with `id,age_months,predicted_months` and more of it.
 
-    Empty and non-finite numbers are missing values.
+    Empty cells and non-finite values are missing values. Splits with their former names get today's.
 
     Raises:
-        UsageError: no such file.
-        DatasetError: the file cannot be read, a column is missing, an id comes twice, or a field is no number.
+        UsageError: no such file ("no_such_file").
+        DatasetError: see `read_rows` and `parse_prediction`; or an id comes twice ("duplicate_id").
     """
     rows = read_rows(path, _NEEDED)
     predictions: list[Prediction] = []
@@ -154,7 +166,8 @@ def read_predictions(path: str | Path) -> list[Prediction]:
     for line, row in enumerate(rows, start=2):
         prediction = parse_prediction(row, f"{path}, line {line}")
         if prediction.id in seen:
-            raise DatasetError(f"{path}, line {line}: the id {prediction.id} comes twice. Keep one row a case.")
+            message = f"{path}, line {line}: the id {prediction.id} comes twice. Keep one row a case."
+            raise DatasetError(message, code="duplicate_id")
         seen.add(prediction.id)
         predictions.append(prediction)
     return predictions
@@ -164,22 +177,23 @@ def read_rows(path: str | Path, needed: Sequence[str]) -> list[dict[str, str | N
     """The rows of a CSV that has at least the columns `needed`.
 
     Raises:
-        UsageError: no such file.
-        DatasetError: the file cannot be read, or a column is missing.
+        UsageError: no such file ("no_such_file").
+        DatasetError: the file cannot be read ("unreadable_table"), or a column is missing ("missing_column").
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:
             rows: list[dict[str, str | None]] = list(csv.DictReader(stream))
             names = list(rows[0]) if rows else _header(stream)
     except FileNotFoundError as error:
-        raise UsageError(f"{path}: there is no such predictions table. Check the path.") from error
+        message = f"{path}: there is no such predictions table. Check the path."
+        raise UsageError(message, code="no_such_file") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: could not be read ({error}). Give a predictions table (CSV, UTF-8).") from error
+        message = f"{path}: could not be read ({error}). Give a predictions table (CSV, UTF-8)."
+        raise DatasetError(message, code="unreadable_table") from error
     missing = [name for name in needed if name not in names]
     if missing:
-        raise DatasetError(
-            f"{path}: no column {', '.join(missing)}. A predictions table has at least {', '.join(needed)}."
-        )
+        message = f"{path}: no column {', '.join(missing)}. A predictions table has at least {', '.join(needed)}."
+        raise DatasetError(message, code="missing_column")
     return rows
 
 
@@ -189,26 +203,21 @@ def _header(stream: io.TextIOWrapper) -> list[str]:
 
 
 def parse_prediction(row: Mapping[str, str | None], where: str) -> Prediction:
-    """One row of the table; empty and non-finite numbers are missing values.
+    """One row of the table; empty cells and non-finite values are missing values.
 
     Args:
         where: file and line, for messages.
 
     Raises:
-        DatasetError: no id, an unknown status or sex, a field that is no number, or a box without area.
+        DatasetError: no id ("missing_id"), an unknown status ("unknown_status") or sex ("unknown_sex"), a cell that
+            should be a number ("not_a_number"), or a box without area ("empty_box").
     """
 
     def text(name: str) -> str:
         return (row.get(name) or "").strip()
 
     def number(name: str) -> float | None:
-        if not text(name):
-            return None
-        try:
-            value = float(text(name))
-        except ValueError as error:
-            raise DatasetError(f"{where}: {name} is '{text(name)}', which is no number. Correct the row.") from error
-        return value if math.isfinite(value) else None
+        return parse_number(text(name), name, where)
 
     def side(name: str) -> int | None:
         value = number(name)
@@ -216,33 +225,62 @@ def parse_prediction(row: Mapping[str, str | None], where: str) -> Prediction:
 
     status = text("status") or "assessed"
     if status not in get_args(Status):
-        raise DatasetError(f"{where}: the status is '{status}'. Write {', '.join(get_args(Status))}.")
+        message = f"{where}: the status is '{status}'. Write {', '.join(get_args(Status))}."
+        raise DatasetError(message, code="unknown_status")
     if not text("id"):
-        raise DatasetError(f"{where}: the row has no id. Give every case one.")
+        raise DatasetError(f"{where}: the row has no id. Give every case one.", code="missing_id")
     try:
         sex = parse_sex(text("sex"))
     except UsageError as error:
-        raise DatasetError(f"{where}: {error}") from error
+        raise DatasetError(f"{where}: {error}", code="unknown_sex") from error
     regions: dict[Region, Box] = {}
     for region in Region:
-        corners = [number(f"{region}_{corner}") for corner in _CORNERS]
-        x0, y0, x1, y1 = corners
+        x0, y0, x1, y1 = (number(f"{region}_{corner}") for corner in _CORNERS)
         if x0 is not None and y0 is not None and x1 is not None and y1 is not None:
             try:
                 regions[region] = Box(x0, y0, x1, y1)
             except ValueError as error:
-                raise DatasetError(f"{where}: {region}: {error}. Correct the row.") from error
+                raise DatasetError(f"{where}: {region}: {error}. Correct the row.", code="empty_box") from error
+    unusual = number("unusual_difference")
     return Prediction(
-        *(text("file"), text("id"), text("split"), sex, number("age_months"), cast(Status, status), text("reason")),
-        *(number("predicted_months"), number("lower_90_months"), number("upper_90_months")),
-        *(side("width"), side("height"), regions),
-        *(number("carpal_months"), number("tubular_months")),
-        None if (unusual := number("unusual_difference")) is None else bool(unusual),
+        file=text("file"),
+        id=text("id"),
+        split=current_split(text("split")),
+        sex=sex,
+        age_months=number("age_months"),
+        status=cast(Status, status),
+        reason=text("reason"),
+        predicted_months=number("predicted_months"),
+        lower_90_months=number("lower_90_months"),
+        upper_90_months=number("upper_90_months"),
+        width=side("width"),
+        height=side("height"),
+        regions=regions,
+        carpal_months=number("carpal_months"),
+        tubular_months=number("tubular_months"),
+        unusual_difference=None if unusual is None else bool(unusual),
+        codes=tuple(text("codes").split()),
     )
 
 
+def parse_number(text: str, name: str, where: str) -> float | None:
+    """The number in a cell; None for an empty cell and for non-finite values.
+
+    Raises:
+        DatasetError: the text is not a number ("not_a_number").
+    """
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError as error:
+        message = f"{where}: {name} is '{text}', which is not a number. Correct the row."
+        raise DatasetError(message, code="not_a_number") from error
+    return value if math.isfinite(value) else None
+
+
 def number_cell(value: float | None) -> str:
-    """A number to 0.001 without trailing zeros; empty where there is none."""
+    """A number to 0.001 without trailing zeros; empty for a missing value."""
     if value is None or not math.isfinite(value):
         return ""
     return f"{value:.3f}".rstrip("0").rstrip(".")

@@ -6,13 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from boneage.assessment import NOTICE
 from boneage.atomic import write_atomically
 from boneage.evaluation import plots
 from boneage.evaluation.bootstrap import LEVEL, RESAMPLES
+from boneage.evaluation.folder import METRICS_FILE, PAGE_FILE
 from boneage.evaluation.localization import Localization, Truths, evaluate_localization
+from boneage.evaluation.measuring import as_json
 from boneage.evaluation.metrics import (
     Comparison,
     ConstantWidth,
@@ -28,8 +30,6 @@ from boneage.evaluation.regional_metrics import RegionalAccuracy, evaluate_regio
 from boneage.evaluation.stress.figures import Stress, evaluate_stress
 from boneage.evaluation.stress.table import StressRow
 
-METRICS_FILE: Final = "metrics.json"
-PAGE_FILE: Final = "report.html"
 WORST: Final = 20
 """Cases with the largest errors that the page lists."""
 
@@ -41,7 +41,7 @@ class Provenance:
     Attributes:
         model, model_sha256: the model that answered.
         data: the data set's name.
-        splits: which parts of it are scored ("test", or "train, validation, test", ...).
+        splits: which splits of it are scored ("test", "validation", "train" or "all").
         code_version: of this package.
         created: when, ISO 8601 with time zone; empty where it does not matter.
         notice: research use only; phantom-trained models say more.
@@ -60,16 +60,16 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that the files say, before it is written.
+    """Everything that goes into the files.
 
     Attributes:
         worst: scored cases by falling absolute error, `WORST` at most.
         not_assessed: rejected and failed cases.
         localization: {truth: {"all" | "outside_train": figures}}; empty without boxes.
         comparison: against another predictions table, where one was given.
-        stress: how answers move when the film is changed, where that was measured.
-        regional: carpal and tubular bone age, where the model tells them.
+        stress: how answers move when the radiograph is changed, where measured.
         constant: an interval of constant width, where the model was calibrated with one beside its own.
+        regional: carpal and tubular bone age, where the model gives them.
         resamples, seed: of every bootstrap interval.
     """
 
@@ -104,8 +104,8 @@ class Evaluation:
 
         Args:
             predictions: the cases that are scored.
-            provenance: what stands above the figures.
-            localized: boxed cases beyond `predictions`; they enter the localization and nothing else.
+            provenance: what was evaluated on what.
+            localized: boxed cases beyond `predictions`; they enter the localization alone.
             truths: readers' boxes (`evaluate_localization`).
             against: another model's predictions of the same data, for a paired comparison.
             stress: rows of the stress table.
@@ -134,16 +134,48 @@ class Evaluation:
             seed=seed,
         )
 
-    def as_dict(self) -> dict[str, object]:
-        """What metrics.json holds; no NaN, missing figures are null."""
+    def summary(self) -> str:
+        """A few lines for the terminal."""
+        counts, overall = self.metrics.counts, self.metrics.overall
+        lines = [
+            f"{counts.cases} cases: {counts.assessed} assessed, {counts.rejected} rejected, {counts.failed} failed"
+        ]
+        if (mae := overall.mae).value is not None:
+            ends = "" if mae.lower is None else f" (95 % interval {mae.lower:.2f} to {mae.upper:.2f})"
+            lines.append(f"mean absolute error {mae.value:.2f} months{ends}, n = {overall.n}")
+        if self.regional is not None:
+            ages = self.regional.overall
+            unusual = ages.unusual.value
+            lines.append(
+                f"carpal bone age {ages.carpal_mae.value:.2f} months, tubular {ages.tubular_mae.value:.2f}, "
+                + ("" if unusual is None else f"an unusual difference in {100 * unusual:.1f} %, ")
+                + f"n = {ages.n}"
+            )
+        lines += [
+            f"{truth}, {group}: mIoU {entry.found.miou.value:.3f}, mean-box baseline {entry.floor.miou.value:.3f}, "
+            f"n = {entry.n}"
+            for truth, groups in self.localization.items()
+            for group, entry in groups.items()
+            if entry.found.miou.value is not None and entry.floor.miou.value is not None
+        ]
+        if self.stress is not None:
+            kept = {name: family.verdict.kept for name, family in self.stress.families.items()}
+            over = ", ".join(name for name, verdict in kept.items() if verdict is False)
+            unknown = ", ".join(name for name, verdict in kept.items() if verdict is None)
+            found = [f"over a bar under {over}"] * bool(over) + [f"no figure under {unknown}"] * bool(unknown)
+            lines.append(f"under stress, {self.stress.cases} cases: {'; '.join(found) or 'every bar kept'}")
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of metrics.json: no NaN, missing figures are null."""
         return {
             "format": 1,
             "notice": self.provenance.notice,
             **{name: value for name, value in asdict(self.provenance).items() if name != "notice"},
             "bootstrap": {"resamples": self.resamples, "seed": self.seed, "level": LEVEL, "method": "percentile"},
             "accuracy": self.metrics.as_dict(),
-            "constant_width_interval": None if self.constant is None else self.constant.as_dict(),
-            "regional": None if self.regional is None else self.regional.as_dict(),
+            "constant_width_interval": as_json(self.constant),
+            "regional": as_json(self.regional),
             "worst_cases": [
                 {
                     "id": row.id,
@@ -156,43 +188,40 @@ class Evaluation:
                 for row in self.worst
             ],
             "not_assessed": [
-                {"id": row.id, "file": row.file, "status": row.status, "reason": row.reason}
+                {"id": row.id, "file": row.file, "status": row.status, "reason": row.reason, "codes": list(row.codes)}
                 for row in self.not_assessed
             ],
-            "localization": {
-                truth: {group: entry.as_dict() for group, entry in groups.items()}
-                for truth, groups in self.localization.items()
-            },
-            "comparison": None if self.comparison is None else self.comparison.as_dict(),
-            "stress": None if self.stress is None else self.stress.as_dict(),
+            "localization": as_json(self.localization),
+            "comparison": as_json(self.comparison),
+            "stress": as_json(self.stress),
         }
 
 
 def write_evaluation(evaluation: Evaluation, folder: str | Path) -> list[Path]:
     """Write the plots, report.html and metrics.json (each file atomically) into `folder`.
 
-    The page holds its plots inside itself; the PNG files beside it are for slides and papers. The figures come last:
-    where they are, all is.
+    The page holds its plots inside itself; the PNG files beside it are for slides and papers. metrics.json comes last:
+    where it is, everything is.
 
     Returns:
         The paths written, in that order.
 
     Raises:
-        OutputError: the folder cannot be written to.
+        OutputError: the folder cannot be written to; files written before stay whole.
     """
     folder = Path(folder)
-    pictures: dict[str, bytes] = {}
+    drawn: dict[str, bytes] = {}
     if evaluation.metrics.overall.n:
-        pictures["scatter"] = plots.png(plots.scatter(evaluation.predictions))
-        pictures["bland_altman"] = plots.png(plots.bland_altman(evaluation.predictions))
-        pictures["error_by_age"] = plots.png(plots.error_by_age(evaluation.predictions, evaluation.metrics))
+        drawn["scatter"] = plots.png(plots.scatter(evaluation.predictions))
+        drawn["bland_altman"] = plots.png(plots.bland_altman(evaluation.predictions))
+        drawn["error_by_age"] = plots.png(plots.error_by_age(evaluation.predictions, evaluation.metrics))
     if any(entry.n for groups in evaluation.localization.values() for entry in groups.values()):
-        pictures["localization"] = plots.png(plots.localization_gain(evaluation.localization))
+        drawn["localization"] = plots.png(plots.localization_gain(evaluation.localization))
     if evaluation.stress is not None and any(entry.n for entry in evaluation.stress.under.values()):
-        pictures["stress"] = plots.png(plots.stress_changes(evaluation.stress))
+        drawn["stress"] = plots.png(plots.stress_changes(evaluation.stress))
     contents: dict[str, str | bytes] = {
-        **{f"{name}.png": picture for name, picture in pictures.items()},
-        PAGE_FILE: page(evaluation, pictures),
+        **{f"{name}.png": plot for name, plot in drawn.items()},
+        PAGE_FILE: page(evaluation, drawn),
         METRICS_FILE: json.dumps(evaluation.as_dict(), indent=2, allow_nan=False) + "\n",
     }
     for name, content in contents.items():

@@ -100,7 +100,7 @@ def test_the_mask_leaves_the_hand_and_gives_the_rest_its_median() -> None:
     expected[4:6, 4:6] = 0.8
     np.testing.assert_array_equal(masked, expected)
     assert image[0, 0] == 1.0
-    # A marker inside the widened box stays, and with the whole film as hand nothing is masked.
+    # A marker inside the widened box stays, and with the whole image as hand nothing is masked.
     image[3, 3] = 0.9
     assert made.masked_outside(image, Box(4, 4, 6, 6), margin=1.0)[3, 3] == np.float32(0.9)
     np.testing.assert_array_equal(made.masked_outside(image, Box(0, 0, 10, 10)), image)
@@ -144,7 +144,7 @@ def test_chance_depends_on_the_case() -> None:
     assert one != other
 
 
-def test_too_little_film_is_left() -> None:
+def test_too_little_of_the_image_is_left() -> None:
     narrower = next(transform for transform in TRANSFORMS if transform.name == "border_narrower")
     with pytest.raises(UnsuitableRadiograph, match="too small"):
         stressed(Radiograph(chance().random((66, 66), dtype=np.float32)), narrower, HAND, "1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,20 +15,29 @@ import numpy.typing as npt
 from boneage.assessment import Assessment, Attention
 from boneage.atomic import write_atomically
 from boneage.errors import DatasetError
-from boneage.evaluation.predictions import COLUMNS, Prediction, cells_of, number_cell, parse_prediction, read_rows
+from boneage.evaluation.predictions import (
+    COLUMNS,
+    Prediction,
+    cells_of,
+    number_cell,
+    parse_number,
+    parse_prediction,
+    read_rows,
+)
 from boneage.evaluation.stress.transforms import TRANSFORMS
 from boneage.regions import Box, Region
 
 UNTRANSFORMED: Final = "none"
-"""The name that stands where a case was assessed as it is."""
+"""The transform's name in rows of untransformed cases."""
 _ATTENTION: Final = tuple(f"{region}_attention_in_hand" for region in Region)
 STRESS_COLUMNS: Final = ("transform", *COLUMNS, *_ATTENTION)
+_NEEDED: Final = ("transform", "id", "age_months", "predicted_months")
 _NAMES: Final = frozenset({UNTRANSFORMED, *(transform.name for transform in TRANSFORMS)})
 
 
 @dataclass(frozen=True)
 class StressRow:
-    """What was answered about one case under one transform.
+    """The answer for one case under one transform.
 
     Attributes:
         transform: a name of `TRANSFORMS`, or `UNTRANSFORMED`.
@@ -103,29 +111,26 @@ def read_stress(path: str | Path) -> list[StressRow]:
     """Read a table that `write_stress` wrote.
 
     Raises:
-        UsageError: no such file.
-        DatasetError: the file cannot be read, a column is missing, a field is no number, a transform is not known,
-            or a case comes twice under one transform.
+        UsageError: no such file ("no_such_file").
+        DatasetError: see `read_rows` and `parse_prediction`; or a transform is not known ("unknown_transform"), or a
+            case comes twice under one transform ("duplicate_id").
     """
     rows: list[StressRow] = []
     seen: set[tuple[str, str]] = set()
-    for line, cells in enumerate(read_rows(path, STRESS_COLUMNS), start=2):
+    for line, cells in enumerate(read_rows(path, _NEEDED), start=2):
         where = f"{path}, line {line}"
         name = cells["transform"] or ""
         if name not in _NAMES:
-            raise DatasetError(f"{where}: the transform '{name}' is not known here. Make the table again.")
+            message = f"{where}: the transform '{name}' is not known here. Make the table again."
+            raise DatasetError(message, code="unknown_transform")
         prediction = parse_prediction(cells, where)
         if (prediction.id, name) in seen:
-            raise DatasetError(f"{where}: case {prediction.id} comes twice under '{name}'. Keep one row.")
+            message = f"{where}: case {prediction.id} comes twice under '{name}'. Keep one row."
+            raise DatasetError(message, code="duplicate_id")
         seen.add((prediction.id, name))
-        shares: dict[Region, float] = {}
-        for region, column in zip(Region, _ATTENTION, strict=True):
-            try:
-                if cells[column]:
-                    shares[region] = float(cells[column] or "")
-                    if not math.isfinite(shares[region]):
-                        raise ValueError
-            except ValueError as error:
-                raise DatasetError(f"{where}: {column} is '{cells[column]}', which is no number.") from error
-        rows.append(StressRow(name, prediction, shares))
+        shares = {
+            region: parse_number(cells.get(column) or "", column, where)
+            for region, column in zip(Region, _ATTENTION, strict=True)
+        }
+        rows.append(StressRow(name, prediction, {key: share for key, share in shares.items() if share is not None}))
     return rows
