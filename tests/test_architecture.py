@@ -43,7 +43,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": NOUNS | SHOWN | {"batch", "clinical", "datasets"},
     # The assessor among them: a training's last stage measures exactly what will answer later.
     "training": NOUNS | SHOWN | {"assessor", "datasets", "evaluation", "model", "pipeline"},
-    "research": NOUNS | STORY | SHOWN | {"datasets", "evaluation", "formats", "model", "phantom", "pipeline", "training"},
+    "research": NOUNS
+    | STORY
+    | SHOWN
+    | {"datasets", "evaluation", "formats", "model", "phantom", "pipeline", "training"},
     "cli": NOUNS
     | STORY
     | SHOWN

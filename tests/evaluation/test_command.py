@@ -21,7 +21,6 @@ from boneage.errors import BoneAgeError, DatasetError, ModelError, UnsuitableRad
 from boneage.evaluation import read_predictions
 from boneage.evaluation import run as assess_all
 from boneage.evaluation.folder import OWN_FILES
-from boneage.evaluation.predictions import current_split
 from boneage.radiograph import PHANTOM_MARK, Radiograph
 from boneage.regions import Box, Region
 
