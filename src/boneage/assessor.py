@@ -45,8 +45,8 @@ class Assessor:
         refuse: bool = True,
         index: SimilarCasesIndex | None = None,
     ) -> None:
-        model = model if index is None else index.for_model(model)
-        model = model if model.regional_heads is None else model.giving(model.regional_heads.settings.tensor)
+        if index is not None:
+            index.check_model(model)
         self.model, self.refuse, self.index = model, refuse, index
         settings = model.settings.gate
         self.gate = Gate(

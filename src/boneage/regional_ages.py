@@ -2,35 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from boneage.ages import Sex
 from boneage.remarks import Remark
-
-
-@dataclass(frozen=True, eq=False)
-class UsualDifference:
-    """How far carpal and tubular bone age usually lie apart, by sex and by the bone age of the whole hand.
-
-    Attributes:
-        at_months: float64 [k], rising; between them is interpolated, beyond them the last value holds.
-        center_months: by sex, float64 [k]: carpal minus tubular, on average.
-        reach_months: by sex, float64 [k]: on 95 % of cases it lies within so many months of that.
-    """
-
-    at_months: npt.NDArray[np.float64]
-    center_months: Mapping[Sex, npt.NDArray[np.float64]]
-    reach_months: Mapping[Sex, npt.NDArray[np.float64]]
-
-    def ends(self, sex: Sex, months: float) -> tuple[float, float]:
-        """(lower, upper) of what is usual for carpal minus tubular at that bone age."""
-        center = float(np.interp(months, self.at_months, self.center_months[sex]))
-        reach = float(np.interp(months, self.at_months, self.reach_months[sex]))
-        return center - reach, center + reach
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ import hashlib
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from boneage.regions import Box
+from boneage.regions import Box, Region
 
 ImageArray = npt.NDArray[np.uint8]
 
@@ -33,6 +34,22 @@ class View(StrEnum):
     E = "E"
     HE = "HE"
     R2E = "R2E"
+
+    @property
+    def needs(self) -> frozenset[Region]:
+        """The regions that must be found before the view can be cut."""
+        return _NEEDS[self]
+
+
+_NEEDS: Final = {
+    View.O: frozenset[Region](),
+    View.H: frozenset({Region.HAND}),
+    View.R1: frozenset({Region.REGION_1}),
+    View.R2: frozenset({Region.REGION_2}),
+    View.E: frozenset({Region.REGION_1}),
+    View.HE: frozenset({Region.HAND, Region.REGION_1}),
+    View.R2E: frozenset({Region.REGION_1, Region.REGION_2}),
+}
 
 
 @dataclass(frozen=True)

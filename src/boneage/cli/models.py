@@ -1,9 +1,8 @@
-"""`boneage models`: list, verify, describe and index models, and give them further answers."""
+"""`boneage models`: list, verify and describe models, index their training cases, fit regional heads."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,6 @@ from boneage.cli.output import write_out
 from boneage.errors import ModelError, UsageError
 from boneage.model.folder import (
     MODELS_FOLDER,
-    OTHER_FILES,
     SETTINGS_FILE,
     Model,
     check_files,
@@ -24,17 +22,20 @@ from boneage.model.folder import (
     shipped_models,
 )
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="List, verify, describe, index and extend models.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="List, verify, describe and extend models.")
 
-_Asked = Annotated[str | None, typer.Argument(metavar="NAME|DIR", help="Shipped model or folder; else the default.")]
+_Asked = Annotated[
+    str | None,
+    typer.Argument(metavar="NAME|DIR", help="A shipped model or a model folder; if left out, the default model."),
+]
 
 
 @app.command("list")
 def list_models() -> None:
-    """List the models that came with the package; the default is marked with a star."""
+    """List the models that came with the package; a star marks the default."""
     names = shipped_models()
     if not names:
-        write_out("No model is shipped. Train one with `boneage train` and use its folder with --model DIR.\n")
+        write_out("No model is shipped. Train one with `boneage train` and give its folder with --model DIR.\n")
         return
     try:
         default = default_model()
@@ -55,7 +56,7 @@ def list_models() -> None:
 
 @app.command()
 def verify(model: _Asked = None) -> None:
-    """Verify a model: settings, checksums, and that every network runs. Exit status 2 where it is damaged."""
+    """Verify a model: settings, checksums, and that every network runs. Exit status 2 if it is damaged."""
     loaded = load_model(model)
     unsigned = check_files(loaded)
     for network in loaded.networks.values():
@@ -70,7 +71,7 @@ def verify(model: _Asked = None) -> None:
                 feeds[name] = np.ones((1, 1), np.float32)
         network.run(feeds)
         write_out(f"ok  {network.path.name}  {network.sha256}\n")
-    for name, checksum in (loaded.document.get(OTHER_FILES) or {}).items():
+    for name, checksum in loaded.settings.files.items():
         write_out(f"ok  {name}  {checksum}\n")
     write_out(f"ok  {loaded.name}  {loaded.sha256}\n")
     for name in unsigned:
@@ -82,62 +83,67 @@ def verify(model: _Asked = None) -> None:
 @app.command()
 def info(
     model: _Asked = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole model.json.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print model.json.")] = False,
 ) -> None:
-    """Say what a model is: recipe, views, thresholds, training data and its terms, figures."""
+    """Show a model: recipe, views, thresholds, training data and its terms, metrics."""
     loaded = load_model(model)
     check_files(loaded)
     if as_json:
-        write_out(json.dumps(dict(loaded.document), indent=2) + "\n")
+        write_out((loaded.folder / SETTINGS_FILE).read_text(encoding="utf-8"))
         return
     settings = loaded.settings
     calibration = settings.calibration
-    data = loaded.document.get("training_data") or {}
+    data = settings.training_data
     lines = {
         "name": f"{settings.name} {settings.version}".strip(),
         "folder": str(loaded.folder),
         "sha256": loaded.sha256,
         "recipe": f"{settings.recipe} (boneage {settings.code_version}, {settings.created})",
         "size": f"{loaded.bytes_on_disk / 1e6:.1f} MB",
-        "film": "own resolution" if settings.image_short_side is None else f"short side {settings.image_short_side} px",
+        "image": "own resolution"
+        if settings.image_short_side is None
+        else f"short side {settings.image_short_side} px",
         "regions": "; ".join(
-            f"{entry.region.value} on {entry.input_view} at {entry.network.input_size} px, tau {entry.tau:g}"
+            f"{entry.region} on {entry.input_view} at {entry.network.input_size} px, tau {entry.tau:g}"
             for entry in loaded.localizers
         )
         or "none",
         "age network": f"views {', '.join(settings.views)} at {loaded.regressor.input_size} px, "
-        f"{'sees the sex' if settings.sex_input else 'does not see the sex'}",
+        f"{'takes the sex' if settings.sex_input else 'does not take the sex'}",
         "interval": f"{'by age and sex' if calibration.correction else f'tail {calibration.tail:g}'}"
         f" on {calibration.cases} cases of {calibration.split}",
-        "regional_heads": _describe_regional_heads(loaded),
-        "trained on": ", ".join(f"{key}: {value}" for key, value in data.items()) or "not said",
-        "figures": json.dumps(loaded.document.get("metrics") or {}),
+        "regional heads": _describe_regional_heads(loaded),
+        "trained on": "not stated"
+        if data is None
+        else ", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in data.model_dump().items() if value),
+        "metrics": json.dumps(loaded.metrics),
     }
-    if origin := loaded.document.get("localizers_of"):
-        lines["localizers of"] = f"{origin.get('name')}, sha256 {origin.get('sha256')}"
+    for word, origin in (("localizers of", settings.localizers_of), ("weights of", settings.regressor_of)):
+        if origin is not None:
+            lines[word] = f"{origin.name}, sha256 {origin.sha256}"
     if settings.phantom_trained:
-        lines["warning"] = "trained on phantoms: its ages say nothing about children"
-    width = max(map(len, lines))
+        lines["caution"] = "trained on phantoms: its ages mean nothing for a child"
     lines = {key: line for key, line in lines.items() if line}
+    width = max(map(len, lines))
     write_out("".join(f"{key.ljust(width)}  {value}\n" for key, value in lines.items()))
 
 
 @app.command("index")
 def index_cases(
     data: Data,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The index to write, e.g. rsna.npz.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The index to write, for instance rsna.npz.")],
     model: _Asked = None,
     table: Table = None,
     images: Images = None,
     column: Column = None,
-    terms: Annotated[str, typer.Option(help="The data set's terms of use, kept in the index.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    terms: Annotated[str, typer.Option(help="The data set's terms of use; the index keeps them.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
 ) -> None:
     """Make an index of the training cases of a finished model, for `boneage assess --index FILE`.
 
-    It holds ids, ages, sexes and features of the data set's train cases, no picture; what it says is measured on the
-    select cases. Needs boneage[train].
+    It holds ids, ages, sexes and features of the data set's training cases, no images. Its error is measured on the
+    validation cases. Needs boneage[train].
     """
     from boneage.datasets import read_dataset
     from boneage.formats import read_radiograph
@@ -145,24 +151,28 @@ def index_cases(
     from boneage.training.heads.similar_cases import index_dataset
 
     if out.is_dir() or (out.exists() and not force):
-        raise UsageError(f"{out}: is there already. Name another file with --out, or replace a file with --force.")
+        raise UsageError(
+            f"{out}: exists already. Name another file with --out, or replace a file with --force.",
+            code="output_exists",
+        )
     loaded = load_model(model)
     dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
     if not quiet:
         typer.echo(dataset.report(), err=True)
-    made, used = index_dataset(loaded, dataset, read_radiograph, terms=terms, progress=not quiet)
+    index, used = index_dataset(loaded, dataset, read_radiograph, file=out, terms=terms, progress=not quiet)
     if len(used.dropped) > len(dataset.dropped):
         typer.echo(used.report(), err=True)
-    write_index(replace(made, file=out))
-    typer.echo(made.summary(), err=True)
+    write_index(index)
+    typer.echo(index.summary(), err=True)
     write_out(f"{out}\n")
 
 
 def _describe_regional_heads(model: Model) -> str:
     if model.regional_heads is None:
         return ""
-    seen = (model.document.get("metrics") or {}).get("regional") or {}
-    return f"carpal and tubular bone age by heads on {seen.get('train_cases', '?')} cases of train"
+    data = model.regional_heads.settings.data
+    cases = "" if data is None else f", fitted on {data.cases} training cases"
+    return f"carpal and tubular bone age{cases}"
 
 
 @app.command("regional-heads")
@@ -173,32 +183,35 @@ def fit_regional_heads(
     table: Table = None,
     images: Images = None,
     column: Column = None,
-    terms: Annotated[str, typer.Option(help="The data set's terms of use, kept with the heads.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace a model folder that is there.")] = False,
+    terms: Annotated[str, typer.Option(help="The data set's terms of use; the model keeps them.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing model folder.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
 ) -> None:
-    """Give a finished model carpal and tubular bone age, as `boneage train` does with regional_heads=true.
+    """Add carpal and tubular bone age to a finished model, as `boneage train` does with regional_heads=true.
 
-    Heads are fitted on the data set's train cases and measured on its select cases; networks and answers stay as they
-    are. The new folder is another model: its SHA-256 covers the heads. Needs boneage[train].
+    Heads are fitted on the data set's training cases and measured on its validation cases. Networks and bone ages do
+    not change. The new folder is another model: its SHA-256 covers the heads. Needs boneage[train].
     """
     from boneage.datasets import read_dataset
     from boneage.formats import read_radiograph
     from boneage.training.heads.regional import fit_regional_heads_on_dataset
 
     if out.exists() and not force:
-        raise UsageError(f"{out}: is there already. Name another folder with --out, or replace a model with --force.")
+        raise UsageError(
+            f"{out}: exists already. Name another folder with --out, or replace a model with --force.",
+            code="output_exists",
+        )
     if out.exists() and not (out / SETTINGS_FILE).is_file():
-        raise UsageError(f"{out}: is no model folder. Name another folder with --out.")
+        raise UsageError(f"{out}: is not a model folder. Name another folder with --out.", code="not_a_model_folder")
     loaded = load_model(model)
     dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
     if not quiet:
         typer.echo(dataset.report(), err=True)
-    made, used = fit_regional_heads_on_dataset(loaded, dataset, read_radiograph, terms=terms, progress=not quiet)
+    heads, used = fit_regional_heads_on_dataset(loaded, dataset, read_radiograph, terms=terms, progress=not quiet)
     if len(used.dropped) > len(dataset.dropped):
         typer.echo(used.report(), err=True)
-    made.added_to(loaded, out)
-    typer.echo(made.summary(), err=True)
+    heads.write(loaded, out)
+    typer.echo(heads.summary(), err=True)
     write_out(f"{out}\n")
 
 

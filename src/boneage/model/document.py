@@ -1,385 +1,308 @@
-"""What `model.json` says, checked field by field (format 1)."""
+"""`model.json`, format 2: what a model says about itself.
+
+Reading ignores fields that this version does not know; writing refuses them. `python -m boneage.model.document` prints
+the JSON schema (docs/reference/model.schema.json).
+"""
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NoReturn, TypeVar, cast
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
 
-import numpy as np
-import numpy.typing as npt
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
 from boneage.errors import ModelError
-from boneage.model.by_age import Correction
-from boneage.regional_ages import UsualDifference
+from boneage.model.by_age import Correction, Entry, Month, UsualDifference
+from boneage.model.network import Network
 from boneage.regions import Components, Region
 from boneage.views import View
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 NETWORK_OF_AGES: Final = "regressor"
 
 Layout = Literal["letterbox", "squash"]
-T = TypeVar("T")
-
-_NEEDS: Final[dict[str, tuple[Region, ...]]] = {
-    "O": (),
-    "H": (Region.HAND,),
-    "R1": (Region.REGION_1,),
-    "R2": (Region.REGION_2,),
-    "E": (Region.REGION_1,),
-    "HE": (Region.HAND, Region.REGION_1),
-    "R2E": (Region.REGION_1, Region.REGION_2),
-}
-"""Which regions must be known before a view can be cut."""
+InputView = Literal["O", "H", "E", "HE"]
 
 
-@dataclass(frozen=True)
-class NetworkSettings:
+def _check_file_name(name: str) -> str:
+    if "/" in name or "\\" in name or name in ("", ".", ".."):
+        raise ValueError(f"should be the name of a file inside the model folder, not {name!r}")
+    return name
+
+
+def _check_axis(months: tuple[int, int]) -> tuple[int, int]:
+    if months != (FIRST_MONTH, LAST_MONTH):
+        raise ValueError(f"should be [{FIRST_MONTH}, {LAST_MONTH}], the age axis of this version")
+    return months
+
+
+def _find_network(name: object, info: ValidationInfo) -> Network:
+    networks: Mapping[str, Network] = (info.context or {}).get("networks", {})
+    if not isinstance(name, str) or name not in networks:
+        raise ValueError(f"should be one of {', '.join(networks)}, not {name!r}")
+    return networks[name]
+
+
+FileName = Annotated[str, AfterValidator(_check_file_name)]
+NamedNetwork = Annotated[
+    Network,
+    PlainValidator(_find_network, json_schema_input_type=str),
+    PlainSerializer(lambda network: network.name, return_type=str),
+]
+
+
+class NetworkFile(Entry):
     """A network's file in the model folder, its checksum, and the side of its square input in pixels."""
 
-    file: str
+    file: FileName
     sha256: str
-    input_size: int
+    input_size: int = Field(ge=8, le=4096)
 
 
 @dataclass(frozen=True)
-class LocalizerSettings:
-    """One step of phase I; see `boneage.model.folder.Localizer`."""
+class Localizer:
+    """One step of phase I: a network's output, what it sees, and how its map becomes a box.
+
+    Attributes:
+        region: what it finds.
+        network: one network may serve several regions by different outputs; model.json holds its name.
+        input_view: "O" the whole image, "H" the hand box, "E" the image with region 1 erased, "HE" its hand box.
+        tau: fraction of the map's maximum (the paper's Eq. 4).
+        margin: the box grows by this fraction of its own size.
+        smallest: no side is shorter than this fraction of the long side of the input box.
+        output: name of the network's output, float32 [n, m, m].
+        average_mirror: mean of the maps of the view and of its mirror image.
+        components: which components of the thresholded map the box spans (`boneage.regions.box_of_map`).
+    """
 
     region: Region
-    network: str
-    output: str
-    input_view: str
-    tau: float
-    margin: float
-    average_mirror: bool
-    smallest: float
-    components: Components
+    network: NamedNetwork
+    input_view: InputView
+    tau: Annotated[float, Field(ge=1e-6, le=1.0)]
+    margin: Annotated[float, Field(ge=-0.9, le=10.0)] = 0.0
+    smallest: Annotated[float, Field(ge=1e-3, le=1.0)] = 0.05
+    output: str = "attention"
+    average_mirror: bool = True
+    components: Components = "largest"
 
 
-@dataclass(frozen=True)
-class Calibration:
+class Calibration(Entry):
     """How answers become honest.
 
     Attributes:
-        tail: mass outside the 90 % interval at each end, where there is no correction.
-        coverage, cases, split: the share that the intervals covered, of how many cases, and of which.
-        correction: of bias and of width, by sex and age; None: the network's answers stand as they are.
+        tail: probability outside the 90 % interval at each end, where there is no correction.
+        coverage, cases, split: the share that the intervals covered, of how many cases, and of which split.
+        correction: of bias and interval, by sex and age; None: the network's answers stand as they are.
         constant_half_width_months: half the width of an interval that is the same for every case and covers as many.
     """
 
-    tail: float
-    coverage: float | None
-    cases: int | None
-    split: str | None
+    tail: float = Field(ge=1e-6, le=0.499)
+    coverage: float | None = None
+    cases: int | None = None
+    split: str | None = None
     correction: Correction | None = None
-    constant_half_width_months: float | None = None
+    constant_half_width_months: float | None = Field(default=None, ge=0.0)
 
 
-@dataclass(frozen=True)
-class GateSettings:
-    """The gate (`boneage.pipeline.gate.Gate`): its network, and when it refuses a film or turns it.
+class GateSettings(Entry):
+    """The gate (`boneage.pipeline.gate.Gate`): its network, and when it refuses or rotates a radiograph.
 
     Attributes:
-        least_hand: probability of a readable hand under which a film is refused.
-        most_oddness: distance from hands over which a film is refused.
-        tilt_degrees: a hand that is turned by less is assessed as it is.
+        network: its name.
+        min_hand_probability: radiographs whose probability of a readable hand is smaller are refused.
+        max_ood_score: radiographs whose out-of-distribution score is larger are refused.
+        tilt_degrees: a hand that is rotated by less is assessed as it is.
     """
 
     network: str
-    min_hand_probability: float
-    max_ood_score: float
-    tilt_degrees: float
+    min_hand_probability: float = Field(ge=0.0, le=1.0)
+    max_ood_score: float = Field(ge=0.0, le=1e9)
+    tilt_degrees: float = Field(ge=0.0, le=180.0)
 
 
-@dataclass(frozen=True)
-class RegionalHeadsSettings:
+class TrainingData(Entry):
+    """The data set that a model, or a part of it, has learned from.
+
+    Attributes:
+        name, cases, terms: of the data set; `cases` are those that were learned from.
+        split, split_rule: which split they are, and how splits are made.
+        phantom: phantoms are among them.
+    """
+
+    name: str
+    cases: int | None = None
+    terms: Annotated[str, AfterValidator(lambda terms: terms or "not stated")] = "not stated"
+    split: str = "train"
+    split_rule: str = ""
+    phantom: bool = False
+
+
+class RegionalHeadsSettings(Entry):
     """Carpal and tubular bone age (`boneage.model.regional_heads`).
 
     Attributes:
         file, sha256: the heads in the model folder.
-        tensor: name inside the age network of the views' features, float32 [n, views * C].
-        usual: how far apart the two usually lie; None where that is not known.
-        carpal_until_months: by sex, the bone age from which on the carpal age says little; None where that is not
-            known.
-        phantom: some of the films that the heads were fitted on are phantoms.
+        usual_difference: how far the two usually differ; None where it was not measured.
+        carpal_until_months: by sex, the bone age from which on the carpal age is not reliable; None where it was not
+            measured.
+        data: what the heads were fitted on.
     """
 
-    file: str
+    file: FileName
     sha256: str
-    tensor: str
-    usual: UsualDifference | None = None
-    carpal_until_months: Mapping[Sex, float] | None = None
-    phantom: bool = False
+    usual_difference: UsualDifference | None = None
+    carpal_until_months: Annotated[dict[Sex, Month], Field(min_length=len(Sex))] | None = None
+    data: TrainingData | None = None
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The settings of a model, format 1.
-
-    Attributes:
-        image_short_side: pixels of the film's shorter side before anything else; None for original resolution.
-        layout: how a box becomes a square view.
-        views: input order of the regressor.
-        average_mirror: the mean of the distributions of the views and of their mirror images.
-        scalar: a plain L1 network; the distribution is a Gaussian with a standard deviation of `scalar_sd_months`.
-    """
+class Origin(Entry):
+    """A model from which localizers or weights were taken over, and what it had learned from."""
 
     name: str
-    version: str
-    recipe: str
-    created: str
-    code_version: str
-    image_short_side: int | None
-    layout: Layout
-    networks: Mapping[str, NetworkSettings]
-    localizers: tuple[LocalizerSettings, ...]
-    views: tuple[View, ...]
-    average_mirror: bool
+    sha256: str
+    phantom_trained: bool = False
+    training_data: TrainingData | None = None
+    recipe_settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class Settings(Entry):
+    """All of `model.json`.
+
+    Attributes:
+        image_short_side: pixels of the shorter side to which radiographs are shrunk first; None: own resolution.
+        layout: how a box becomes a square view.
+        networks: by name; "regressor" is the age network.
+        localizers: in the order in which they run.
+        views: input order of the age network.
+        average_mirror: the answer is the mean of the distributions of the views and of their mirror images.
+        sex_input: the age network takes the sex.
+        view_features: the age network sees each view by itself; its output `features` is float32 [n, views * C], one
+            view after the other.
+        recipe_settings: of the training.
+        localizers_of, regressor_of: where parts were taken over from; None: trained here.
+        files: checksums of the other files of the folder (metrics, model card, regional heads).
+        settings_sha256: checksum of model.json without this field.
+    """
+
+    format: Literal[2]
+    name: str
+    version: str = ""
+    recipe: str = ""
+    created: str = ""
+    code_version: str = ""
+    months: Annotated[tuple[int, int], AfterValidator(_check_axis)]
+    image_short_side: Annotated[int, Field(ge=16, le=10**5)] | None = None
+    layout: Layout = "letterbox"
+    networks: dict[str, NetworkFile]
+    localizers: tuple[Localizer, ...] = ()
+    views: tuple[View, ...] = Field(min_length=1)
+    average_mirror: bool = False
     sex_input: bool
-    scalar: bool
-    scalar_sd_months: float
+    view_features: bool = False
     calibration: Calibration
-    phantom_trained: bool
     gate: GateSettings | None = None
     regional_heads: RegionalHeadsSettings | None = None
+    phantom_trained: bool = False
+    training_data: TrainingData | None = None
+    recipe_settings: dict[str, Any] = Field(default_factory=dict)
+    localizers_of: Origin | None = None
+    regressor_of: Origin | None = None
+    files: dict[FileName, str] = Field(default_factory=dict)
+    settings_sha256: str = ""
+
+    @field_validator("networks")
+    @classmethod
+    def _check_networks(cls, networks: dict[str, NetworkFile]) -> dict[str, NetworkFile]:
+        if NETWORK_OF_AGES not in networks:
+            raise ValueError(f"lacks the age network, '{NETWORK_OF_AGES}'")
+        return networks
+
+    @field_validator("localizers")
+    @classmethod
+    def _check_order(cls, localizers: tuple[Localizer, ...]) -> tuple[Localizer, ...]:
+        known: set[Region] = set()
+        for at, localizer in enumerate(localizers):
+            if localizer.region in known:
+                raise ValueError(f"[{at}].region is {localizer.region} a second time")
+            if missing := View(localizer.input_view).needs - known:
+                raise ValueError(f"[{at}].input_view is {localizer.input_view}, which needs {_words(missing)} before")
+            known.add(localizer.region)
+        return localizers
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        found = {localizer.region for localizer in self.localizers}
+        for view in self.views:
+            if missing := view.needs - found:
+                raise ValueError(f"views: {view} needs a localizer for {_words(missing)}")
+        if self.gate is not None and self.gate.network not in self.networks:
+            raise ValueError(f"gate.network should be one of {', '.join(self.networks)}, not {self.gate.network!r}")
+        if self.regional_heads is not None and not (self.view_features and View.R1 in self.views):
+            raise ValueError("regional_heads needs view_features, and R1 among views")
+        return self
 
 
-class _Fields:
-    """Typed access to one JSON object; every complaint names the file and the field."""
-
-    def __init__(self, values: object, file: str, where: str) -> None:
-        self.file, self.where = file, where
-        if not isinstance(values, dict):
-            self.complain("should be an object")
-        self.values = cast(dict[str, Any], values)
-
-    def complain(self, about: str, key: str = "") -> NoReturn:
-        name = ".".join(part for part in (self.where, key) if part) or "the document"
-        raise ModelError(f"{self.file}: '{name}' {about}. Export the model again with this version of boneage.")
-
-    def _any(self, key: str, kinds: tuple[type, ...], words: str, default: T | None, required: bool) -> Any:
-        if key not in self.values:
-            if required:
-                self.complain("is missing", key)
-            return default
-        value = self.values[key]
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            self.complain(f"should be {words}, not {value!r}", key)
-        return value
-
-    def text(self, key: str, default: str | None = None) -> str:
-        return str(self._any(key, (str,), "a text", default, default is None))
-
-    def file_name(self, key: str) -> str:
-        name = self.text(key)
-        if "/" in name or "\\" in name or name in ("", ".", ".."):
-            self.complain(f"should be a file name inside the model folder, not {name!r}", key)
-        return name
-
-    def flag(self, key: str, default: bool | None = None) -> bool:
-        return bool(self._any(key, (bool,), "true or false", default, default is None))
-
-    def number(self, key: str, low: float, high: float, default: float | None = None) -> float:
-        value = float(self._any(key, (int, float), "a number", default, default is None))
-        if not (math.isfinite(value) and low <= value <= high):
-            self.complain(f"should lie between {low:g} and {high:g}, not {value:g}", key)
-        return value
-
-    def numbers(self, key: str, low: float, high: float, count: int | None = None) -> npt.NDArray[np.float64]:
-        values = self._any(key, (list,), "a list of numbers", None, True)
-        wrong = not values or any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in values)
-        if wrong or not all(low <= value <= high for value in values) or count not in (None, len(values)):
-            many = "numbers" if count is None else f"{count} numbers"
-            self.complain(f"should be a list of {many} between {low:g} and {high:g}", key)
-        return np.array(values, dtype=np.float64)
-
-    def whole(self, key: str, low: int, high: int) -> int:
-        value = int(self._any(key, (int,), "a whole number", None, True))
-        if not low <= value <= high:
-            self.complain(f"should lie between {low} and {high}, not {value}", key)
-        return value
-
-    def one_of(self, key: str, words: tuple[str, ...], default: str | None = None) -> str:
-        value = self.text(key, default)
-        if value not in words:
-            self.complain(f"should be one of {', '.join(words)}, not {value!r}", key)
-        return value
-
-    def rows(self, key: str) -> list[_Fields]:
-        entries = self._any(key, (list,), "a list", None, True)
-        return [_Fields(entry, self.file, f"{key}[{at}]") for at, entry in enumerate(entries)]
+def _words(regions: frozenset[Region]) -> str:
+    return " and ".join(sorted(regions))
 
 
-def read_settings(document: object, file: str) -> Settings:
-    """Check the parsed `model.json` and return it typed.
+def read_settings(
+    content: bytes, file: Path, *, paths: Mapping[str, Path] | None = None, strict: bool = False
+) -> tuple[Settings, dict[str, Network]]:
+    """Validate `model.json`.
 
     Args:
-        document: the parsed JSON.
-        file: its path, for messages.
+        content: JSON.
+        file: where it lies, for messages; the networks are beside it.
+        paths: where the networks are instead, by name.
+        strict: refuse unknown fields, as writing does.
+
+    Returns:
+        The settings, and the networks by name, which its localizers share.
 
     Raises:
-        ModelError: a field is missing, of another type, or out of range; the message names file and field.
+        ModelError: `invalid_model_json`: the message names the file and the field.
     """
-    top = _Fields(document, file, "")
-    if top.whole("format", 0, 10**9) != FORMAT:
-        top.complain(f"should be {FORMAT}, the format that this version of boneage reads", "format")
-    if top.values.get("months") != [FIRST_MONTH, LAST_MONTH]:
-        top.complain(f"should be [{FIRST_MONTH}, {LAST_MONTH}], the age axis of this version", "months")
-    networks = _networks(top)
-    localizers = _localizers(top, networks)
-    scalar = top.flag("scalar", False)
-    return Settings(
-        name=top.text("name"),
-        version=top.text("version", ""),
-        recipe=top.text("recipe", ""),
-        created=top.text("created", ""),
-        code_version=top.text("code_version", ""),
-        image_short_side=None
-        if top.values.get("image_short_side") is None
-        else top.whole("image_short_side", 16, 10**5),
-        layout=cast(Layout, top.one_of("layout", ("letterbox", "squash"), "letterbox")),
-        networks=networks,
-        localizers=localizers,
-        views=_views(top, {entry.region for entry in localizers}),
-        average_mirror=top.flag("average_mirror", False),
-        sex_input=top.flag("sex_input"),
-        scalar=scalar,
-        scalar_sd_months=top.number("scalar_sd_months", 0.1, 120.0) if scalar else 0.0,
-        calibration=_calibration(_Fields(top.values.get("calibration"), file, "calibration")),
-        phantom_trained=top.flag("phantom_trained", False),
-        gate=_gate(top, networks),
-        regional_heads=_regional_heads(top),
-    )
+    extra: Literal["forbid", "ignore"] = "forbid" if strict else "ignore"
+    try:
+        files = _Networks.model_validate_json(content, strict=True, extra="ignore").networks
+        networks = {
+            name: Network(name, (paths or {}).get(name, file.parent / entry.file), entry.input_size, entry.sha256)
+            for name, entry in files.items()
+        }
+        settings = Settings.model_validate_json(content, strict=True, extra=extra, context={"networks": networks})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "model"
+        raise ModelError(
+            f"{file}: '{field}' is not valid: {first['msg'].removeprefix('Value error, ')}. Export the model again "
+            "with this version of boneage.",
+            code="invalid_model_json",
+        ) from error
+    return settings, networks
 
 
-def _networks(top: _Fields) -> dict[str, NetworkSettings]:
-    table = _Fields(top.values.get("networks"), top.file, "networks")
-    networks = {}
-    for name in table.values:
-        entry = _Fields(table.values[name], top.file, f"networks.{name}")
-        size = entry.whole("input_size", 8, 4096)
-        networks[name] = NetworkSettings(entry.file_name("file"), entry.text("sha256"), size)
-    if NETWORK_OF_AGES not in networks:
-        table.complain("is missing", NETWORK_OF_AGES)
-    return networks
+class _Networks(Entry):
+    networks: dict[str, NetworkFile]
 
 
-def _calibration(entry: _Fields) -> Calibration:
-    correction = None
-    if {"at_months", "shift_months", "width"} & entry.values.keys():
-        at = entry.numbers("at_months", FIRST_MONTH, LAST_MONTH)
-        if (np.diff(at) <= 0).any():
-            entry.complain("should rise", "at_months")
-        shift, width = (
-            _Fields(entry.values.get(key), entry.file, f"calibration.{key}") for key in ("shift_months", "width")
-        )
-        near = _Fields(entry.values["near"], entry.file, "calibration.near") if "near" in entry.values else None
-        correction = Correction(
-            at,
-            {sex: shift.numbers(sex.value, -LAST_MONTH, LAST_MONTH, len(at)) for sex in Sex},
-            {sex: width.numbers(sex.value, 0.0, 1e3, len(at)) for sex in Sex},
-            None if near is None else {sex: near.numbers(sex.value, 0.0, 1e9, len(at)) for sex in Sex},
-        )
-    constant = (
-        entry.number("constant_half_width_months", 0.0, 1e3, -1.0)
-        if "constant_half_width_months" in entry.values
-        else None
-    )
-    return Calibration(
-        tail=entry.number("tail", 1e-6, 0.499),
-        coverage=entry.values.get("coverage"),
-        cases=entry.values.get("cases"),
-        split=entry.values.get("split"),
-        correction=correction,
-        constant_half_width_months=constant,
-    )
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of `model.json`."""
+    return Settings.model_json_schema()
 
 
-def _gate(top: _Fields, networks: Mapping[str, NetworkSettings]) -> GateSettings | None:
-    if top.values.get("gate") is None:
-        return None
-    entry = _Fields(top.values["gate"], top.file, "gate")
-    return GateSettings(
-        network=entry.one_of("network", tuple(networks)),
-        min_hand_probability=entry.number("min_hand_probability", 0.0, 1.0),
-        max_ood_score=entry.number("max_ood_score", 0.0, 1e9),
-        tilt_degrees=entry.number("tilt_degrees", 0.0, 180.0),
-    )
-
-
-def _regional_heads(top: _Fields) -> RegionalHeadsSettings | None:
-    if top.values.get("regional_heads") is None:
-        return None
-    entry = _Fields(top.values["regional_heads"], top.file, "regional_heads")
-    if View.R1.value not in top.values["views"]:
-        entry.complain("needs R1 among 'views'")
-    usual = None
-    if entry.values.get("usual_difference") is not None:
-        table = _Fields(entry.values["usual_difference"], top.file, "regional_heads.usual_difference")
-        at = table.numbers("at_months", FIRST_MONTH, LAST_MONTH)
-        if (np.diff(at) <= 0).any():
-            table.complain("should rise", "at_months")
-        center, reach = (
-            _Fields(table.values.get(key), top.file, f"regional_heads.usual_difference.{key}")
-            for key in ("center_months", "reach_months")
-        )
-        usual = UsualDifference(
-            at,
-            {sex: center.numbers(sex.value, -LAST_MONTH, LAST_MONTH, len(at)) for sex in Sex},
-            {sex: reach.numbers(sex.value, 0.0, LAST_MONTH, len(at)) for sex in Sex},
-        )
-    until = None
-    if entry.values.get("carpal_until_months") is not None:
-        ends = _Fields(entry.values["carpal_until_months"], top.file, "regional_heads.carpal_until_months")
-        until = {sex: ends.number(sex.value, FIRST_MONTH, LAST_MONTH) for sex in Sex}
-    data = _Fields(entry.values.get("data") or {}, top.file, "regional_heads.data")
-    return RegionalHeadsSettings(
-        file=entry.file_name("file"),
-        sha256=entry.text("sha256"),
-        tensor=entry.text("tensor"),
-        usual=usual,
-        carpal_until_months=until,
-        phantom=data.flag("phantom", False),
-    )
-
-
-def _localizers(top: _Fields, networks: Mapping[str, NetworkSettings]) -> tuple[LocalizerSettings, ...]:
-    localizers: list[LocalizerSettings] = []
-    for entry in top.rows("localizers"):
-        region = Region(entry.one_of("region", tuple(region.value for region in Region)))
-        known = {done.region for done in localizers}
-        if region in known:
-            entry.complain(f"is {region.value} a second time", "region")
-        input_view = entry.one_of("input_view", ("O", "H", "E", "HE"))
-        missing = [needed.value for needed in _NEEDS[input_view] if needed not in known]
-        if missing:
-            entry.complain(f"is {input_view}, which needs {' and '.join(missing)} to be found before", "input_view")
-        localizers.append(
-            LocalizerSettings(
-                region=region,
-                network=entry.one_of("network", tuple(networks)),
-                output=entry.text("output", "attention"),
-                input_view=input_view,
-                tau=entry.number("tau", 1e-6, 1.0),
-                margin=entry.number("margin", -0.9, 10.0, 0.0),
-                average_mirror=entry.flag("average_mirror", False),
-                smallest=entry.number("smallest", 1e-3, 1.0, 0.05),
-                components=cast(Components, entry.one_of("components", ("largest", "all"), "largest")),
-            )
-        )
-    return tuple(localizers)
-
-
-def _views(top: _Fields, found: set[Region]) -> tuple[View, ...]:
-    views = top.values.get("views")
-    names = [view.value for view in View]
-    if not isinstance(views, list) or not views or any(view not in names for view in views):
-        top.complain(f"should be a list out of {', '.join(names)}, not {views!r}", "views")
-    for view in views:
-        missing = [needed.value for needed in _NEEDS[view] if needed not in found]
-        if missing:
-            top.complain(f"holds {view}, which needs a localizer for {' and '.join(missing)}", "views")
-    return tuple(View(view) for view in views)
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=2))

@@ -1,7 +1,8 @@
 """A trained model on disk: networks, settings, checksums, provenance.
 
-A model folder holds `model.json` and one `.onnx` file a network. The preprocessing is inside the networks: they
-take 8-bit views as `boneage.views.cut` makes them. Nothing is trusted before its checksum is verified.
+A model folder holds `model.json` (see `boneage.model.document`), one `.onnx` file for each network, and further files:
+`metrics.json`, the model card, the regional heads. The preprocessing is inside the networks, which take 8-bit views as
+`boneage.views.cut` makes them. A network is used only after its checksum was verified.
 """
 
 from __future__ import annotations
@@ -9,24 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from boneage.errors import ModelError
-from boneage.model.document import (
-    FORMAT,
-    NETWORK_OF_AGES,
-    Calibration,
-    Layout,
-    Settings,
-    read_settings,
-)
-from boneage.model.network import Localizer, Network, available_cores
+from boneage.model.document import FORMAT, NETWORK_OF_AGES, Calibration, Layout, Localizer, Settings, read_settings
+from boneage.model.network import Network, available_cores
 from boneage.model.regional_heads import RegionalHeads, read_regional_heads
 from boneage.views import View
 
 __all__ = [
+    "METRICS_FILE",
     "MODELS_FOLDER",
     "SETTINGS_FILE",
     "Localizer",
@@ -36,59 +32,54 @@ __all__ = [
     "check_files",
     "default_model",
     "find_model",
+    "identity_sha256",
     "load_model",
-    "networks_sha256",
+    "replaced_model",
     "settings_sha256",
     "shipped_models",
+    "written_settings",
 ]
 
 SETTINGS_FILE: Final = "model.json"
-OTHER_FILES: Final = "files"
-"""The field of model.json with the checksums of what lies in the folder besides it and the networks."""
+METRICS_FILE: Final = "metrics.json"
 MODELS_FOLDER: Final = Path(__file__).parents[1] / "models"
 """The models that are shipped with the package, one folder each; the text file DEFAULT names the one to use."""
 
-_ANSWERS_DEPEND_ON: Final = (
+_ANSWERS_DEPEND_ON: Final = {
     *("months", "image_short_side", "layout", "networks", "localizers", "views", "average_mirror", "sex_input"),
-    *("scalar", "scalar_sd_months", "calibration"),
-)
-_AND_IF_THERE: Final = ("gate", "regional_heads")
+    *("view_features", "calibration", "gate", "regional_heads"),
+}
 _RESTORE: Final = "Copy the model folder again, or install the package again"
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A model folder that was read and verified.
+    """A model whose settings were validated and whose files were verified.
 
     Attributes:
-        folder: where it lies.
-        sha256: over all that an answer depends on: the model's identity in every output.
-        settings: what `model.json` says, checked.
+        folder: where it is.
+        settings: what `model.json` says.
         networks: by name.
         localizers: in the order in which they run.
-        regional_heads: carpal and tubular bone age apart; None: the model does not tell them.
-        document: the whole of `model.json` (provenance and metrics included).
+        regional_heads: for carpal and tubular bone age; None where the model does not have them.
     """
 
     folder: Path
-    sha256: str
     settings: Settings
     networks: Mapping[str, Network]
     localizers: tuple[Localizer, ...]
-    document: Mapping[str, Any] = field(repr=False)
     regional_heads: RegionalHeads | None = None
-
-    def giving(self, tensor: str) -> Model:
-        """The same with an age network that gives the inner tensor `tensor`, float32 [n, C], beside its answer."""
-        also = dict.fromkeys((*self.regressor.also_gives, tensor))
-        regressor = replace(self.regressor, also_gives=tuple(also))
-        return replace(self, networks={**self.networks, NETWORK_OF_AGES: regressor})
 
     def one_thread(self) -> Model:
         """The same with networks that take one thread each: for several radiographs at the same time."""
         networks = {name: replace(network, threads=1) for name, network in self.networks.items()}
         steps = (replace(step, network=networks[step.network.name]) for step in self.localizers)
         return replace(self, networks=networks, localizers=tuple(steps))
+
+    @cached_property
+    def sha256(self) -> str:
+        """The model's identity in every output: over all that an answer depends on."""
+        return identity_sha256(self.settings)
 
     @property
     def name(self) -> str:
@@ -119,29 +110,35 @@ class Model:
         return self.settings.calibration
 
     @property
+    def metrics(self) -> dict[str, Any]:
+        """The figures in `metrics.json`; empty where the model has none.
+
+        Raises:
+            ModelError: the file is missing or damaged.
+        """
+        if METRICS_FILE not in self.settings.files:
+            return {}
+        _verify(self.folder / METRICS_FILE, self.settings.files[METRICS_FILE])
+        figures: dict[str, Any] = json.loads((self.folder / METRICS_FILE).read_bytes())
+        return figures
+
+    @property
     def bytes_on_disk(self) -> int:
         return sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
 
 
-def networks_sha256(checksums: Mapping[str, str]) -> str:
-    """SHA-256 over the networks' sorted checksums, one a line."""
-    return hashlib.sha256("\n".join(sorted(checksums.values())).encode()).hexdigest()
+def identity_sha256(settings: Settings) -> str:
+    """SHA-256 over what an answer depends on: networks, thresholds, views, calibration; not name, dates or metrics.
 
-
-def identity_sha256(document: Mapping[str, Any]) -> str:
-    """SHA-256 over what an answer depends on: networks, thresholds, views, calibration; not name, dates or figures.
-
-    The same networks with another tau, or with another calibration, give other answers and are another model. What
-    stands beside these (on which cases a calibration or the heads of the parts were fitted) counts as well.
+    The same networks with another tau, or with another calibration, give other answers and are another model. On which
+    cases the calibration and the regional heads were fitted counts as well.
     """
-    said = {key: document.get(key) for key in _ANSWERS_DEPEND_ON}
-    return _sha256_of_json(said | {key: document[key] for key in _AND_IF_THERE if key in document})
+    return _sha256_of_json(settings.model_dump(mode="json", include=_ANSWERS_DEPEND_ON, exclude_none=True))
 
 
 def settings_sha256(document: Mapping[str, Any]) -> str:
     """SHA-256 over the canonical JSON (sorted keys, no spaces, ASCII) of `model.json` without this very field."""
-    rest = {key: value for key, value in document.items() if key != "settings_sha256"}
-    return _sha256_of_json(rest)
+    return _sha256_of_json({key: value for key, value in document.items() if key != "settings_sha256"})
 
 
 def _sha256_of_json(document: Mapping[str, Any]) -> str:
@@ -159,21 +156,27 @@ def default_model() -> str:
     """The name of the model that is used where none is asked for.
 
     Raises:
-        ModelError: no model is shipped, or it is not said which of several is the default.
+        ModelError: no model is shipped, or none of several is named as the default.
     """
     shipped, note = shipped_models(), MODELS_FOLDER / "DEFAULT"
     if note.is_file():
         name = note.read_text(encoding="utf-8").strip()
         if name in shipped:
             return name
-        raise ModelError(f"{note}: names the model '{name}', which is not there. Install the package again.")
+        raise ModelError(
+            f"{note}: names the model '{name}', which is not there. Install the package again.", code="no_default_model"
+        )
     if len(shipped) == 1:
         return shipped[0]
     if shipped:
-        raise ModelError(f"{MODELS_FOLDER}: holds {', '.join(shipped)} and no file DEFAULT. Name one with --model.")
+        raise ModelError(
+            f"{MODELS_FOLDER}: holds {', '.join(shipped)} and no file DEFAULT. Name one with --model.",
+            code="no_default_model",
+        )
     raise ModelError(
         "No model came with this installation of boneage. Train one with `boneage train` "
-        "and give its folder (--model DIR), or install a release that has one."
+        "and give its folder (--model DIR), or install a release that has one.",
+        code="no_default_model",
     )
 
 
@@ -192,12 +195,19 @@ def find_model(name_or_dir: str | Path | None = None) -> Path:
     if not folder.exists() and (replaced_model(folder) / SETTINGS_FILE).is_file():
         raise ModelError(
             f"{asked}: was being replaced when the writing was interrupted; the former model is in "
-            f"{replaced_model(folder)}. Rename that folder to {folder.name}, or write the model again."
+            f"{replaced_model(folder)}. Rename that folder to {folder.name}, or write the model again.",
+            code="interrupted_model",
         )
     if folder.is_dir():
-        raise ModelError(f"{asked}: this folder holds no {SETTINGS_FILE}. Give the folder that `boneage train` wrote.")
+        raise ModelError(
+            f"{asked}: this folder holds no {SETTINGS_FILE}. Give the folder that `boneage train` wrote.",
+            code="not_a_model_folder",
+        )
     known = ", ".join(shipped_models()) or "none"
-    raise ModelError(f"{asked}: neither a model folder nor a shipped model ({known}). See `boneage models list`.")
+    raise ModelError(
+        f"{asked}: neither a model folder nor a shipped model ({known}). See `boneage models list`.",
+        code="no_such_model",
+    )
 
 
 def load_model(name_or_dir: str | Path | None = None) -> Model:
@@ -212,36 +222,36 @@ def load_model(name_or_dir: str | Path | None = None) -> Model:
     """
     folder = find_model(name_or_dir)
     file = folder / SETTINGS_FILE
-    try:
-        document = json.loads(file.read_bytes().decode("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{file}: cannot be read ({error}). {_RESTORE}.") from error
+    content, document = _read_json(file)
     # The version comes first: another version may well compute its checksums in another way.
-    if isinstance(document, dict) and "format" in document and document["format"] != FORMAT:
+    if document.get("format", FORMAT) != FORMAT:
         raise ModelError(
             f"{file}: model format {document['format']!r}; this version of boneage reads format {FORMAT}. "
-            "Install the version that wrote it, or train again."
+            "Install the version that wrote it, or train again.",
+            code="other_model_format",
         )
-    if not isinstance(document, dict) or document.get("settings_sha256") != settings_sha256(document):
+    if document.get("settings_sha256") != settings_sha256(document):
         raise ModelError(
-            f"{file}: the settings do not match their checksum (settings_sha256): the file was changed. {_RESTORE}."
+            f"{file}: the settings do not match their checksum (settings_sha256): the file was changed. {_RESTORE}.",
+            code="checksum_differs",
         )
-    settings = read_settings(document, str(file))
-    networks = {
-        name: Network(name, folder / entry.file, entry.input_size, entry.sha256)
-        for name, entry in settings.networks.items()
-    }
+    settings, networks = read_settings(content, file)
     for network in networks.values():
         _verify(network.path, network.sha256)
-    if document.get("networks_sha256") != networks_sha256({name: entry.sha256 for name, entry in networks.items()}):
-        raise ModelError(f"{file}: networks_sha256 does not match the networks. {_RESTORE}.")
-    localizers = tuple(Localizer.of(entry, networks[entry.network]) for entry in settings.localizers)
-    regional_heads = (
-        read_regional_heads(folder / settings.regional_heads.file, settings.regional_heads)
-        if settings.regional_heads
-        else None
-    )
-    return Model(folder, identity_sha256(document), settings, networks, localizers, document, regional_heads)
+    heads = settings.regional_heads
+    regional_heads = None if heads is None else read_regional_heads(folder / heads.file, heads)
+    return Model(folder, settings, networks, settings.localizers, regional_heads)
+
+
+def _read_json(file: Path) -> tuple[bytes, dict[str, Any]]:
+    try:
+        content = file.read_bytes()
+        document = json.loads(content.decode("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file}: cannot be read ({error}). {_RESTORE}.", code="unreadable_model") from error
+    if not isinstance(document, dict):
+        raise ModelError(f"{file}: should hold a JSON object. {_RESTORE}.", code="unreadable_model")
+    return content, document
 
 
 def _verify(path: Path, checksum: str) -> None:
@@ -249,11 +259,12 @@ def _verify(path: Path, checksum: str) -> None:
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}). {_RESTORE}.") from error
+        raise ModelError(f"{path}: cannot be read ({error.strerror}). {_RESTORE}.", code="unreadable_model") from error
     if found != checksum:
         raise ModelError(
             f"{path}: the checksum differs from {SETTINGS_FILE} (SHA-256 {found[:12]}... instead of "
-            f"{checksum[:12]}...): the file is damaged or is another one. {_RESTORE}."
+            f"{checksum[:12]}...): the file is damaged or is another one. {_RESTORE}.",
+            code="checksum_differs",
         )
 
 
@@ -266,16 +277,17 @@ def check_files(model: Model) -> list[str]:
     Raises:
         ModelError: a file differs from its checksum or is missing; the message names it.
     """
-    settings = model.folder / SETTINGS_FILE
-    if settings.read_bytes() != written_settings(model.document):
+    file = model.folder / SETTINGS_FILE
+    content, document = _read_json(file)
+    if content != written_settings(document):
         raise ModelError(
-            f"{settings}: says what its checksum covers, but not byte for byte as it was written: the file was "
-            f"changed. {_RESTORE}."
+            f"{file}: has the content that its checksum covers, but not byte for byte as it was written: the file was "
+            f"changed. {_RESTORE}.",
+            code="checksum_differs",
         )
-    others: Mapping[str, str] = model.document.get(OTHER_FILES) or {}
-    for name, checksum in others.items():
+    for name, checksum in model.settings.files.items():
         _verify(model.folder / name, checksum)
-    known = {SETTINGS_FILE, *others, *(network.path.name for network in model.networks.values())}
+    known = {SETTINGS_FILE, *model.settings.files, *(network.path.name for network in model.networks.values())}
     return sorted({path.name for path in model.folder.iterdir()} - known)
 
 

@@ -1,7 +1,4 @@
-"""One network of a model, and the step of phase I that runs it.
-
-ONNX Runtime runs the networks, and this module alone imports it.
-"""
+"""One network of a model, run by ONNX Runtime; this module alone imports that library."""
 
 from __future__ import annotations
 
@@ -16,11 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from boneage.errors import ModelError
-from boneage.model.document import LocalizerSettings
-from boneage.model.inner_outputs import with_outputs
-from boneage.regions import Components, Region
 
+DISTRIBUTION: Final = "distribution"
+"""Output of an age network, float32 [n, 240]."""
+FEATURES: Final = "features"
+"""Output of an age network: the penultimate activations without the sex, float32 [n, C]. Where the network sees each
+view by itself, C is views * channels, one view after the other."""
 _RESTORE: Final = "Copy the model folder again, or install the package again"
+_EXPORT: Final = "Export it again with this version of boneage"
 
 
 def available_cores() -> int:
@@ -61,9 +61,8 @@ class Network:
         name: as in `model.json`.
         path: the `.onnx` file.
         input_size: side of the square views that it takes, pixels.
-        sha256: of the file; empty where the network is no part of a model folder yet.
+        sha256: of the file; empty where the network is not part of a model folder yet.
         threads: threads for one run; None for all available cores.
-        also_gives: names of tensors inside the network, float32 [n, C], that are outputs as well.
     """
 
     name: str
@@ -71,22 +70,23 @@ class Network:
     input_size: int
     sha256: str = ""
     threads: int | None = None
-    also_gives: tuple[str, ...] = ()
 
     @cached_property
     def session(self) -> Any:
         try:
-            source = with_outputs(self.path.read_bytes(), self.also_gives) if self.also_gives else self.path
-            return open_session(source, threads=self.threads)
+            return open_session(self.path, threads=self.threads)
         except Exception as error:
             # ONNX Runtime's own exceptions share no public base class.
-            raise ModelError(f"{self.path}: ONNX Runtime cannot open this network ({error}). {_RESTORE}.") from error
+            raise ModelError(
+                f"{self.path}: ONNX Runtime cannot open this network ({error}). {_RESTORE}.",
+                code="network_does_not_open",
+            ) from error
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.float32]]:
         """Run the network and return all of its outputs, float32, by name.
 
         Raises:
-            ModelError: the network lacks an input, or does not take that shape.
+            ModelError: the network cannot be opened, lacks an input, or does not take that shape.
         """
         try:
             names = [entry.name for entry in self.session.get_outputs()]
@@ -97,7 +97,8 @@ class Network:
             has = ", ".join(entry.name for entry in self.session.get_inputs())
             raise ModelError(
                 f"{self.path}: the network '{self.name}' does not take {', '.join(feeds)} "
-                f"(its inputs are {has}): {error}. Export it again with this version of boneage."
+                f"(its inputs are {has}): {error}. {_EXPORT}.",
+                code="network_does_not_run",
             ) from error
         return {name: np.asarray(value, dtype=np.float32) for name, value in zip(names, values, strict=True)}
 
@@ -109,48 +110,7 @@ class Network:
         """
         if name not in answers:
             raise ModelError(
-                f"{self.path}: the network '{self.name}' gives {', '.join(answers)}, not '{name}'. "
-                "Export it again with this version of boneage."
+                f"{self.path}: the network '{self.name}' gives {', '.join(answers)}, not '{name}'. {_EXPORT}.",
+                code="network_lacks_output",
             )
         return answers[name]
-
-
-@dataclass(frozen=True)
-class Localizer:
-    """One step of phase I: a network's output, where it looks, and how its map becomes a box.
-
-    Attributes:
-        region: what it finds.
-        network: the network; one network may serve several regions by different outputs.
-        looks_at: "O" the film, "H" the hand box, "E" the film with region 1 erased, "HE" the hand box of that.
-        tau: fraction of the map's maximum (the paper's Eq. 4).
-        margin: the box grows by this fraction of its own size.
-        smallest: no side is shorter than this fraction of the long side of what was looked at.
-        output: name of the network's output, float32 [n, m, m].
-        average_mirror: mean of the maps of the view and of its mirror image.
-        components: which parts of the thresholded map the box spans (`boneage.regions.box_of_map`).
-    """
-
-    region: Region
-    network: Network
-    input_view: str
-    tau: float
-    margin: float = 0.0
-    smallest: float = 0.05
-    output: str = "attention"
-    average_mirror: bool = True
-    components: Components = "largest"
-
-    @classmethod
-    def of(cls, settings: LocalizerSettings, network: Network) -> Localizer:
-        return cls(
-            settings.region,
-            network,
-            settings.input_view,
-            settings.tau,
-            settings.margin,
-            settings.smallest,
-            settings.output,
-            settings.average_mirror,
-            settings.components,
-        )

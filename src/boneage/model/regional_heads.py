@@ -1,8 +1,8 @@
-"""Carpal and tubular bone age: linear heads on what the age network makes of single views.
+"""Carpal and tubular bone age: linear heads on the age network's features of single views.
 
-The age network describes each of its views by itself. A head reads one age from the description of region 1, another
-from those of the hand and of region 2 on the film with region 1 erased; the network itself stays as it is. The heads
-lie in the model folder as `regional_heads.npz`.
+One head gives the carpal bone age from the features of region 1. The other gives the tubular bone age from those of the
+hand and of region 2 on the image with region 1 erased. The age network is not changed. The heads are in the model
+folder as `regional_heads.npz`.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ import numpy.typing as npt
 from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
 from boneage.errors import ModelError
 from boneage.model.document import RegionalHeadsSettings
-from boneage.model.network import Network
+from boneage.model.network import FEATURES, Network
 from boneage.regional_ages import RegionalAges
 from boneage.remarks import Remark
 from boneage.views import View
 
 REGIONAL_HEADS_FILE: Final = "regional_heads.npz"
 ERASED_VIEWS: Final = (View.HE, View.R2E)
-"""The views behind the tubular age; the carpal age is read from R1 as the age network sees it anyway."""
+"""The views of the tubular age. The carpal age comes from R1, which the age network sees anyway."""
 _ROWS: Final = (Sex.MALE, Sex.FEMALE)
 _SHAPES: Final = {"carpal_weights": 2, "carpal_bias": 1, "tubular_weights": 2, "tubular_bias": 1}
 _PHANTOM: Final = Remark.of(
-    "regional_ages_from_phantoms", "Carpal and tubular bone age were learned from phantoms, not from radiographs alone."
+    "regional_ages_from_phantoms",
+    "Carpal and tubular bone age were learned from phantoms, not only from radiographs.",
 )
-_GROWN: Final = Remark.of(
+_UNRELIABLE: Final = Remark.of(
     "carpal_age_unreliable",
-    "From about this bone age on the wrist has little more to tell, and the carpal bone age was measured to be much "
-    "less exact than the tubular one: do not use it.",
+    "From about this bone age on, the carpal bone age is much less exact than the tubular one. Do not use it.",
 )
 _AGAIN: Final = "Copy the model folder again, or fit them again with `boneage models regional-heads`"
 
@@ -62,8 +62,8 @@ class RegionalHeads:
     """The two heads of a model.
 
     Attributes:
-        file: where they lie (or will lie).
-        settings: the tensor that they read, and the usual difference.
+        file: where they are (or will be).
+        settings: the usual difference, and from where on the carpal age says little.
         carpal: on features [C] of view R1.
         tubular: on features [2 C] of `ERASED_VIEWS`.
     """
@@ -73,40 +73,46 @@ class RegionalHeads:
     carpal: Head
     tubular: Head
 
-    def ages(self, carpal: Features, tubular: Features, sex: Sex, months: float) -> RegionalAges:
-        """The ages of the parts, and whether they lie unusually far apart.
+    def ages(self, carpal: Features, tubular: Features, *, sex: Sex, months: float) -> RegionalAges:
+        """Both ages, and remarks about them.
 
         Args:
             carpal: float32 [C].
             tubular: float32 [2 C].
             sex: of the child.
-            months: the bone age from the whole hand; how far apart is usual depends on it.
+            months: the bone age of the whole hand; the usual difference depends on it.
 
         Raises:
-            ModelError: the network gives features of another number, or no numbers.
+            ModelError: the network gives features of another number, or non-finite values.
         """
         if not (np.isfinite(carpal).all() and np.isfinite(tubular).all()):
             raise ModelError(
-                f"{self.file}: the age network gives values that are no numbers. Verify the model with "
-                "`boneage models verify`."
+                f"{self.file}: the age network gives non-finite values (NaN or infinity). Verify the model with "
+                "`boneage models verify`.",
+                code="non_finite_output",
             )
         for head, given in ((self.carpal, carpal), (self.tubular, tubular)):
             if given.shape != head.weights.shape[1:]:
                 raise ModelError(
                     f"{self.file}: was made for {head.weights.shape[1]} features, the age network gives {given.size}. "
-                    f"{_AGAIN}."
+                    f"{_AGAIN}.",
+                    code="features_of_another_size",
                 )
-        wrist, rest = self.carpal.months(carpal, sex), self.tubular.months(tubular, sex)
-        usual = None if self.settings.usual is None else self.settings.usual.ends(sex, months)
-        told = RegionalAges(wrist, rest, usual)
-        remarks = (
-            *((_PHANTOM,) if self.settings.phantom else ()),
-            *((_GROWN,) if self._grown(sex, months) else ()),
-            *((_remark(told),) if told.unusual else ()),
+        usual = self.settings.usual_difference
+        ages = RegionalAges(
+            carpal_months=self.carpal.months(carpal, sex),
+            tubular_months=self.tubular.months(tubular, sex),
+            usual_difference_months=None if usual is None else usual.ends(sex, months),
         )
-        return replace(told, remarks=remarks)
+        data = self.settings.data
+        remarks = (
+            *((_PHANTOM,) if data is not None and data.phantom else ()),
+            *((_UNRELIABLE,) if self._is_unreliable(sex, months) else ()),
+            *((_remark(ages),) if ages.unusual else ()),
+        )
+        return replace(ages, remarks=remarks)
 
-    def _grown(self, sex: Sex, months: float) -> bool:
+    def _is_unreliable(self, sex: Sex, months: float) -> bool:
         until = self.settings.carpal_until_months
         return until is not None and until[sex] <= months < LAST_MONTH
 
@@ -121,38 +127,36 @@ def _remark(ages: RegionalAges) -> Remark:
 
 
 def by_view(features: Features, views: int) -> npt.NDArray[np.float32]:
-    """Features float32 [n, views * C] of n looks (a view and its mirror image) -> their mean, float32 [views, C]."""
+    """Features float32 [n, views * C], of the views and of their mirror images -> their mean, float32 [views, C]."""
     mean: npt.NDArray[np.float32] = features.mean(axis=0).reshape(views, -1)
     return mean
 
 
 def erased_features(
-    network: Network, tensor: str, views: Mapping[View, npt.NDArray[np.uint8]], channels: int, *, sex_input: bool
+    network: Network, views: Mapping[View, npt.NDArray[np.uint8]], channels: int, *, sex_input: bool
 ) -> Features:
-    """What the age network makes of the views without region 1.
+    """The age network's features of the views without region 1.
 
-    Three looks: the hand, its mirror image, and region 2, so that a network of three views runs once.
+    It sees the hand, its mirror image, and region 2, so that a network of three views runs once.
 
     Args:
-        network: gives `tensor` beside its answer.
-        tensor: float32 [n, channels * C] of the network.
+        network: gives `features` float32 [n, channels * C] beside its answer.
         views: uint8 [size, size] each, `ERASED_VIEWS` among them.
         channels: views that the network takes at a time.
-        sex_input: the network takes the sex; what it is told makes no difference here.
+        sex_input: the network takes the sex; the features do not depend on it.
 
     Returns:
         float32 [2 C].
     """
     hand, region_2 = (views[view] for view in ERASED_VIEWS)
-    looks = [hand, hand[:, ::-1], region_2]
-    looks += [np.zeros_like(hand)] * (-len(looks) % channels)
-    batch = np.stack(looks).reshape(-1, channels, *hand.shape)
+    images = [hand, hand[:, ::-1], region_2]
+    images += [np.zeros_like(hand)] * (-len(images) % channels)
+    batch = np.stack(images).reshape(-1, channels, *hand.shape)
     feeds: dict[str, npt.NDArray[np.generic]] = {"views": batch}
     if sex_input:
         feeds["sex"] = np.ones((len(batch), 1), dtype=np.float32)
-    seen = network.output(network.run(feeds), tensor)
-    seen = seen.reshape(len(looks), -1)
-    return np.concatenate([seen[:2].mean(axis=0), seen[2]]).astype(np.float32)
+    features = network.output(network.run(feeds), FEATURES).reshape(len(images), -1)
+    return np.concatenate([features[:2].mean(axis=0), features[2]]).astype(np.float32)
 
 
 def regional_heads_bytes(carpal: Head, tubular: Head) -> bytes:
@@ -172,29 +176,33 @@ def read_regional_heads(file: Path, settings: RegionalHeadsSettings) -> Regional
     """Read and verify the heads of a model.
 
     Raises:
-        ModelError: the file is missing or damaged, or is another one than `settings` sign; the message names it.
+        ModelError: the file is missing or damaged, or its checksum is not that of `settings`; the message names it.
     """
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise ModelError(f"{file}: cannot be read ({error.strerror}). {_AGAIN}.") from error
+        raise ModelError(f"{file}: cannot be read ({error.strerror}). {_AGAIN}.", code="unreadable_model") from error
     found = hashlib.sha256(data).hexdigest()
     if found != settings.sha256:
         raise ModelError(
             f"{file}: the checksum differs from model.json (SHA-256 {found[:12]}... instead of "
-            f"{settings.sha256[:12]}...): the file is damaged or is another one. {_AGAIN}."
+            f"{settings.sha256[:12]}...): the file is damaged or is another one. {_AGAIN}.",
+            code="checksum_differs",
         )
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in _SHAPES}
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise ModelError(f"{file}: cannot be read as heads for the parts of a hand ({error}). {_AGAIN}.") from error
+        raise ModelError(
+            f"{file}: cannot be read as heads for regional bone ages ({error}). {_AGAIN}.",
+            code="invalid_regional_heads",
+        ) from error
     right = all(
         array.ndim == _SHAPES[name] and len(array) == len(_ROWS) and np.isfinite(array).all()
         for name, array in arrays.items()
     )
     if not right or arrays["tubular_weights"].shape[1] != 2 * arrays["carpal_weights"].shape[1]:
-        raise ModelError(f"{file}: its arrays do not fit each other. {_AGAIN}.")
+        raise ModelError(f"{file}: its arrays do not fit each other. {_AGAIN}.", code="invalid_regional_heads")
     return RegionalHeads(
         file,
         settings,

@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH
+from boneage.atomic import replace_folder
 from boneage.errors import ModelError, OutputError
-from boneage.model.document import FORMAT
+from boneage.model.document import FORMAT, read_settings
 from boneage.model.folder import (
-    OTHER_FILES,
+    METRICS_FILE,
     SETTINGS_FILE,
     Model,
+    check_files,
     load_model,
-    networks_sha256,
     replaced_model,
     settings_sha256,
     written_settings,
 )
 
-_COMPUTED: Final = ("format", "months", "created", "code_version", "networks_sha256", "settings_sha256", OTHER_FILES)
+_COMPUTED: Final = {"format", "months", "created", "code_version", "files", "settings_sha256"}
 
 
 def write_model(
@@ -33,18 +34,21 @@ def write_model(
     settings: Mapping[str, Any],
     networks: Mapping[str, bytes | Path],
     *,
+    metrics: Mapping[str, Any] | None = None,
     others: Mapping[str, bytes] | None = None,
     replace: bool = False,
 ) -> Path:
     """Write a model folder, all or nothing.
 
-    The folder is built beside its place, loaded once to see that it is whole, and then renamed.
+    The folder is built beside its place, loaded once to see that it is whole, and then renamed. A folder that already
+    holds this very model (but for the day on which it was written) stays as it is.
 
     Args:
         folder: the model folder to make.
-        settings: `model.json` without what is computed here: `format`, `months`, `created`, `code_version`,
-            the networks' `file` and `sha256`, `networks_sha256`, `settings_sha256`.
+        settings: `model.json` (`boneage.model.document.Settings`) without what is computed here: `format`, `months`,
+            `created`, `code_version`, the networks' `file` and `sha256`, `files`, `settings_sha256`.
         networks: the ONNX bytes (or a file) of every network that `settings["networks"]` names.
+        metrics: figures for `metrics.json`; None: the model has none.
         others: further files of the folder by name (a model card); `check_files` verifies them.
         replace: put it in the place of an existing model folder.
 
@@ -52,63 +56,49 @@ def write_model(
         The folder.
 
     Raises:
-        ModelError: the settings are not complete, or the folder exists and `replace` is not set.
+        ModelError: the settings are not valid, or the folder exists and `replace` is not set.
         OutputError: it could not be written; what stood there before is untouched.
     """
-    from boneage import __version__
-
     target = Path(folder)
-    if target.exists() and not replace:
-        raise ModelError(f"{target}: exists already. Name a new folder, or remove this one first.")
-    if target.exists() and not target.is_dir():
-        raise ModelError(f"{target}: is a file, not a folder. Name a new folder.")
-    if replace and target.exists() and not (target / SETTINGS_FILE).is_file() and any(target.iterdir()):
-        raise ModelError(f"{target}: is no model folder and is not empty. Name a new folder.")
-    described = settings.get("networks", {})
-    if set(described) != set(networks):
-        raise ModelError(f"{target}: the settings describe {sorted(described)}, the networks are {sorted(networks)}.")
-    document: dict[str, Any] = {
-        "format": FORMAT,
-        "months": [FIRST_MONTH, LAST_MONTH],
-        "created": datetime.now(UTC).date().isoformat(),
-        "code_version": __version__,
-        **settings,
-    }
+    _check_target(target, replace=replace)
+    files = dict(others or {})
+    if metrics is not None:
+        files[METRICS_FILE] = (json.dumps(metrics, indent=2) + "\n").encode()
     try:
+        contents = {name: data if isinstance(data, bytes) else data.read_bytes() for name, data in networks.items()}
+        content = _completed(settings, contents, files, target / SETTINGS_FILE)
+        if _holds(target, content):
+            return target
         target.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror}). Choose another folder.") from error
-    try:
-        entries: dict[str, dict[str, Any]] = {}
-        for name, content in networks.items():
-            data = content if isinstance(content, bytes) else Path(content).read_bytes()
-            (work / f"{name}.onnx").write_bytes(data)
-            checksum = hashlib.sha256(data).hexdigest()
-            entries[name] = {**described[name], "file": f"{name}.onnx", "sha256": checksum}
-        document["networks"] = entries
-        document["networks_sha256"] = networks_sha256({name: entry["sha256"] for name, entry in entries.items()})
-        for name, data in (others or {}).items():
-            (work / name).write_bytes(data)
-        document[OTHER_FILES] = {name: hashlib.sha256(data).hexdigest() for name, data in (others or {}).items()}
-        document["settings_sha256"] = settings_sha256(document)
-        (work / SETTINGS_FILE).write_bytes(written_settings(document))
-        work.chmod(0o755)
-        load_model(work)
-        _bring_along(target, work)
-        _put(work, target)
+        try:
+            for name, data in contents.items():
+                (work / f"{name}.onnx").write_bytes(data)
+            for name, data in files.items():
+                (work / name).write_bytes(data)
+            (work / SETTINGS_FILE).write_bytes(content)
+            work.chmod(0o755)
+            load_model(work)
+            _bring_along(target, work)
+            replace_folder(work, target, aside=replaced_model(target))
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         raise OutputError(
             f"{target}: the model cannot be written ({error.strerror or error}). Free some space or choose another "
-            "folder."
+            "folder.",
+            code="cannot_write",
         ) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return target
 
 
-def rewritten(
-    model: Model, target: str | Path, settings: Mapping[str, Any], others: Mapping[str, bytes] | None = None
+def rewrite_model(
+    model: Model,
+    target: str | Path,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    metrics: Mapping[str, Any] | None = None,
+    others: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write a model again with other settings and further files; its networks and its own files come along.
 
@@ -116,15 +106,97 @@ def rewritten(
         model: read and verified.
         target: may be the model's own folder, or one in whose place it is put.
         settings: what replaces or joins the top level of `model.json`.
+        metrics: what replaces or joins the top level of `metrics.json`.
         others: further files by name, or new content for those that are there.
 
     Raises:
         ModelError, OutputError: see `write_model`.
     """
-    document = {key: value for key, value in model.document.items() if key not in _COMPUTED}
-    kept = {name: (model.folder / name).read_bytes() for name in model.document.get(OTHER_FILES) or {}}
-    networks = {name: network.path for name, network in model.networks.items()}
-    return write_model(target, {**document, **settings}, networks, others={**kept, **(others or {})}, replace=True)
+    document = model.settings.model_dump(mode="json", exclude=_COMPUTED)
+    kept = {name: (model.folder / name).read_bytes() for name in model.settings.files if name != METRICS_FILE}
+    figures = {**model.metrics, **(metrics or {})}
+    return write_model(
+        target,
+        {**document, **(settings or {})},
+        {name: network.path for name, network in model.networks.items()},
+        metrics=figures or None,
+        others={**kept, **(others or {})},
+        replace=True,
+    )
+
+
+def draft_model(settings: Mapping[str, Any], networks: Mapping[str, Path]) -> Model:
+    """A model in memory whose networks stay where they are, to try settings before they are written.
+
+    Args:
+        settings, networks: as for `write_model`.
+
+    Raises:
+        ModelError: the settings are not valid.
+    """
+    contents = {name: path.read_bytes() for name, path in networks.items()}
+    file = Path(str(settings.get("name", "draft"))) / SETTINGS_FILE
+    content = _completed(settings, contents, {}, file)
+    made, opened = read_settings(content, file, paths=networks)
+    return Model(file.parent, made, opened, made.localizers)
+
+
+def _completed(
+    settings: Mapping[str, Any], networks: Mapping[str, bytes], files: Mapping[str, bytes], file: Path
+) -> bytes:
+    """`model.json` with what is computed, validated; unknown fields are refused."""
+    from boneage import __version__
+
+    described = settings.get("networks", {})
+    if set(described) != set(networks):
+        raise ModelError(
+            f"{file}: the settings describe {sorted(described)}, the networks are {sorted(networks)}.",
+            code="invalid_model_json",
+        )
+    document = {
+        "format": FORMAT,
+        "months": [FIRST_MONTH, LAST_MONTH],
+        "created": datetime.now(UTC).date().isoformat(),
+        "code_version": __version__,
+        **settings,
+        "networks": {
+            name: {**described[name], "file": f"{name}.onnx", "sha256": hashlib.sha256(data).hexdigest()}
+            for name, data in networks.items()
+        },
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+    }
+    made, _ = read_settings(json.dumps(document).encode(), file, strict=True)
+    document = made.model_dump(mode="json")
+    return written_settings({**document, "settings_sha256": settings_sha256(document)})
+
+
+def _check_target(target: Path, *, replace: bool) -> None:
+    if not target.exists():
+        return
+    if not replace:
+        raise ModelError(f"{target}: exists already. Name a new folder, or remove this one first.", code="model_exists")
+    if not target.is_dir():
+        raise ModelError(f"{target}: is a file, not a folder. Name a new folder.", code="not_a_model_folder")
+    if not (target / SETTINGS_FILE).is_file() and any(target.iterdir()):
+        raise ModelError(
+            f"{target}: is not a model folder and is not empty. Name a new folder.", code="not_a_model_folder"
+        )
+
+
+def _holds(target: Path, content: bytes) -> bool:
+    """Whether a whole model folder has this `model.json`, but for the day."""
+    if not (target / SETTINGS_FILE).is_file():
+        return False
+    try:
+        model = load_model(target)
+        check_files(model)
+    except ModelError:
+        return False
+    wanted, _ = read_settings(content, target / SETTINGS_FILE)
+    present, expected = (
+        made.model_dump(mode="json", exclude={"created", "settings_sha256"}) for made in (model.settings, wanted)
+    )
+    return present == expected
 
 
 def _bring_along(target: Path, work: Path) -> None:
@@ -135,7 +207,7 @@ def _bring_along(target: Path, work: Path) -> None:
     try:
         document = json.loads((source / SETTINGS_FILE).read_bytes())
         networks = [entry["file"] for entry in document["networks"].values()]
-        signed = {SETTINGS_FILE, *networks, *(document.get(OTHER_FILES) or {})}
+        signed = {SETTINGS_FILE, *networks, *(document.get("files") or {})}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         signed = {SETTINGS_FILE}
     for path in source.iterdir():
@@ -147,20 +219,4 @@ def _bring_along(target: Path, work: Path) -> None:
             shutil.copy2(path, work / path.name, follow_symlinks=False)
 
 
-def _put(work: Path, target: Path) -> None:
-    """Rename `work` to `target`; an older folder there moves away first and comes back if that fails.
-
-    Killed between the two renames, the older one still stands under a name that `find_model` looks at, and the next
-    call takes it for what it replaces.
-    """
-    older = replaced_model(target)
-    if target.exists():
-        shutil.rmtree(older, ignore_errors=True)
-        target.rename(older)
-    try:
-        work.rename(target)
-    except OSError:
-        if older.exists():
-            older.rename(target)
-        raise
-    shutil.rmtree(older, ignore_errors=True)
+__all__ = ["draft_model", "rewrite_model", "write_model"]

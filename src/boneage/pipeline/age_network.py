@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from boneage.ages import FIRST_MONTH, LAST_MONTH, MONTHS, Sex, central_interval_months, expectation_months
+from boneage.ages import MONTHS, Sex, central_interval_months, expectation_months
 from boneage.assessment import SexAnswer
 from boneage.errors import ModelError
 from boneage.model.folder import Model
+from boneage.model.network import DISTRIBUTION, FEATURES
 from boneage.model.regional_heads import ERASED_VIEWS, Features, by_view, erased_features
 from boneage.pipeline.localization import Localization
 from boneage.pipeline.similar_cases import SimilarCasesIndex
@@ -87,24 +88,18 @@ class AgeNetwork:
         settings, heads = self.model.settings, self.model.regional_heads
         if heads is None or not set(ERASED_VIEWS) <= views.keys():
             return None
-        return erased_features(
-            self.model.regressor, heads.settings.tensor, views, len(settings.views), sex_input=settings.sex_input
-        )
+        return erased_features(self.model.regressor, views, len(settings.views), sex_input=settings.sex_input)
 
     def _distribution(self, outputs: Mapping[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
-        settings, regressor = self.model.settings, self.model.regressor
-        output = regressor.output(outputs, "months" if settings.scalar else "distribution").astype(np.float64)
+        regressor = self.model.regressor
+        output = regressor.output(outputs, DISTRIBUTION).astype(np.float64)
         if not np.isfinite(output).all():
             raise ModelError(
                 f"{regressor.path}: the network answered with non-finite values (NaN or infinity). "
                 "Verify the model with `boneage models verify`.",
                 code="non_finite_output",
             )
-        if not settings.scalar:
-            return _mean_distribution(output, regressor.path)
-        months = float(np.clip(output.mean(), FIRST_MONTH, LAST_MONTH))
-        density = np.exp(-0.5 * ((MONTHS - months) / settings.scalar_sd_months) ** 2)
-        return np.asarray(density / density.sum())
+        return _mean_distribution(output, regressor.path)
 
     def _regional_ages(
         self, outputs: Mapping[str, npt.NDArray[np.float32]], erased: Features | None, sex: Sex, months: float
@@ -112,15 +107,15 @@ class AgeNetwork:
         heads = self.model.regional_heads
         if heads is None or erased is None:
             return None
-        features = by_view(self.model.regressor.output(outputs, heads.settings.tensor), len(self.model.views))
-        return heads.ages(features[self.model.views.index(View.R1)], erased, sex, months)
+        features = by_view(self.model.regressor.output(outputs, FEATURES), len(self.model.views))
+        return heads.ages(features[self.model.views.index(View.R1)], erased, sex=sex, months=months)
 
     def _similar_cases(
         self, outputs: Mapping[str, npt.NDArray[np.float32]], sex: Sex, months: float
     ) -> SimilarCases | None:
         if self.index is None:
             return None
-        features = self.model.regressor.output(outputs, self.index.tensor).mean(axis=0)
+        features = self.model.regressor.output(outputs, FEATURES).mean(axis=0)
         return self.index.nearest(features, sex, months)
 
 

@@ -39,7 +39,6 @@ class SimilarCasesIndex:
     Attributes:
         file: where it is stored (or will be).
         model, model_sha256: the model that it belongs to.
-        tensor: the name inside the age network of the features float32 [n, C].
         count: how many similar cases an answer names.
         usual_difference_months: see `boneage.similar.SimilarCases`.
         data: name, terms and split of the data set, the number of its cases, and whether phantoms are among them.
@@ -55,7 +54,6 @@ class SimilarCasesIndex:
     file: Path
     model: str
     model_sha256: str
-    tensor: str
     count: int
     usual_difference_months: float | None
     data: Mapping[str, Any]
@@ -83,12 +81,8 @@ class SimilarCasesIndex:
             )
         return "\n".join(lines)
 
-    def for_model(self, model: Model) -> Model:
-        """The model with an age network that gives the features beside its answer.
-
-        Raises:
-            ModelError: the index belongs to another model.
-        """
+    def check_model(self, model: Model) -> None:
+        """Raise ModelError where the index belongs to another model."""
         if self.model_sha256 != model.sha256:
             raise ModelError(
                 f"{self.file}: belongs to the model {self.model} (SHA-256 {self.model_sha256[:12]}...), not to "
@@ -96,7 +90,6 @@ class SimilarCasesIndex:
                 "with `boneage models index`.",
                 code="index_mismatch",
             )
-        return model.giving(self.tensor)
 
     def nearest(self, features: npt.NDArray[np.float32], sex: Sex, months: float) -> SimilarCases | None:
         """The similar cases of one sex.
@@ -186,7 +179,6 @@ def write_index(index: SimilarCasesIndex) -> Path:
         "format": FORMAT,
         "model": index.model,
         "model_sha256": index.model_sha256,
-        "tensor": index.tensor,
         "count": index.count,
         "usual_difference_months": index.usual_difference_months,
         "data": dict(index.data),
@@ -232,7 +224,6 @@ def read_index(file: str | Path) -> SimilarCasesIndex:
             file=path,
             model=str(header["model"]),
             model_sha256=str(header["model_sha256"]),
-            tensor=str(header["tensor"]),
             count=int(header["count"]),
             usual_difference_months=header["usual_difference_months"],
             data=header["data"],

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from boneage.errors import OutputError, UsageError
 from boneage.regions import Region
-from boneage.training.age.phase_2 import calibrated_model, train_regressor
+from boneage.training.age.model_parts import MODEL_FOLDER, ModelParts
+from boneage.training.age.phase_2 import calibrate_run, train_regressor
 from boneage.training.data.training_set import TrainingSet, decoded
-from boneage.training.gate.stage import gate_taken_over, trained_gate
+from boneage.training.gate.stage import take_over_gate, train_gate
 from boneage.training.heads.regional import check_sexes, fit_regional_heads_of_run
 from boneage.training.heads.similar_cases import index_run
 from boneage.training.localization.phase_1 import (
@@ -83,13 +84,16 @@ def train_on(recipe: Recipe, training_set: TrainingSet, out: Path, machine: Mach
     if recipe.regional_heads:
         check_sexes(training_set)
     run, chain, regions = localized(recipe, training_set, out, machine)
-    gate = gate_taken_over(recipe.localizers, recipe.gate) if recipe.localizers and recipe.gate else None
+    gate = take_over_gate(recipe.localizers, recipe.gate) if recipe.localizers and recipe.gate else None
     if gate is None and recipe.gate:
-        gate = trained_gate(run, recipe.gate, regions, chain.key)
+        gate = train_gate(run, recipe.gate, regions, chain.key)
     regressor = train_regressor(run, regions, chain)
-    model = calibrated_model(run, regions, regressor, chain, gate)
+    parts = ModelParts.of_run(run, chain, regressor, gate)
+    calibration = calibrate_run(run, regions, parts.draft(), chain.key).facts
+    parts.add_calibration(calibration["calibration"], calibration["figures"])
     if recipe.regional_heads:
-        fit_regional_heads_of_run(run, regions, model)
+        fit_regional_heads_of_run(run, regions, parts.draft()).add_to(parts)
+    model = parts.write(out / MODEL_FOLDER)
     if index:
         index_run(run, regions, model)
     return model
@@ -146,6 +150,12 @@ def check(recipe: Recipe) -> None:
     for group in _nested(recipe, Augmentation):
         if not (0.0 <= group.degrade <= 1.0 and 0.0 <= group.jpeg <= 1.0):
             raise UsageError(f"jitter.degrade={group.degrade:g}, jitter.jpeg={group.jpeg:g}: chances are from 0 to 1.")
+    if recipe.regressor.scalar:
+        raise UsageError(
+            "regressor.scalar=true: a network of one number does not become a model; `boneage reproduce` measures such "
+            "networks. Set regressor.scalar=false.",
+            code="scalar_regressor",
+        )
     if not recipe.regressor.views:
         raise UsageError("regressor.views is empty. Name at least one of O, H, R1, R2, E, HE, R2E.")
     for view in recipe.regressor.views:

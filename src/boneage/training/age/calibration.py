@@ -1,13 +1,13 @@
-"""Corrections and intervals, made honest on *validation*: conformal prediction over the learned distribution.
+"""Calibration on *validation*: bias correction, and intervals by conformal prediction over the learned distribution.
 
-An answer's score is its error over the reach of the network's own 90 % interval on that side (normalised conformal
-prediction, Lei et al. 2018). The factor at an age and a sex is the weighted 90 % quantile of the scores of similar
-cases (localised conformal prediction, Guan 2023): near in answered age, and of the same sex.
+The score of a case is its error divided by how far the network's own 90 % interval reaches on that side (normalised
+conformal prediction, Lei et al. 2018). The factor for an age and a sex is the weighted 90 % quantile of the scores of
+cases of that sex and about that answered age (localised conformal prediction, Guan 2023).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,25 +15,27 @@ import numpy as np
 import numpy.typing as npt
 
 from boneage.ages import Sex, expectation_months
-from boneage.model.by_age import PLAIN_TAIL, Correction, moved, reaches
+from boneage.evaluation.bootstrap import figure
+from boneage.model.by_age import PLAIN_TAIL, ByAge, Correction, moved, reaches
+from boneage.model.document import Calibration
 
 AT_MONTHS: Final = np.arange(12.0, 229.0, 12.0)
 COVERAGE: Final = 0.9
-"""Of the interval that every output calls the 90 % interval."""
+"""Of the interval that all outputs call the 90 % interval."""
 _BANDWIDTH_MONTHS: Final = 15.0
 _LEAST_CASES: Final = 40.0
-"""Effective number of similar cases; the bandwidth grows until there are so many."""
+"""The bandwidth grows until the effective number of cases is this large."""
 _OTHER_SEX: Final = 0.3
 """Weight of a case of the other sex, where one sex alone has too few cases."""
 _PRIOR_CASES: Final = 20.0
-"""A mean error of few cases is drawn towards 0 as if so many cases without error stood beside them."""
+"""A mean error is shrunk towards 0 as if so many cases without error were added."""
 _FOLDS: Final = 10
 
 Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Calibration:
+class FittedCalibration:
     """What *validation* taught.
 
     Attributes:
@@ -58,37 +60,40 @@ class Calibration:
         """Share of *validation* that its own intervals cover."""
         return float(self.covered.mean())
 
-    def as_json(self) -> dict[str, Any]:
-        """As it stands in `model.json`."""
-        made = self.correction
+    @property
+    def entry(self) -> Calibration:
+        """`calibration` of model.json."""
+        return Calibration(
+            tail=PLAIN_TAIL,
+            coverage=round(self.coverage, 4),
+            cases=len(self.errors_months),
+            split="validation",
+            correction=self.correction,
+            constant_half_width_months=round(self.constant_half_width_months, 3),
+        )
 
-        def rounded(values: Values) -> list[float]:
-            return [round(float(value), 4) for value in values]
-
+    @property
+    def figures(self) -> dict[str, Any]:
+        """`validation` of metrics.json."""
+        of_sexes = {sex.value: np.array([other is sex for other in self.sexes]) for sex in Sex}
+        errors = self.corrected_months
         return {
-            "tail": PLAIN_TAIL,
-            "coverage": round(self.coverage, 4),
-            "coverage_by_sex": {
-                sex.value: round(float(self.covered[of_sex].mean()), 4)
-                for sex in Sex
-                if (of_sex := np.array([other is sex for other in self.sexes])).any()
-            },
-            "cases": len(self.errors_months),
-            "split": "select",
-            "constant_half_width_months": round(self.constant_half_width_months, 3),
+            "mae_months": round(float(np.abs(errors).mean()), 3),
+            "mae_interval_95": figure(np.abs(errors)).as_dict()["interval_95"],
+            "bias_months": round(float(errors.mean()), 3),
+            "bias_interval_95": figure(errors).as_dict()["interval_95"],
+            "cases": len(errors),
             "mae_months_as_answered": round(float(np.abs(self.errors_months).mean()), 3),
-            "mae_months_corrected": round(float(np.abs(self.corrected_months).mean()), 3),
-            "at_months": rounded(made.at_months),
-            "shift_months": {sex.value: rounded(made.shift_months[sex]) for sex in Sex},
-            "width": {sex.value: rounded(made.width[sex]) for sex in Sex},
-            **({"near": {sex.value: rounded(made.near[sex]) for sex in Sex}} if made.near else {}),
+            "coverage_90_by_sex": {
+                sex: round(float(self.covered[of_sex].mean()), 4) for sex, of_sex in of_sexes.items() if of_sex.any()
+            },
         }
 
 
-def calibrated(
+def calibrate(
     distributions: npt.NDArray[np.floating], age_months: Values, sexes: Sequence[Sex], coverage: float
-) -> Calibration:
-    """Correction by age and sex, and intervals that cover `coverage` of cases like these.
+) -> FittedCalibration:
+    """Fit a correction by age and sex whose intervals cover `coverage` of cases like these.
 
     Args:
         distributions: float [n, 240], as the network answers.
@@ -107,24 +112,20 @@ def calibrated(
         rest = fold != k
         for i in np.flatnonzero(~rest):
             weights = similar_weights(answered[i], signs[i], answered[rest], signs[rest])
-            shifts[i] = drawn_mean(errors[rest], weights)
+            shifts[i] = shrunken_mean(errors[rest], weights)
     corrected = np.stack([moved(row, shift) for row, shift in zip(plain, shifts, strict=True)])
     months = np.asarray(expectation_months(corrected), dtype=np.float64)
     reach = np.array([reaches(row) for row in corrected])
     scores = np.maximum((months - ages) / reach[:, 0], (ages - months) / reach[:, 1])
-    made = Correction(
-        AT_MONTHS,
-        {
-            sex: np.array([drawn_mean(errors, similar_weights(at, sex.sign, answered, signs)) for at in AT_MONTHS])
-            for sex in Sex
-        },
-        {
-            sex: np.array(
-                [weighted_quantile(scores, similar_weights(at, sex.sign, months, signs), coverage) for at in AT_MONTHS]
-            )
-            for sex in Sex
-        },
-        {sex: np.array([float(_nearness(at, months) @ (signs == sex.sign)) for at in AT_MONTHS]) for sex in Sex},
+    correction = Correction(
+        shift_months=ByAge.of(
+            AT_MONTHS, lambda sex, at: shrunken_mean(errors, similar_weights(at, sex.sign, answered, signs))
+        ),
+        width=ByAge.of(
+            AT_MONTHS,
+            lambda sex, at: weighted_quantile(scores, similar_weights(at, sex.sign, months, signs), coverage),
+        ),
+        near_cases=ByAge.of(AT_MONTHS, lambda sex, at: float(_nearness(at, months) @ (signs == sex.sign))),
     )
     covered = np.zeros(len(ages), dtype=bool)
     for at in range(len(ages)):
@@ -132,14 +133,21 @@ def calibrated(
         weights = similar_weights(months[at], signs[at], months[rest], signs[rest])
         covered[at] = scores[at] <= weighted_quantile(scores[rest], weights, coverage)
     constant = weighted_quantile(np.abs(months - ages), np.ones_like(ages), coverage)
-    return Calibration(made, covered, tuple(sexes), constant, errors, months - ages)
+    return FittedCalibration(
+        correction=correction,
+        covered=covered,
+        sexes=tuple(sexes),
+        constant_half_width_months=constant,
+        errors_months=errors,
+        corrected_months=months - ages,
+    )
 
 
 def similar_weights(at: float, sign: float, months: Values, signs: Values) -> Values:
-    """How much each case has to say about an age and a sex, in [0, 1].
+    """The weight of each case for an age and a sex, in [0, 1].
 
-    Cases of the other sex say nothing: intervals that borrow from it cover one sex too often and the other too rarely.
-    Only where a sex has too few cases of its own do they count, for less.
+    Cases of the other sex have no weight, because intervals that borrow from them cover one sex too often and the other
+    too rarely. Where a sex has too few cases, cases of the other sex count for less.
     """
     needed = min(_LEAST_CASES, 0.5 * len(months))
     same, both = np.where(signs == sign, 1.0, 0.0), np.where(signs == sign, 1.0, _OTHER_SEX)
@@ -156,13 +164,13 @@ def _nearness(at: float, months: Values, bandwidth: float = _BANDWIDTH_MONTHS) -
 
 
 def effective_cases(weights: Values) -> float:
-    """How many cases of equal weight would say as much (Kish): the squared sum over the sum of squares."""
+    """The number of cases of equal weight with the same variance (Kish): the squared sum over the sum of squares."""
     squares = float((weights**2).sum())
     return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
-def drawn_mean(errors: Values, weights: Values) -> float:
-    """The weighted mean, drawn towards 0 as far as few cases speak; 0 where none does."""
+def shrunken_mean(errors: Values, weights: Values) -> float:
+    """The weighted mean, shrunk towards 0 the more the fewer cases there are; 0 without any."""
     if not len(errors):
         return 0.0
     effective = effective_cases(weights)
@@ -170,16 +178,10 @@ def drawn_mean(errors: Values, weights: Values) -> float:
 
 
 def weighted_quantile(scores: Values, weights: Values, level: float) -> float:
-    """The weighted quantile, with the weight of the next case put beyond the largest score (conformal prediction)."""
+    """The weighted quantile, with the weight of the next case added beyond the largest score (conformal prediction)."""
     if not len(scores):
         return 1.0
     order = np.argsort(scores)
     reached = np.cumsum(weights[order]) / (float(weights.sum()) + 1.0)
     at = int(np.searchsorted(reached, level))
     return float(max(scores[order[min(at, len(order) - 1)]], 1e-3))
-
-
-def spread_months(errors: Iterable[float]) -> float:
-    """Root mean square of a scalar network's errors: the standard deviation of its Gaussian, at least one month."""
-    values = np.fromiter(errors, dtype=np.float64)
-    return float(max(1.0, np.sqrt(np.mean(values**2))))

@@ -22,16 +22,17 @@ from boneage.training.run.training_run import NETWORK_FILE, TrainingRun
 NAME = "gate"
 
 
-def trained_gate(
-    run: TrainingRun, settings: GateSettings, regions: RegionsTable, key: str
-) -> tuple[Network, Thresholds]:
-    """Train and export the gate.
+def train_gate(run: TrainingRun, settings: GateSettings, regions: RegionsTable, key: str) -> tuple[Network, Thresholds]:
+    """Train and export the gate, and set its thresholds on *validation*.
 
     Args:
-        regions: of every film; films are cut off at region 1.
+        regions: of every image; images are cut off at region 1.
         key: of what the regions depend on.
+
+    Returns:
+        The exported network and its thresholds.
     """
-    # Which films are turned does not change how the gate learns.
+    # Which radiographs are rotated does not change how the gate learns.
     stage = run.stage(NAME, dataclasses.replace(settings, tilt_degrees=0.0), key)
     network = Network(NAME, stage.folder / NETWORK_FILE, settings.size)
     if not stage.complete:
@@ -48,26 +49,33 @@ def trained_gate(
         )
         learn_hands(gate, data[0])
         export_student(GatePort(gate), network.path, settings.size, list(GatePort.OUTPUTS), half=False)
-        open_gate = Gate(network, Thresholds(NAME, 0.0, 1e9, settings.tilt_degrees))
-        looks = [open_gate.examine(run.training_set.images.image(case.id)) for case in run.training_set.validation]
-        least, most = thresholds(looks, settings.refused)
-        stage.finish(min_hand_probability=least, max_ood_score=most)
+        open_gate = Gate(network, _thresholds(0.0, 1e9, settings.tilt_degrees))
+        outputs = [open_gate.examine(run.training_set.images.image(case.id)) for case in run.training_set.validation]
+        min_hand, max_score = choose_thresholds(outputs, settings.refused)
+        stage.finish(min_hand_probability=min_hand, max_ood_score=max_score)
     facts: dict[str, Any] = dict(stage.facts)
-    return network, Thresholds(NAME, facts["min_hand_probability"], facts["max_ood_score"], settings.tilt_degrees)
+    return network, _thresholds(facts["min_hand_probability"], facts["max_ood_score"], settings.tilt_degrees)
 
 
-def gate_taken_over(folder: str, settings: GateSettings) -> tuple[Network, Thresholds] | None:
-    """The gate of a finished model, turning films as `settings` say, or None where it has none."""
+def take_over_gate(folder: str, settings: GateSettings) -> tuple[Network, Thresholds] | None:
+    """The gate of a finished model, with the `tilt_degrees` of `settings`, or None where it has none."""
     model = load_model(folder)
     gate = model.settings.gate
     if gate is None:
         return None
-    return model.networks[gate.network], dataclasses.replace(gate, tilt_degrees=settings.tilt_degrees)
+    return model.networks[gate.network], gate.model_copy(update={"tilt_degrees": settings.tilt_degrees})
 
 
-def thresholds(looks: list[GateOutput], refused: float) -> tuple[float, float]:
-    """(least probability of a hand, largest oddness), each refusing at most half of `refused` of these films."""
-    hands = np.sort([look.kinds[KINDS.index(HAND)] for look in looks])
-    odd = np.sort([look.ood_score for look in looks])[::-1]
-    left_out = int(len(looks) * refused / 2)
-    return float(min(0.5, hands[left_out])), float(odd[left_out] * 1.1)
+def choose_thresholds(outputs: list[GateOutput], refused: float) -> tuple[float, float]:
+    """The smallest probability of a hand and the largest out-of-distribution score that pass.
+
+    Each refuses at most half of the share `refused` of these images.
+    """
+    hands = np.sort([output.kinds[KINDS.index(HAND)] for output in outputs])
+    scores = np.sort([output.ood_score for output in outputs])[::-1]
+    left_out = int(len(outputs) * refused / 2)
+    return float(min(0.5, hands[left_out])), float(scores[left_out] * 1.1)
+
+
+def _thresholds(min_hand: float, max_score: float, tilt_degrees: float) -> Thresholds:
+    return Thresholds(network=NAME, min_hand_probability=min_hand, max_ood_score=max_score, tilt_degrees=tilt_degrees)

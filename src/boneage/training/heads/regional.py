@@ -1,7 +1,7 @@
-"""Heads for carpal and tubular bone age, fitted on the frozen age network's features of *train*.
+"""Linear probes for carpal and tubular bone age, fitted on the age network's features of *train*.
 
-A head is a ridge regression with weights of their own for each sex; its penalty is chosen on *validation*, where it is
-also measured how far the two ages usually lie apart.
+A head is a ridge regression with separate weights for each sex. Its penalty is chosen on *validation*, where the usual
+difference of the two ages is measured, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
 from boneage.atomic import write_atomically
 from boneage.errors import ModelError, UsageError
 from boneage.evaluation.bootstrap import figure
-from boneage.model.folder import Model, identity_sha256, load_model
+from boneage.model.by_age import ByAge, UsualDifference
+from boneage.model.document import TrainingData
+from boneage.model.folder import Model
+from boneage.model.network import FEATURES
 from boneage.model.regional_heads import (
     ERASED_VIEWS,
     REGIONAL_HEADS_FILE,
@@ -29,17 +32,15 @@ from boneage.model.regional_heads import (
     erased_features,
     regional_heads_bytes,
 )
-from boneage.model.writing import rewritten
+from boneage.model.writing import rewrite_model
 from boneage.pipeline.localization import cut_views
-from boneage.regional_ages import UsualDifference
-from boneage.training.age.calibration import AT_MONTHS, drawn_mean, similar_weights, weighted_quantile
+from boneage.training.age.calibration import AT_MONTHS, shrunken_mean, similar_weights, weighted_quantile
 from boneage.training.heads.similar_cases import (
     FEWEST_TO_COMPARE,
     CaseFeatures,
     FeatureExtractor,
     Views,
     correlation,
-    data_facts,
     extract_of_dataset,
 )
 from boneage.views import View
@@ -47,28 +48,29 @@ from boneage.views import View
 if TYPE_CHECKING:
     from boneage.datasets import Dataset
     from boneage.radiograph import Radiograph
+    from boneage.training.age.model_parts import ModelParts
     from boneage.training.data.training_set import TrainingSet
     from boneage.training.data.views_data import Labelled
     from boneage.training.localization.regions_table import RegionsTable
     from boneage.training.run.training_run import TrainingRun
 
 PENALTIES: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
-"""Of the squared weights, a case, with features whose mean square is 1."""
+"""Of the squared weights, for each case, with features whose mean square is 1."""
 FEWEST_OF_A_SEX: Final = 5
-"""Cases of *train* of either sex from which on heads are fitted at all."""
-LITTLE_TO_TELL: Final = 1.5
-"""Ratio of the carpal age's error to the tubular age's from which on a reader is warned."""
+"""Heads need at least so many cases of *train* of either sex."""
+UNRELIABLE_RATIO: Final = 1.5
+"""Ratio of the carpal age's error to the tubular age's above which answers get a remark."""
 USUAL: Final = 0.95
-"""Share of cases whose two ages lie no further apart than what is called usual."""
+"""Share of cases whose difference is within the usual range."""
 _SEX_SCALE: Final = 3.0
-"""How cheap a difference between the sexes alone is against one feature."""
+"""Scale of the input for the sex alone; larger is penalised less."""
 
 Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A head, its penalty, and the ages float64 [n] that it gives on *validation*."""
+class FittedHead:
+    """A head, its penalty, and its ages of *validation*, float64 [n]."""
 
     head: Head
     penalty: float
@@ -77,12 +79,12 @@ class Fitted:
 
 @dataclass(frozen=True)
 class FittedRegionalHeads:
-    """What is to be added to a model.
+    """Regional heads, to be added to a model.
 
     Attributes:
         data: the content of `regional_heads.npz`.
         entry: `regional_heads` of model.json.
-        figures: measured on *validation*.
+        figures: `regional` of metrics.json, measured on *validation*.
     """
 
     data: bytes
@@ -90,97 +92,84 @@ class FittedRegionalHeads:
     figures: Mapping[str, Any]
 
     def summary(self) -> str:
-        """What was measured, for people."""
+        """The figures in one line, for people."""
         seen = self.figures
         if not seen["cases"]:
-            return f"fitted on {seen['train_cases']:,} cases; no case of select to measure on"
-        whole, carpal, tubular = (
-            f"{name} {seen[f'{name}_mae_months']['value']:.2f}" for name in ("whole", "carpal", "tubular")
-        )
+            return f"fitted on {seen['train_cases']:,} cases; no validation cases to measure on"
+        whole, carpal, tubular = (seen[f"{name}_mae_months"]["value"] for name in ("whole", "carpal", "tubular"))
         together = "" if seen["error_correlation"] is None else f"; errors correlate, {seen['error_correlation']:.2f}"
         return (
-            f"fitted on {seen['train_cases']:,} cases; mean absolute error on select (n = {seen['cases']}): "
-            f"{carpal} months, {tubular}, the whole hand's {whole.removeprefix('whole ')}{together}"
+            f"fitted on {seen['train_cases']:,} cases; mean absolute error on validation (n = {seen['cases']}): "
+            f"carpal {carpal:.2f} months, tubular {tubular:.2f}, whole hand {whole:.2f}{together}"
         )
 
-    def added_to(self, model: Model, target: Path) -> Path:
-        """Write the model with these parts (in the place of former ones) to a folder, in whose place a model may stand.
+    def add_to(self, parts: ModelParts) -> None:
+        """Add them to what a training has made."""
+        parts.settings["regional_heads"] = dict(self.entry)
+        parts.metrics["regional"] = dict(self.figures)
+        parts.others[REGIONAL_HEADS_FILE] = self.data
+
+    def write(self, model: Model, target: Path) -> Path:
+        """Write the model with these heads (in the place of former ones) to a folder, which may hold a model.
 
         Raises:
             OutputError: it cannot be written.
         """
-        metrics = {**(model.document.get("metrics") or {}), "regional": dict(self.figures)}
-        return rewritten(
-            model, target, {"regional_heads": dict(self.entry), "metrics": metrics}, {REGIONAL_HEADS_FILE: self.data}
+        return rewrite_model(
+            model,
+            target,
+            {"regional_heads": dict(self.entry)},
+            metrics={"regional": dict(self.figures)},
+            others={REGIONAL_HEADS_FILE: self.data},
         )
 
 
 class RegionalFeatureExtractor(FeatureExtractor):
-    """Features float32 [3 C] of the views R1, HE and R2E of many films.
+    """Extracts features float32 [3 C] of the views R1, HE and R2E.
 
     Raises:
-        ModelError: the age network does not look at each view by itself, or not at R1.
+        ModelError: `no_view_features`: the age network does not see each view by itself, or not R1.
     """
 
     def __init__(self, model: Model, *, progress: bool = True) -> None:
         super().__init__(model, progress=progress)
-        views = model.views
-        if View.R1 not in views or not _looks_apart(model, self.tensor):
+        if View.R1 not in model.views or not model.settings.view_features:
             raise ModelError(
-                f"{model.regressor.path}: the age network does not look at region 1 by itself, so that carpal and "
-                "tubular bone age cannot be told apart. Train it with regressor.fusion=shared, regressor.merge=concat "
-                "and R1 among regressor.views."
+                f"{model.name}: carpal and tubular bone age need the features of each view, R1 among them; the age "
+                f"network sees {', '.join(model.views)} and does not give the features of each. Train it with "
+                "regressor.fusion=shared and R1 among regressor.views.",
+                code="no_view_features",
             )
 
     def features(self, views: Views, sex: Sex) -> npt.NDArray[np.float32]:
         model = self.assessor.model
-        seen = model.regressor.output(self.assessor.age_network.run(views, sex), self.tensor)
-        carpal = by_view(seen, len(model.views))[model.views.index(View.R1)]
-        erased = erased_features(
-            model.regressor, self.tensor, views, len(model.views), sex_input=model.settings.sex_input
-        )
+        features = model.regressor.output(self.assessor.age_network.run(views, sex), FEATURES)
+        carpal = by_view(features, len(model.views))[model.views.index(View.R1)]
+        erased = erased_features(model.regressor, views, len(model.views), sex_input=model.settings.sex_input)
         return np.concatenate([carpal, erased])
 
 
-def _looks_apart(model: Model, tensor: str) -> bool:
-    """Whether a look at R1 alone changes nothing but its own share of the features."""
-    count, size = len(model.views), model.regressor.input_size
-    views = np.zeros((2, count, size, size), dtype=np.uint8)
-    views[1, model.views.index(View.R1)] = np.linspace(0, 255, size, dtype=np.uint8)
-    feeds: dict[str, npt.NDArray[np.generic]] = {"views": views}
-    if model.settings.sex_input:
-        feeds["sex"] = np.ones((2, 1), dtype=np.float32)
-    regressor = model.giving(tensor).regressor
-    seen = regressor.output(regressor.run(feeds), tensor)
-    if seen.shape[1] % count:
-        return False
-    moved = np.abs(np.diff(seen.reshape(2, count, -1), axis=0)[0]).max(axis=1)
-    at = model.views.index(View.R1)
-    return bool(moved[at] > 0 and np.delete(moved, at).max(initial=0.0) < 1e-3 * moved[at])
-
-
-def ridge(train: CaseFeatures, validation: CaseFeatures, columns: slice) -> Fitted:
-    """A head on some of the features, with the penalty whose answers are nearest to the labels on *validation*.
+def fit_head(train: CaseFeatures, validation: CaseFeatures, columns: slice) -> FittedHead:
+    """A head on some of the features, with the penalty that has the smallest error on *validation*.
 
     Without cases of *validation* the largest penalty is taken.
     """
-    learn, measure = train.features[:, columns], validation.features[:, columns]
-    signs, others = (np.array([sex.sign for sex in cases.sexes]) for cases in (train, validation))
-    center = learn.mean(axis=0, dtype=np.float64)
-    scale = float(np.sqrt(np.mean((learn - center) ** 2))) or 1.0
-    channels = learn.shape[1]
+    features, others = train.features[:, columns], validation.features[:, columns]
+    signs, other_signs = (np.array([sex.sign for sex in cases.sexes]) for cases in (train, validation))
+    center = features.mean(axis=0, dtype=np.float64)
+    scale = float(np.sqrt(np.mean((features - center) ** 2))) or 1.0
+    channels = features.shape[1]
 
     def inputs(features: npt.NDArray[np.float32], sign: Values) -> Values:
-        known = (features - center) / scale
-        return np.concatenate([known, known * sign[:, None], _SEX_SCALE * sign[:, None]], axis=1)
+        scaled = (features - center) / scale
+        return np.concatenate([scaled, scaled * sign[:, None], _SEX_SCALE * sign[:, None]], axis=1)
 
-    given, asked = inputs(learn, signs), inputs(measure, others)
-    middle = given.mean(axis=0)
-    given -= middle
+    train_inputs, other_inputs = inputs(features, signs), inputs(others, other_signs)
+    middle = train_inputs.mean(axis=0)
+    train_inputs -= middle
     mean_age = float(train.ages.mean())
-    weights = _solutions(given, train.ages - mean_age)
-    answers = (asked - middle) @ weights + mean_age
-    answers = answers.clip(FIRST_MONTH, LAST_MONTH)
+    weights = _solutions(train_inputs, train.ages - mean_age)
+    answers = ((other_inputs - middle) @ weights + mean_age).clip(FIRST_MONTH, LAST_MONTH)
     errors = np.abs(answers - validation.ages[:, None]).mean(axis=0) if len(validation.ages) else -np.array(PENALTIES)
     best = int(np.argmin(errors))
     chosen = weights[:, best]
@@ -189,14 +178,14 @@ def ridge(train: CaseFeatures, validation: CaseFeatures, columns: slice) -> Fitt
     start = mean_age - float(middle @ chosen)
     bias = np.array([start + sex.sign * sex_alone for sex in (Sex.MALE, Sex.FEMALE)]) - of_sexes @ center
     head = Head(of_sexes.astype(np.float32), bias.astype(np.float32))
-    rows = zip(measure, validation.sexes, strict=True)
-    return Fitted(head, PENALTIES[best], np.array([head.months(features, sex) for features, sex in rows]))
+    rows = zip(others, validation.sexes, strict=True)
+    return FittedHead(head, PENALTIES[best], np.array([head.months(row, sex) for row, sex in rows]))
 
 
 def _solutions(inputs: Values, wanted: Values) -> Values:
     """The ridge regression's weights for each of the penalties, float64 [inputs, penalties]."""
     cases, channels = inputs.shape
-    # Of the two ways to the same weights, that with the smaller matrix.
+    # Both ways lead to the same weights; the one with the smaller matrix is taken.
     by_channel = channels <= cases
     square = (inputs.T @ inputs if by_channel else inputs @ inputs.T) / cases
     product = (inputs.T @ wanted if by_channel else wanted) / cases
@@ -209,8 +198,8 @@ def _solutions(inputs: Values, wanted: Values) -> Values:
     return np.stack(solved, axis=1)
 
 
-def usual_difference(difference: Values, months: Values, sexes: Sequence[Sex]) -> UsualDifference:
-    """How far the two ages usually lie apart.
+def measure_usual_difference(difference: Values, months: Values, sexes: Sequence[Sex]) -> UsualDifference:
+    """How far the two ages usually differ.
 
     Args:
         difference: float64 [n], carpal minus tubular.
@@ -219,23 +208,21 @@ def usual_difference(difference: Values, months: Values, sexes: Sequence[Sex]) -
     """
     signs = np.array([sex.sign for sex in sexes])
 
-    def by_age(sex: Sex, figure_of: Callable[[Values], float]) -> Values:
-        # Rounded as model.json will hold them, so that what is measured is what will answer.
-        return np.array([round(figure_of(similar_weights(at, sex.sign, months, signs)), 3) for at in AT_MONTHS])
+    def weights(sex: Sex, at: float) -> Values:
+        return similar_weights(at, sex.sign, months, signs)
 
-    center = {sex: by_age(sex, lambda weights: drawn_mean(difference, weights)) for sex in Sex}
-    expected = [float(np.interp(at, AT_MONTHS, center[sex])) for at, sex in zip(months, sexes, strict=True)]
-    off = np.abs(difference - np.array(expected))
-    reach = {sex: by_age(sex, lambda weights: weighted_quantile(off, weights, USUAL)) for sex in Sex}
-    return UsualDifference(AT_MONTHS, center, reach)
+    center = ByAge.of(AT_MONTHS, lambda sex, at: shrunken_mean(difference, weights(sex, at)))
+    off = np.abs(difference - np.array([center(sex, at) for at, sex in zip(months, sexes, strict=True)]))
+    reach = ByAge.of(AT_MONTHS, lambda sex, at: weighted_quantile(off, weights(sex, at), USUAL))
+    return UsualDifference(center_months=center, reach_months=reach)
 
 
 def carpal_until(
     carpal_errors: Values, tubular_errors: Values, months: Values, sexes: Sequence[Sex]
 ) -> dict[Sex, float]:
-    """From which bone age of the whole hand on the carpal age says little more, by sex; 240 where it never does so.
+    """By sex, the bone age of the whole hand from which on the carpal age is not reliable; 240 where it always is.
 
-    That is where its mean absolute error exceeds the tubular one's by half, and does so at every later age.
+    From there on its mean absolute error is more than `UNRELIABLE_RATIO` times that of the tubular age, at every age.
 
     Args:
         carpal_errors, tubular_errors: float64 [n], months.
@@ -246,26 +233,18 @@ def carpal_until(
     found = {}
     for sex in Sex:
         weights = np.stack([similar_weights(at, sex.sign, months, signs) for at in AT_MONTHS])
-        worse = weights @ np.abs(carpal_errors) > LITTLE_TO_TELL * (weights @ np.abs(tubular_errors))
+        worse = weights @ np.abs(carpal_errors) > UNRELIABLE_RATIO * (weights @ np.abs(tubular_errors))
         good = np.flatnonzero(~worse)
         last = -1 if not len(good) else int(good[-1])
         found[sex] = float(AT_MONTHS[last + 1]) if last + 1 < len(AT_MONTHS) else float(LAST_MONTH)
     return found
 
 
-def _as_json(usual: UsualDifference) -> dict[str, Any]:
-    return {
-        "at_months": usual.at_months.tolist(),
-        "center_months": {sex.value: usual.center_months[sex].tolist() for sex in Sex},
-        "reach_months": {sex.value: usual.reach_months[sex].tolist() for sex in Sex},
-    }
-
-
-def _too_few(name: str, count: int, sex: Sex) -> str:
-    return (
-        f"{name}: {count} {sex.value} cases to learn from; at least {FEWEST_OF_A_SEX} with all three regions are "
-        "needed to tell carpal and tubular bone age apart. Use a larger data set; a training goes without with --set "
-        "regional_heads=false."
+def _too_few(name: str, count: int, sex: Sex) -> UsageError:
+    return UsageError(
+        f"{name}: {count} {sex.value} cases to learn from; regional heads need at least {FEWEST_OF_A_SEX} on which all "
+        "three regions were found. Use a larger data set, or train with --set regional_heads=false.",
+        code="too_few_cases_of_a_sex",
     )
 
 
@@ -274,32 +253,31 @@ def check_sexes(training_set: TrainingSet) -> None:
     for sex in Sex:
         count = sum(case.sex is sex for case in training_set.train)
         if count < FEWEST_OF_A_SEX:
-            raise UsageError(_too_few(training_set.name, count, sex))
+            raise _too_few(training_set.name, count, sex)
 
 
-def fitted(tensor: str, train: CaseFeatures, validation: CaseFeatures, data: Mapping[str, Any]) -> FittedRegionalHeads:
-    """Both heads, and how far apart they usually are.
+def fit_regional_heads(train: CaseFeatures, validation: CaseFeatures, data: TrainingData) -> FittedRegionalHeads:
+    """Fit both heads, and measure the usual difference.
 
     Args:
-        tensor: see `Describer.tensor`.
-        train: features as `RegionalFeatureExtractor` makes them.
-        select: the same, with the model's answers.
-        data: what is said of the data set.
+        train: features as `RegionalFeatureExtractor` extracts them.
+        validation: the same, with the model's answers.
+        data: what is written about the data set.
 
     Raises:
         UsageError: one sex has too few cases to learn from.
     """
     for sex in Sex:
         if train.sexes.count(sex) < FEWEST_OF_A_SEX:
-            raise UsageError(_too_few(data["name"], train.sexes.count(sex), sex))
+            raise _too_few(data.name, train.sexes.count(sex), sex)
     if not validation.ids:
         validation = replace(validation, features=np.zeros((0, train.features.shape[1]), np.float32))
     channels = train.features.shape[1] // (1 + len(ERASED_VIEWS))
-    carpal = ridge(train, validation, slice(0, channels))
-    tubular = ridge(train, validation, slice(channels, None))
+    carpal = fit_head(train, validation, slice(0, channels))
+    tubular = fit_head(train, validation, slice(channels, None))
     difference = carpal.months - tubular.months
     enough = all(validation.sexes.count(sex) >= FEWEST_TO_COMPARE for sex in Sex)
-    usual = usual_difference(difference, validation.months, validation.sexes) if enough else None
+    usual = measure_usual_difference(difference, validation.months, validation.sexes) if enough else None
     until = carpal_until(
         carpal.months - validation.ages, tubular.months - validation.ages, validation.months, validation.sexes
     )
@@ -307,14 +285,13 @@ def fitted(tensor: str, train: CaseFeatures, validation: CaseFeatures, data: Map
     entry = {
         "file": REGIONAL_HEADS_FILE,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "tensor": tensor,
-        "usual_difference": None if usual is None else _as_json(usual),
+        "usual_difference": None if usual is None else usual.model_dump(mode="json"),
         "carpal_until_months": {sex.value: until[sex] for sex in Sex} if enough else None,
-        "data": dict(data),
+        "data": data.model_dump(mode="json"),
     }
     figures: dict[str, Any] = {
         "cases": len(difference),
-        "split": "select",
+        "split": "validation",
         "train_cases": len(train.ids),
         "penalties": {"carpal": carpal.penalty, "tubular": tubular.penalty},
     }
@@ -331,37 +308,41 @@ def fitted(tensor: str, train: CaseFeatures, validation: CaseFeatures, data: Map
     return FittedRegionalHeads(content, entry, figures)
 
 
-def fit_regional_heads_of_run(run: TrainingRun, regions: RegionsTable, folder: Path) -> Path:
-    """The model folder of a training with carpal and tubular bone age, from the films and regions it was trained on.
+def fit_regional_heads_of_run(run: TrainingRun, regions: RegionsTable, draft: Model) -> FittedRegionalHeads:
+    """The heads of a training, from the images and regions of its age network.
+
+    Args:
+        draft: the calibrated model without heads.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the stage's folder cannot be written.
     """
-    model, training_set = load_model(folder), run.training_set
-    without = identity_sha256({key: value for key, value in model.document.items() if key != "regional_heads"})
-    stage = run.stage("regional-heads", without, training_set.key, training_set.terms, list(PENALTIES))
+    training_set = run.training_set
+    stage = run.stage("regional-heads", draft.sha256, training_set.key, training_set.terms, list(PENALTIES))
     file = stage.folder / REGIONAL_HEADS_FILE
     if not stage.complete or not file.is_file():
         stage.begin()
-        describer = RegionalFeatureExtractor(model, progress=run.machine.progress)
+        extractor = RegionalFeatureExtractor(draft, progress=run.machine.progress)
 
         def views_of(case: Labelled) -> Views | None:
             found = regions[case.id]
             if found.missing:
                 return None
-            image, views = training_set.images.image(case.id), (*model.views, *ERASED_VIEWS)
-            return cut_views(image, found, views, model.regressor.input_size, squash=run.squash)
+            image, views = training_set.images.image(case.id), (*draft.views, *ERASED_VIEWS)
+            return cut_views(image, found, views, draft.regressor.input_size, squash=run.squash)
 
-        train = describer.described(training_set.train, views_of)
-        validation = describer.described(training_set.validation, views_of, answers=True)
-        data = data_facts(training_set.name, len(train.ids), training_set.terms, phantom=training_set.phantom)
-        made = fitted(describer.tensor, train, validation, data)
-        write_atomically(file, made.data)
-        stage.finish(entry=dict(made.entry), figures=dict(made.figures))
-    made = FittedRegionalHeads(file.read_bytes(), stage.facts["entry"], stage.facts["figures"])
-    if model.document.get("regional_heads") != made.entry:
-        made.added_to(model, folder)
-    return folder
+        train = extractor.extract(training_set.train, views_of)
+        validation = extractor.extract(training_set.validation, views_of, answers=True)
+        data = TrainingData(
+            name=training_set.name,
+            cases=len(train.ids),
+            terms=training_set.terms,
+            phantom=training_set.phantom,
+        )
+        heads = fit_regional_heads(train, validation, data)
+        write_atomically(file, heads.data)
+        stage.finish(entry=dict(heads.entry), figures=dict(heads.figures))
+    return FittedRegionalHeads(file.read_bytes(), stage.facts["entry"], stage.facts["figures"])
 
 
 def fit_regional_heads_on_dataset(
@@ -370,23 +351,23 @@ def fit_regional_heads_on_dataset(
     """Heads for a finished model from a data set's radiographs.
 
     Args:
-        model: any whose age network looks at each view by itself.
+        model: one whose age network sees each view by itself.
         dataset: heads are fitted on its *train* cases, everything else on its *validation* cases; *test* is not read.
         read: file -> radiograph.
         terms: of the data set.
 
     Returns:
-        What is to be added, and the data set with what could not be read among what was dropped.
+        The heads, and the data set, whose `dropped` names what could not be read.
 
     Raises:
         DatasetError: more than 5 % of the data set had to be dropped.
         UsageError: nothing is left to learn from, or too few cases of a sex.
-        ModelError: the model's parts cannot be told apart.
+        ModelError: the age network does not give the features of each view.
     """
     from boneage.datasets import has_phantoms
 
-    describer = RegionalFeatureExtractor(model, progress=progress)
+    extractor = RegionalFeatureExtractor(model, progress=progress)
     views = (*model.views, *ERASED_VIEWS)
-    train, validation, used = extract_of_dataset(describer, dataset, read, views, all_regions=True)
-    data = data_facts(dataset.name, len(train.ids), terms, phantom=has_phantoms(used))
-    return fitted(describer.tensor, train, validation, data), used
+    train, validation, used = extract_of_dataset(extractor, dataset, read, views, all_regions=True)
+    data = TrainingData(name=dataset.name, cases=len(train.ids), terms=terms, phantom=has_phantoms(used))
+    return fit_regional_heads(train, validation, data), used

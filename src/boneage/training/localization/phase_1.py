@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 
+from boneage.model.document import Origin
 from boneage.model.folder import Localizer as LocalizerStep
 from boneage.model.folder import Model, Network, load_model
 from boneage.pipeline.localization import Localization
@@ -47,13 +48,13 @@ class LocalizerChain:
     Attributes:
         key: of everything that their boxes depend on.
         maps: their attention maps of every film; boxes for another tau are made from these.
-        origin: where they were taken over from another model: which, how and on what it was trained; else empty.
+        origin: the model that they were taken over from; None where they were trained here.
     """
 
     key: str
     steps: tuple[LocalizerStep, ...] = ()
     maps: dict[Region, Maps] = field(default_factory=dict)
-    origin: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
 
     def for_images(self, run: TrainingRun) -> LocalizerChain:
         """The same chain for all films of another workshop; maps are kept only where every film has one."""
@@ -207,20 +208,20 @@ def lengthened(
 def taken_over(run: TrainingRun, folder: str) -> LocalizerChain:
     """The localizers of a finished model, in place of phase I."""
     model = load_model(folder).one_thread()
-    origin = model.document.get("localizers_of") or origin_of(model)
-    return LocalizerChain(
-        key_of(run.root_key, model.sha256, model.document["localizers"]), model.localizers, origin=origin
+    origin = model.settings.localizers_of or origin_of(model)
+    return LocalizerChain(key_of(run.root_key, model.sha256), model.localizers, origin=origin)
+
+
+def origin_of(model: Model) -> Origin:
+    """Which model something was taken over from, and what that one had learned from."""
+    settings = model.settings
+    return Origin(
+        name=model.name,
+        sha256=model.sha256,
+        phantom_trained=settings.phantom_trained,
+        training_data=settings.training_data,
+        recipe_settings=settings.recipe_settings,
     )
-
-
-def origin_of(model: Model) -> dict[str, Any]:
-    """Which model something was taken over from, and what that one had learnt from."""
-    return {
-        "name": model.name,
-        "sha256": model.sha256,
-        "phantom_trained": model.settings.phantom_trained,
-        **{key: model.document.get(key) for key in ("training_data", "settings")},
-    }
 
 
 def distilled(run: TrainingRun, chain: LocalizerChain) -> LocalizerChain:

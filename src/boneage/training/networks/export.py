@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from boneage.atomic import write_atomically
-from boneage.errors import TrainingError
+from boneage.errors import TrainingError, UsageError
 from boneage.model.network import open_session
 from boneage.training.localization.prior import PriorLocalizer
 from boneage.training.networks.losses import expectation
@@ -38,14 +38,14 @@ class _LocalizerPort(nn.Module):
         return self.network.attention(view)
 
 
-class _DistributionPort(nn.Module):
+class _RegressorPort(nn.Module):
     def __init__(self, network: AgeRegressor) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, views: Tensor, sex: Tensor | None = None) -> Tensor:
-        answer: Tensor = self.network(views, sex)
-        return answer if self.network.scalar else torch.softmax(answer, dim=1)
+    def forward(self, views: Tensor, sex: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        features = self.network.penultimate(views)
+        return torch.softmax(self.network.answer_of(features, sex), dim=1), features
 
 
 def export_localizer(network: Localizer | PriorLocalizer, file: Path, size: int, *, half: bool = True) -> Path:
@@ -71,16 +71,24 @@ def export_student(network: nn.Module, file: Path, size: int, outputs: list[str]
 def export_regressor(
     network: AgeRegressor, file: Path, views: tuple[ViewName, ...], size: int, *, half: bool = True
 ) -> Path:
-    """Write a regressor: `views` uint8 [n, v, S, S] and, where it has a sex embedding, `sex` float32 [n, 1] ->
-    `distribution` float32 [n, 240], or `months` float32 [n] of a scalar network.
+    """Write an age network: `views` uint8 [n, v, S, S] and, where it has a sex embedding, `sex` float32 [n, 1] ->
+    `distribution` float32 [n, 240] and `features` float32 [n, v * C], the penultimate activations of one view after the
+    other (of a network with fusion="stacked": float32 [n, C] of all views together).
 
     Raises:
+        UsageError: a scalar network; only research measures these.
         TrainingError: ONNX Runtime and torch differ by more than 0.01 month.
     """
+    if network.scalar:
+        raise UsageError(
+            "regressor.scalar=true: a network of one number does not become a model; `boneage reproduce` measures such "
+            "networks. Train with regressor.scalar=false.",
+            code="scalar_regressor",
+        )
     feeds = {"views": _noise(len(views), size)}
     if network.sex is not None:
         feeds["sex"] = torch.tensor([[1.0], [-1.0], [1.0]])
-    return _export(_DistributionPort(network), file, feeds, ["months" if network.scalar else "distribution"], half)
+    return _export(_RegressorPort(network), file, feeds, ["distribution", "features"], half)
 
 
 def _noise(channels: int, size: int) -> Tensor:
@@ -188,8 +196,6 @@ def _compare(network: nn.Module, data: bytes, feeds: dict[str, Tensor], outputs:
 
 def _difference(name: str, ours: Tensor, theirs: npt.NDArray[np.float32]) -> tuple[float, float]:
     other = torch.from_numpy(theirs)
-    if name == "months":
-        return float((ours - other).abs().max()), AGE_TOLERANCE_MONTHS
     if name == "distribution":
         difference = expectation(ours.clamp(min=1e-30).log()) - expectation(other.clamp(min=1e-30).log())
         return float(difference.abs().max()), AGE_TOLERANCE_MONTHS

@@ -150,7 +150,7 @@ class AgeRegressor(nn.Module):
         self.shared = settings.fusion == "shared"
         self.merge = settings.merge
         self.scalar = settings.scalar
-        views = len(settings.views)
+        self.views = views = len(settings.views)
         self.features = Features(settings.backbone, 1 if self.shared else views, start=start)
         width = self.features.out_channels
         self.head: nn.Module
@@ -184,14 +184,22 @@ class AgeRegressor(nn.Module):
             nn.init.zeros_(self.answer.bias)
 
     def forward(self, views: Tensor, sex: Tensor | None = None) -> Tensor:
-        if self.shared:
-            count = views.shape[1]
-            x = self.head(self.features(views.reshape(-1, 1, *views.shape[2:])))
-            x = x.reshape(-1, count, x.shape[1])
-            x = x.flatten(1) if self.merge == "concat" else x.mean(dim=1)
-        else:
-            x = self.head(self.features(views))
-        x = self.dropout(x)
+        return self.answer_of(self.penultimate(views), sex)
+
+    def penultimate(self, views: Tensor) -> Tensor:
+        """The penultimate activations, without the sex: float32 [n, v * C], one view after the other; with
+        fusion="stacked" float32 [n, C] of all views together."""
+        if not self.shared:
+            together: Tensor = self.head(self.features(views))
+            return together
+        x: Tensor = self.head(self.features(views.reshape(-1, 1, *views.shape[2:])))
+        return x.reshape(-1, views.shape[1], x.shape[1]).flatten(1)
+
+    def answer_of(self, features: Tensor, sex: Tensor | None = None) -> Tensor:
+        """What `forward` answers, from what `penultimate` gives."""
+        if self.shared and self.merge == "mean":
+            features = features.reshape(-1, self.views, features.shape[1] // self.views).mean(dim=1)
+        x = self.dropout(features)
         if self.sex is not None:
             if sex is None:
                 raise UsageError("this network was built with a sex input; give float32 [n, 1], +1 or -1.")

@@ -5,30 +5,20 @@ A recipe is one `Recipe`; `--set hand.size=160` replaces one field of one of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from boneage.regions import Components, Region
+from boneage.views import View
 
 Pooling = Literal["gap", "gmp"]
 ViewName = Literal["O", "H", "R1", "R2", "E", "HE", "R2E"]
 LocalizerInput = Literal["O", "H", "E", "HE"]
 
-_NEEDS: Mapping[str, frozenset[Region]] = {
-    "O": frozenset(),
-    "H": frozenset({Region.HAND}),
-    "R1": frozenset({Region.REGION_1}),
-    "R2": frozenset({Region.REGION_2}),
-    "E": frozenset({Region.REGION_1}),
-    "HE": frozenset({Region.HAND, Region.REGION_1}),
-    "R2E": frozenset({Region.REGION_1, Region.REGION_2}),
-}
-
 
 def needed_regions(view: ViewName | LocalizerInput) -> frozenset[Region]:
     """Which regions must be known before a view can be cut."""
-    return _NEEDS[view]
+    return View(view).needs
 
 
 @dataclass(frozen=True)
