@@ -61,8 +61,17 @@ def localizer_bytes(weights: dict[str, npt.NDArray[np.float32]], constant: float
     )
 
 
-def regressor_bytes(views: int, *, scalar: bool = False, sex_input: bool = True) -> bytes:
-    """A regressor: centre = 30 + 200 * mean brightness + 6 * sex; a softmax around it over 240 months, or itself."""
+def regressor_bytes(
+    views: int, *, sex_input: bool = True, features: bool = False, distribution: str = "distribution"
+) -> bytes:
+    """An age network: centre = 30 + 200 * mean brightness + 6 * sex; a softmax around it over 240 months.
+
+    Args:
+        views: how many.
+        sex_input: it takes the sex.
+        features: it gives the mean brightness of each view as `features`.
+        distribution: the name of its answer.
+    """
     from onnx import TensorProto, helper
 
     constants = {
@@ -71,7 +80,7 @@ def regressor_bytes(views: int, *, scalar: bool = False, sex_input: bool = True)
         "start": np.array(30, np.float32),
         "six": np.array(6, np.float32),
         "row": np.array([-1, 1], np.int64),
-        "flat": np.array([-1], np.int64),
+        "pixels": np.array([2, 3], np.int64),
         "months_axis": np.arange(1, 241, dtype=np.float32)[None],
         "sharpness": np.array(-1 / 200, np.float32),
     }
@@ -89,18 +98,17 @@ def regressor_bytes(views: int, *, scalar: bool = False, sex_input: bool = True)
         nodes.append(helper.make_node("Mul", ["sex", "six"], ["of_sex"]))
         nodes.append(helper.make_node("Add", ["of_views", "of_sex"], ["center"]))
         center = "center"
-    if scalar:
-        nodes.append(helper.make_node("Reshape", [center, "flat"], ["months"]))
-        output = helper.make_tensor_value_info("months", TensorProto.FLOAT, ["n"])
-    else:
-        nodes += [
-            helper.make_node("Sub", ["months_axis", center], ["distance"]),
-            helper.make_node("Mul", ["distance", "distance"], ["squared"]),
-            helper.make_node("Mul", ["squared", "sharpness"], ["scores"]),
-            helper.make_node("Softmax", ["scores"], ["distribution"], axis=1),
-        ]
-        output = helper.make_tensor_value_info("distribution", TensorProto.FLOAT, ["n", 240])
-    return _model_bytes(nodes, inputs, [output], constants)
+    nodes += [
+        helper.make_node("Sub", ["months_axis", center], ["distance"]),
+        helper.make_node("Mul", ["distance", "distance"], ["squared"]),
+        helper.make_node("Mul", ["squared", "sharpness"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], [distribution], axis=1),
+    ]
+    outputs = [helper.make_tensor_value_info(distribution, TensorProto.FLOAT, ["n", 240])]
+    if features:
+        nodes.append(helper.make_node("ReduceMean", ["real", "pixels"], ["features"], keepdims=0))
+        outputs.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", views]))
+    return _model_bytes(nodes, inputs, outputs, constants)
 
 
 def gate_bytes(kind: int, degrees: float = 0.0) -> bytes:
@@ -126,35 +134,6 @@ def with_gate(parts: RegionalHeads, kind: int, degrees: float = 0.0) -> Regional
     gate = {"network": "gate", "min_hand_probability": 0.5, "max_ood_score": 2.0, "tilt_degrees": 12.0}
     listed = {**settings["networks"], "gate": {"input_size": VIEW_SIZE}}
     return {**settings, "networks": listed, "gate": gate}, {**networks, "gate": gate_bytes(kind, degrees)}
-
-
-def layered_regressor_bytes(views: int) -> bytes:
-    """The answers of `regressor_bytes` from an answer layer as exports have it: the mean brightness of each view,
-    joined with the sex, times weights. -(m - c)^2 / 200 is linear in the centre c but for what all months share.
-    """
-    from onnx import TensorProto, helper
-
-    months = np.arange(1, 241, dtype=np.float32)[:, None]
-    of_parts = np.array([200 / 255 / views] * views + [6.0], np.float32)
-    constants = {
-        "where": np.array([2, 3], np.int64),
-        "network.answer.weight": months * of_parts / 100,
-        "network.answer.bias": ((60 * months - months**2) / 200)[:, 0],
-    }
-    nodes = [
-        helper.make_node("Cast", ["views"], ["real"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["real", "where"], ["brightness"], keepdims=0),
-        helper.make_node("Identity", ["sex"], ["of_sex"]),
-        helper.make_node("Concat", ["brightness", "of_sex"], ["joined"], axis=1),
-        helper.make_node("Gemm", ["joined", "network.answer.weight", "network.answer.bias"], ["scores"], transB=1),
-        helper.make_node("Softmax", ["scores"], ["distribution"], axis=1),
-    ]
-    inputs = [
-        helper.make_tensor_value_info("views", TensorProto.UINT8, ["n", views, VIEW_SIZE, VIEW_SIZE]),
-        helper.make_tensor_value_info("sex", TensorProto.FLOAT, ["n", 1]),
-    ]
-    output = helper.make_tensor_value_info("distribution", TensorProto.FLOAT, ["n", 240])
-    return _model_bytes(nodes, inputs, [output], constants)
 
 
 def _model_bytes(nodes: list[Any], inputs: list[Any], outputs: list[Any], constants: dict[str, Any]) -> bytes:
@@ -196,11 +175,9 @@ def _standin_parts() -> RegionalHeads:
         "views": ["H", "R1", "R2"],
         "average_mirror": True,
         "sex_input": True,
-        "scalar": False,
-        "calibration": {"tail": 0.05, "coverage": 0.9, "cases": 0, "split": "select"},
+        "calibration": {"tail": 0.05, "coverage": 0.9, "cases": 0, "split": "validation"},
         "phantom_trained": False,
         "training_data": {"name": "none", "cases": 0, "terms": "none", "split_rule": "none"},
-        "metrics": {},
     }  # fmt: skip
     return settings, networks
 
@@ -226,10 +203,11 @@ def standin_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def layered_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stand-in model whose age network has an answer layer, so that its cases can be indexed; only read it."""
+    """A stand-in model whose age network gives the features of each view; only read it."""
     settings, networks = _standin_parts()
-    networks["regressor"] = layered_regressor_bytes(3)
-    return write_model(tmp_path_factory.mktemp("models") / "layered", {**settings, "name": "layered"}, networks)
+    networks["regressor"] = regressor_bytes(3, features=True)
+    settings |= {"name": "layered", "view_features": True}
+    return write_model(tmp_path_factory.mktemp("models") / "layered", settings, networks)
 
 
 @pytest.fixture

@@ -124,17 +124,6 @@ def test_a_phantom_is_no_radiograph(standin_model: Path, hand: Radiograph) -> No
     assert (remark.code, remark.severity) == ("phantom", Severity.INFO)
 
 
-def test_a_scalar_network(standin_parts: Any, make_regressor: Any, hand: Radiograph, tmp_path: Path) -> None:
-    settings, networks = standin_parts
-    networks["regressor"] = make_regressor(3, scalar=True)
-    folder = write_model(tmp_path / "m", {**settings, "scalar": True, "scalar_sd_months": 9.0}, networks)
-    found = Assessor(load_model(folder)).assess(hand, "male")
-    assert found.bone_age_months is not None
-    assert found.interval_90_months is not None
-    assert found.interval_90_months[1] - found.interval_90_months[0] == pytest.approx(2 * 1.645 * 9, rel=0.02)
-    assert np.mean(found.interval_90_months) == pytest.approx(found.bone_age_months, abs=0.2)
-
-
 def test_a_network_that_does_not_see_the_sex(
     standin_parts: Any, make_regressor: Any, hand: Radiograph, tmp_path: Path
 ) -> None:
@@ -152,7 +141,7 @@ def test_a_regressor_without_the_promised_output(
     standin_parts: Any, make_regressor: Any, hand: Radiograph, tmp_path: Path
 ) -> None:
     settings, networks = standin_parts
-    networks["regressor"] = make_regressor(3, scalar=True)
+    networks["regressor"] = make_regressor(3, distribution="ages")
     assessor = Assessor(load_model(write_model(tmp_path / "m", settings, networks)))
     with pytest.raises(ModelError, match=r"regressor\.onnx.*'distribution'"):
         assessor.assess(hand, "male")

@@ -18,7 +18,7 @@ from boneage.radiograph import Radiograph
 from boneage.regions import Region
 from boneage.remarks import Severity
 
-THRESHOLDS = GateSettings("gate", min_hand_probability=0.5, max_ood_score=2.0, tilt_degrees=12.0)
+THRESHOLDS = GateSettings(network="gate", min_hand_probability=0.5, max_ood_score=2.0, tilt_degrees=12.0)
 
 
 class Said:
@@ -174,8 +174,8 @@ def test_values_that_are_no_numbers_are_the_model_s_fault_not_the_film_s(output:
 
 
 def test_the_tilt_that_is_left_is_the_settings_own() -> None:
-    lenient = Gate(Said(), GateSettings("gate", 0.5, 2.0, tilt_degrees=60.0))  # type: ignore[arg-type]
-    strict = Gate(Said(), GateSettings("gate", 0.5, 2.0, tilt_degrees=4.0))  # type: ignore[arg-type]
+    lenient = Gate(Said(), THRESHOLDS.model_copy(update={"tilt_degrees": 60.0}))  # type: ignore[arg-type]
+    strict = Gate(Said(), THRESHOLDS.model_copy(update={"tilt_degrees": 4.0}))  # type: ignore[arg-type]
     seen = (1.0, 0.0, 0.0, 0.0, 0.0)
     assert lenient.orientation(GateOutput(55.0, 0.0, seen, 1.0)) == Orientation()
     assert strict.orientation(GateOutput(7.0, 0.0, seen, 1.0)) == Orientation(0, 7.0)

@@ -29,7 +29,6 @@ def line(file: Path, **changes: Any) -> SimilarCasesIndex:
         file=file,
         model="a",
         model_sha256="1" * 64,
-        tensor="brightness",
         count=3,
         usual_difference_months=12.0,
         data={"name": "toys", "split": "train", "cases": 6, "terms": "free", "phantom": False},
@@ -93,7 +92,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     for name in ("mean", "components", "scores", "ages", "males"):
         np.testing.assert_array_equal(getattr(read, name), getattr(index, name))
         assert getattr(read, name).dtype == getattr(index, name).dtype
-    same = ("file", "ids", "model", "model_sha256", "tensor", "count", "usual_difference_months", "data")
+    same = ("file", "ids", "model", "model_sha256", "count", "usual_difference_months", "data")
     assert all(getattr(read, name) == getattr(index, name) for name in same)
     assert write_index(replace(index, file=tmp_path / "again.npz")).read_bytes() == index.file.read_bytes()
     assert [path.name for path in index.file.parent.iterdir()] == ["cases.npz"]

@@ -146,8 +146,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Student, Ag
     document = {
         "name": "same", "version": "0", "recipe": "none", "image_short_side": 300, "layout": "letterbox",
         "networks": {"localizer": {"input_size": 96}, "regressor": {"input_size": 64}},
-        "localizers": steps, "views": list(settings.views), "average_mirror": True, "sex_input": True, "scalar": False,
-        "calibration": {"tail": 0.05}, "phantom_trained": False, "metrics": {},
+        "localizers": steps, "views": list(settings.views), "average_mirror": True, "sex_input": True,
+        "calibration": {"tail": 0.05}, "phantom_trained": False,
         "training_data": {"name": "none", "cases": 0, "terms": "none", "split_rule": "none"},
     }  # fmt: skip
     networks = {"localizer": folder / "s.onnx", "regressor": folder / "r.onnx"}
