@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 import boneage.cli.models
 import boneage.model.folder
 from boneage.cli import app
-from boneage.model.folder import load_model
 from boneage.model.writing import write_model
 
 
@@ -90,7 +89,6 @@ def test_one_flipped_byte_in_any_file_is_noticed(with_card: Path, command: str) 
             result = run(command, with_card)
             assert (result.exit_code, result.stdout) == (2, ""), (file.name, at)
             assert str(file) in result.stderr
-            assert "Copy the model folder again" in result.stderr or "Export the model again" in result.stderr
         file.unlink()
         assert run(command, with_card).exit_code == 2, f"{file.name} is missing"
         file.write_bytes(whole)
@@ -113,7 +111,7 @@ def test_the_shipped_model_is_whole() -> None:
 
 def test_verify_a_network_that_does_not_run(standin_parts: Any, tmp_path: Path) -> None:
     settings, networks = standin_parts
-    networks["hand"] = b"whole, but no network"
+    networks["hand"] = b"whole, but not a network"
     result = run("verify", write_model(tmp_path / "m", settings, networks))
     assert result.exit_code == 2
     assert "hand.onnx" in result.stderr
@@ -125,7 +123,7 @@ def test_info(shipped: Path) -> None:
     assert "standin 0.0.1" in result.stdout
     assert "region_2 on HE" in result.stdout
     document = json.loads(run("info", "one", "--json").stdout)
-    assert document == load_model("one").document
+    assert document == json.loads((shipped / "one" / "model.json").read_text())
 
 
 def test_a_model_that_is_not_there(shipped: Path) -> None:

@@ -54,15 +54,15 @@ def test_an_index_of_a_model_and_an_assessment_with_it(
     middle = (ages[(len(ages) - 1) // 2] + ages[len(ages) // 2]) / 2
     assert entry["similar_cases_age_months"] == pytest.approx(middle, abs=0.01)
     (page,) = (tmp_path / "report").glob("0001-*.html")
-    assert "Closest cases of the same sex" in page.read_text()
+    assert "Similar cases of the same sex" in page.read_text()
     assert "Phantoms" in page.read_text()
 
 
-def test_nothing_is_replaced_without_being_told(index: Path, layered_model: Path, phantoms: Path) -> None:
+def test_nothing_is_replaced_without_force(index: Path, layered_model: Path, phantoms: Path) -> None:
     before = index.read_bytes()
     again = run("models", "index", layered_model, "--data", phantoms, "--out", index)
     assert again.exit_code == 2
-    assert f"{index}: is there already" in again.stderr
+    assert f"{index}: exists already" in again.stderr
     assert index.read_bytes() == before
     assert run("models", "index", layered_model, "--data", phantoms, "--out", index.parent).exit_code == 2
     assert run("models", "index", layered_model, "--data", phantoms, "--out", index, "--force").exit_code == 0
@@ -77,11 +77,11 @@ def test_an_index_that_cannot_be_used_is_status_2(
     index.write_bytes(index.read_bytes()[:100])
     damaged = run("assess", hand_file, "--model", layered_model, "--index", index)
     assert damaged.exit_code == 2
-    assert f"{index}: cannot be read as an index of cases" in damaged.stderr
+    assert f"{index}: cannot be read as an index" in damaged.stderr
     assert run("assess", hand_file, "--model", layered_model, "--index", tmp_path / "gone").exit_code == 2
     old = run("models", "index", standin_model, "--data", phantoms, "--out", tmp_path / "old.npz")
     assert old.exit_code == 2
-    assert "has no answer layer" in old.stderr
+    assert "not 'features'" in old.stderr
     assert not (tmp_path / "old.npz").exists()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from boneage.training.age import phase_2
+from boneage.training.age import model_parts
 from boneage.training.networks import export
 from boneage.training.pipeline import train_on
 from boneage.training.recipes.settings import Recipe
@@ -34,7 +34,7 @@ REGIONS = ("hand", "region_1", "region_2")
 @dataclass(frozen=True)
 class Kill:
     """One kill: `how` in a stage: "epoch" (amid the second one of a fit), "export" (the weights are on disk, the
-    exported network is not) or "end" (everything is there but the word that it is).
+    exported network is not), "end" (everything is there but the marker) or "model" (the model is not written).
     """
 
     how: str
@@ -75,8 +75,8 @@ COMPACT = [
     Kill("end", "regions"),
     Kill("epoch", "regressor"),
     Kill("export", "regressor"),
-    Kill("model", "calibration"),
     Kill("end", "calibration"),
+    Kill("model", "calibration"),
 ]
 
 
@@ -102,11 +102,11 @@ def arm(kill: Kill) -> None:
         write(path, content)
 
     def die_or_write_model(folder: Path, *rest: object, **options: object) -> Path:
-        if folder.name == phase_2.MODEL_FOLDER:
+        if folder.name == model_parts.MODEL_FOLDER:
             die()
         return write_model(folder, *rest, **options)  # type: ignore[arg-type]
 
-    finish, write, write_model = stage.Stage.finish, export.write_atomically, phase_2.write_model
+    finish, write, write_model = stage.Stage.finish, export.write_atomically, model_parts.write_model
     if kill.how == "epoch":
         fit._History.on_train_batch_end = second_epoch  # type: ignore[method-assign, assignment]
     elif kill.how == "end":
@@ -114,7 +114,7 @@ def arm(kill: Kill) -> None:
     elif kill.how == "export":
         export.write_atomically = die_or_write  # type: ignore[assignment]
     else:
-        phase_2.write_model = die_or_write_model  # type: ignore[assignment]
+        model_parts.write_model = die_or_write_model  # type: ignore[assignment]
 
 
 def train(recipe: Recipe, out: Path) -> None:

@@ -54,11 +54,12 @@ def test_the_model_says_where_it_comes_from(trained: Path) -> None:
     model = load_model(trained / "model")
     assert [step.input_view for step in model.localizers] == ["O", "O", "E"]
     assert model.views == (View.H, View.R1, View.R2)
-    assert model.document["training_data"]["cases"] == 12
-    assert model.document["calibration"]["split"] == "select"
-    assert 0 < model.calibration.tail < 0.5
-    assert model.document["metrics"]["select"]["cases"] == 5
-    assert model.document["settings"]["regressor"]["size"] == 32
+    assert model.settings.training_data is not None
+    assert model.settings.training_data.cases == 12
+    assert model.calibration.split == "validation"
+    assert model.metrics["validation"]["cases"] == 5
+    assert model.settings.recipe_settings["regressor"]["size"] == 32
+    assert not model.settings.view_features  # its views are input channels
     assert not model.settings.phantom_trained
 
 
@@ -114,16 +115,14 @@ def test_complete_stages_are_not_run_again_and_changed_ones_are(
     assert changed == {"localizer-region_2", "maps-region_2", "regions", "regressor", "calibration"}
 
 
-def test_a_network_of_whole_films_a_scalar_one_and_a_squashed_one(toy: ModuleType, tmp_path: Path) -> None:
+def test_a_network_of_whole_images_that_are_squashed(toy: ModuleType, tmp_path: Path) -> None:
     recipe = toy.toy_recipe(
-        "regions=", "regressor.views=O", "regressor.scalar=true", "layout=squash", "regressor.schedule.epochs=1",
+        "regions=", "regressor.views=O", "layout=squash", "regressor.schedule.epochs=1",
         "regressor.sex=", "regressor.average_mirror=false", "fp16_weights=false",
     )  # fmt: skip
     model = load_model(train_on(recipe, toy.toy_material(), tmp_path / "run", MACHINE))
     assert model.localizers == ()
-    assert model.settings.scalar
     assert model.layout == "squash"
-    assert model.settings.scalar_sd_months >= 1
     image = toy.toy_material().images.image("c0")
     answer = Assessor(model).assess(Radiograph(image.astype(np.float32) / 255), Sex.MALE)
     assert answer.distribution is not None
@@ -150,6 +149,7 @@ def test_phantom_models_say_so(toy: ModuleType, tmp_path: Path) -> None:
     training_set = dataclasses.replace(toy.toy_material(), phantom=True, terms="drawn here")
     model = load_model(train_on(recipe, training_set, tmp_path / "run", MACHINE))
     assert model.settings.phantom_trained
-    assert model.document["training_data"]["terms"] == "drawn here"
+    assert model.settings.training_data is not None
+    assert model.settings.training_data.terms == "drawn here"
     with pytest.raises(UsageError):
         train_on(toy.toy_recipe("regions=hand"), training_set, tmp_path / "other", MACHINE)

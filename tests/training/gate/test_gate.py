@@ -32,7 +32,7 @@ from boneage.training.gate.poses import (
     trimmed,
     unreadable,
 )
-from boneage.training.gate.stage import thresholds
+from boneage.training.gate.stage import choose_thresholds
 from boneage.training.pipeline import train_on
 from boneage.training.recipes.settings import NO_AUGMENTATION, Backbone, GateSettings, Schedule
 from boneage.training.run.hardware import Machine
@@ -143,12 +143,12 @@ def test_oddness_is_one_for_the_average_hand_and_grows_with_the_distance() -> No
 
 def test_thresholds_refuse_no_more_than_they_may() -> None:
     looks = [GateOutput(0.0, 0.0, (1 - k / 1000, 0.0, 0.0, 0.0, 0.0), float(k)) for k in range(1000)]
-    least, most = thresholds(looks, 0.02)
+    least, most = choose_thresholds(looks, 0.02)
     refused = [look for look in looks if look.kinds[0] < least or look.ood_score > most]
     assert len(refused) <= 20
     assert least <= 0.5
     sure = [GateOutput(0.0, 0.0, (0.99, 0.0, 0.0, 0.0, 0.0), 1.0)] * 50
-    assert thresholds(sure, 0.02) == (0.5, pytest.approx(1.1))
+    assert choose_thresholds(sure, 0.02) == (0.5, pytest.approx(1.1))
 
 
 def test_degraded_films_keep_shape_and_scale() -> None:
@@ -209,8 +209,9 @@ def test_what_a_model_has_is_taken_over_and_trained_on(guarded: Path, toy: Modul
     assert second.settings.gate is not None
     assert second.settings.gate.tilt_degrees == 33.0
     assert [step.network.sha256 for step in second.localizers] == [step.network.sha256 for step in first.localizers]
-    for key in ("localizers_of", "regressor_of"):
-        assert second.document[key]["sha256"] == first.sha256
+    for origin in (second.settings.localizers_of, second.settings.regressor_of):
+        assert origin is not None
+        assert origin.sha256 == first.sha256
 
 
 def test_a_start_of_another_shape_is_refused(guarded: Path, toy: ModuleType, tmp_path: Path) -> None:

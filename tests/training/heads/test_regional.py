@@ -11,27 +11,24 @@ import pytest
 
 from boneage.ages import Sex
 from boneage.errors import ModelError, UsageError
+from boneage.model.document import TrainingData
 from boneage.model.folder import load_model
-from boneage.model.writing import write_model
 from boneage.training.heads.regional import (
     PENALTIES,
     RegionalFeatureExtractor,
     carpal_until,
-    fitted,
-    ridge,
-    usual_difference,
+    fit_head,
+    fit_regional_heads,
+    measure_usual_difference,
 )
 from boneage.training.heads.similar_cases import CaseFeatures
-from boneage.training.networks.export import export_regressor
-from boneage.training.networks.networks import AgeRegressor
 from boneage.training.pipeline import check
 from boneage.training.recipes import find_recipe, replaced
-from boneage.training.recipes.settings import Backbone, RegressorSettings
 
-FACTS = {"name": "set", "split": "train", "cases": 200, "terms": "none", "phantom": False}
+DATA = TrainingData(name="set", cases=200, terms="none")
 
 
-def described(count: int, seed: int, channels: int = 4) -> CaseFeatures:
+def features_of(count: int, seed: int, channels: int = 4) -> CaseFeatures:
     """Ages that are linear in the first two features: 100 + 20 a + 10 b, for girls 90 + 20 a - 10 b."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(count, 3 * channels)).astype(np.float32)
@@ -42,36 +39,36 @@ def described(count: int, seed: int, channels: int = 4) -> CaseFeatures:
 
 
 def test_a_head_finds_what_is_linear_for_each_sex() -> None:
-    made = ridge(described(400, 0), described(50, 1), slice(0, 4))
+    made = fit_head(features_of(400, 0), features_of(50, 1), slice(0, 4))
     assert made.penalty == min(PENALTIES)
     np.testing.assert_allclose(made.head.weights, [[20, 10, 0, 0], [20, -10, 0, 0]], atol=0.05)
     np.testing.assert_allclose(made.head.bias, [100, 90], atol=0.05)
-    np.testing.assert_allclose(made.months, described(50, 1).ages, atol=0.2)
+    np.testing.assert_allclose(made.months, features_of(50, 1).ages, atol=0.2)
 
 
 def test_features_that_say_nothing_get_the_largest_penalty() -> None:
-    train, validation = described(60, 0, channels=12), described(400, 1, channels=12)
-    made = ridge(train, validation, slice(2, 36))  # without the two that tell
+    train, validation = features_of(60, 0, channels=12), features_of(400, 1, channels=12)
+    made = fit_head(train, validation, slice(2, 36))  # without the two that tell
     assert made.penalty == max(PENALTIES)
 
 
 def test_fewer_cases_than_features() -> None:
     """Columns that are all zero make the matrix of features the larger one, and change nothing else."""
-    train, validation = described(60, 0), described(50, 1)
-    few = ridge(train, validation, slice(0, 4))
+    train, validation = features_of(60, 0), features_of(50, 1)
+    few = fit_head(train, validation, slice(0, 4))
 
     def padded(cases: CaseFeatures) -> CaseFeatures:
         spare = np.zeros((len(cases.ids), 60), np.float32)
         return replace(cases, features=np.concatenate([cases.features[:, :4], spare], axis=1))
 
-    many = ridge(padded(train), padded(validation), slice(None))
+    many = fit_head(padded(train), padded(validation), slice(None))
     # What counts as 1 is the features' mean square, zeros included: the penalty is another one.
     np.testing.assert_allclose(many.months, few.months, atol=0.5)
     np.testing.assert_allclose(many.head.weights[:, 4:], 0, atol=1e-9)
 
 
 def test_without_select_the_largest_penalty() -> None:
-    made = ridge(described(50, 0), described(0, 1), slice(0, 4))
+    made = fit_head(features_of(50, 0), features_of(0, 1), slice(0, 4))
     assert made.penalty == max(PENALTIES)
     assert made.months.shape == (0,)
 
@@ -81,11 +78,10 @@ def test_what_is_usual_is_learnt_for_each_sex() -> None:
     sexes = [Sex.MALE, Sex.FEMALE] * 300
     months = np.repeat(np.linspace(24, 216, 300), 2)
     lag = np.array([0.0 if sex is Sex.MALE else -12.0 for sex in sexes])
-    made = usual_difference(lag + np.tile([3.0, 3.0, -3.0, -3.0], 150), months, sexes)
+    made = measure_usual_difference(lag + np.tile([3.0, 3.0, -3.0, -3.0], 150), months, sexes)
     # 20 cases without a difference stand beside these; the other sex says nothing.
-    middle = len(made.at_months) // 2
-    assert -12 < made.center_months[Sex.FEMALE][middle] < -6
-    assert made.center_months[Sex.MALE][middle] == pytest.approx(0, abs=0.1)
+    assert -12 < made.center_months(Sex.FEMALE, 120.0) < -6
+    assert made.center_months(Sex.MALE, 120.0) == pytest.approx(0, abs=0.1)
     for sex, true in ((Sex.MALE, 0.0), (Sex.FEMALE, -12.0)):
         low, high = made.ends(sex, 120.0)
         assert low <= true - 3
@@ -93,15 +89,14 @@ def test_what_is_usual_is_learnt_for_each_sex() -> None:
 
 
 def test_what_is_measured_is_what_will_answer() -> None:
-    made = fitted("t", described(200, 0), described(60, 1), FACTS)
-    assert made.entry["tensor"] == "t"
+    made = fit_regional_heads(features_of(200, 0), features_of(60, 1), DATA)
     assert made.figures["cases"] == 60
-    assert made.entry["data"] == FACTS
+    assert made.entry["data"] == DATA.model_dump()
     assert made.figures["carpal_mae_months"]["value"] < 0.2
     assert made.figures["tubular_mae_months"]["value"] > 10  # its features tell nothing
     assert made.figures["whole_mae_months"]["value"] == pytest.approx(1.0)
     assert 0 <= made.figures["warned"] <= 0.1
-    few = fitted("t", described(200, 0), described(5, 1), FACTS)
+    few = fit_regional_heads(features_of(200, 0), features_of(5, 1), DATA)
     assert few.entry["usual_difference"] is None
     assert "warned" not in few.figures
 
@@ -118,22 +113,22 @@ def test_where_the_wrist_stops_telling() -> None:
 
 
 def test_without_select_heads_are_fitted_and_nothing_is_called_usual() -> None:
-    none = described(0, 1)
-    made = fitted("t", described(200, 0), replace(none, features=np.zeros((0, 0), np.float32)), FACTS)
+    none = features_of(0, 1)
+    made = fit_regional_heads(features_of(200, 0), replace(none, features=np.zeros((0, 0), np.float32)), DATA)
     assert made.figures["cases"] == 0
     assert made.entry["usual_difference"] is None
 
 
-def test_a_sex_that_train_has_not_is_told() -> None:
-    train = described(200, 0)
+def test_a_sex_without_training_cases_is_refused(refuses: Any) -> None:
+    train = features_of(200, 0)
     boys = replace(train, sexes=(Sex.MALE,) * 200)
-    with pytest.raises(UsageError, match=r"set: 0 female cases to learn from.* regional_heads=false"):
-        fitted("t", boys, described(60, 1), FACTS)
+    with refuses(UsageError, "too_few_cases_of_a_sex"):
+        fit_regional_heads(boys, features_of(60, 1), DATA)
 
 
 def test_what_is_usual_of_a_sex_needs_cases_of_it() -> None:
-    validation = described(60, 1)
-    made = fitted("t", described(200, 0), replace(validation, sexes=(Sex.MALE,) * 60), FACTS)
+    validation = features_of(60, 1)
+    made = fit_regional_heads(features_of(200, 0), replace(validation, sexes=(Sex.MALE,) * 60), DATA)
     assert made.entry["usual_difference"] is None
 
 
@@ -150,12 +145,7 @@ def test_a_recipe_whose_network_cannot_tell_parts_apart(assignment: str) -> None
     check(replaced(recipe, ["regional_heads=false"]))
 
 
-def test_a_model_whose_network_mixes_its_views(
-    standin_parts: tuple[dict[str, Any], dict[str, bytes]], tmp_path: Path
-) -> None:
-    settings, networks = standin_parts
-    stacked = RegressorSettings(size=64, backbone=Backbone("mobilenetv2_050"), sex=(8,))
-    file = export_regressor(AgeRegressor(stacked), tmp_path / "r.onnx", stacked.views, 64)
-    folder = write_model(tmp_path / "m", settings, {**networks, "regressor": file.read_bytes()})
-    with pytest.raises(ModelError, match=r"regressor\.onnx: the age network does not look at region 1 by itself"):
-        RegionalFeatureExtractor(load_model(folder), progress=False)
+def test_a_model_whose_network_mixes_its_views(standin_model: Path, refuses: Any) -> None:
+    assert not load_model(standin_model).settings.view_features
+    with refuses(ModelError, "no_view_features"):
+        RegionalFeatureExtractor(load_model(standin_model), progress=False)

@@ -1,4 +1,4 @@
-"""How an index of training cases is made: which tensor, which components, which cases."""
+"""How an index of training cases is made: which features, which components, which cases."""
 
 from __future__ import annotations
 
@@ -10,85 +10,33 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from boneage.ages import Sex
 from boneage.assessor import Assessor, load
 from boneage.datasets import read_dataset
 from boneage.errors import DatasetError, ModelError
 from boneage.formats import read_radiograph
+from boneage.model.document import TrainingData
 from boneage.model.folder import load_model
-from boneage.model.inner_outputs import with_outputs
-from boneage.model.network import open_session
 from boneage.pipeline.similar_cases import read_index
 from boneage.radiograph import Radiograph
 from boneage.training.heads import similar_cases as indexing
 from boneage.training.heads.similar_cases import (
     CaseFeatures,
-    features_tensor,
+    build_index,
     index_dataset,
-    made,
     principal_components,
 )
-from boneage.training.networks.export import export_regressor
-from boneage.training.networks.networks import AgeRegressor, dropped_to_half
 from boneage.training.pipeline import train_on
-from boneage.training.recipes.settings import Backbone, RegressorSettings
 from boneage.training.run.hardware import Machine
 
-SMALL = Backbone("mobilenetv2_050")
+DATA = TrainingData(name="made up", cases=4)
 MACHINE = Machine(accelerator="cpu", progress=False)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"fusion": "shared"},
-        {"fusion": "stacked", "sex": ()},
-        {"fusion": "shared", "merge": "mean", "scalar": True, "sex": (8, 4)},
-    ],
-)
-@pytest.mark.parametrize("half", [True, False])
-def test_the_features_are_what_the_answer_layer_takes_without_the_sex(
-    tmp_path: Path, changes: dict[str, Any], half: bool
-) -> None:
-    network = AgeRegressor(RegressorSettings(views=("H", "R1"), size=32, backbone=SMALL, **changes)).eval()
-    file = export_regressor(network, tmp_path / "regressor.onnx", ("H", "R1"), 32, half=half)
-    tensor = features_tensor(file)
-    if half:
-        dropped_to_half(network)
-    views = torch.randint(0, 256, (3, 2, 32, 32), dtype=torch.uint8)
-    sex = torch.tensor([[1.0], [-1.0], [1.0]]) if network.sex is not None else None
-    taken: list[torch.Tensor] = []
-    network.answer.register_forward_pre_hook(lambda _, inputs: taken.append(inputs[0]))
-    with torch.no_grad():
-        network(views, sex)
-    expected = taken[0].numpy()
-    if sex is not None:
-        expected = expected[:, : -network.sex[-2].out_features]  # type: ignore[index, union-attr]
-    feeds = {"views": views.numpy()} | ({} if sex is None else {"sex": sex.numpy()})
-    plain = open_session(file)
-    session = open_session(with_outputs(file.read_bytes(), [tensor]))
-    answer, features = session.run(None, feeds)
-    np.testing.assert_allclose(features, expected, atol=1e-4 * np.abs(expected).max())
-    np.testing.assert_array_equal(answer, plain.run(None, feeds)[0])
-
-
-def test_a_network_with_an_output_more_is_a_whole_network(tmp_path: Path) -> None:
-    import onnx
-
-    file = export_regressor(
-        AgeRegressor(RegressorSettings(views=("O",), size=32, backbone=SMALL)), tmp_path / "r.onnx", ("O",), 32
-    )
-    network = onnx.load_from_string(with_outputs(file.read_bytes(), [features_tensor(file)]))
-    onnx.checker.check_model(network)
-    assert [output.name for output in network.graph.output] == ["distribution", features_tensor(file)]
-    assert network.graph.node == onnx.load(file).graph.node
-
-
-def test_a_network_without_an_answer_layer(standin_model: Path) -> None:
-    with pytest.raises(ModelError, match=r"regressor\.onnx: has no answer layer.*Train the model again"):
-        features_tensor(standin_model / "regressor.onnx")
+def test_a_network_without_features(standin_model: Path, phantoms: Path, refuses: Any) -> None:
+    with refuses(ModelError, "network_lacks_output"):
+        index_dataset(load_model(standin_model), read_dataset(phantoms), read_radiograph, progress=False)
 
 
 @pytest.mark.parametrize("spare", [0, 40])
@@ -122,7 +70,7 @@ def test_distances_are_those_of_the_features() -> None:
     assert np.sqrt(np.mean(np.linalg.norm(scores[:, None] - scores[None], axis=2) ** 2)) == pytest.approx(1, abs=1e-3)
 
 
-def described(ages: list[float], months: list[float], scores: list[float], name: str) -> CaseFeatures:
+def features_of(ages: list[float], months: list[float], scores: list[float], name: str) -> CaseFeatures:
     features = np.repeat(np.array(scores, np.float32)[:, None], 3, axis=1)
     ids = tuple(f"{name}{at}" for at in range(len(ages)))
     return CaseFeatures(ids, np.array(ages), (Sex.MALE,) * len(ages), features, np.array(months))
@@ -131,9 +79,9 @@ def described(ages: list[float], months: list[float], scores: list[float], name:
 def test_what_is_measured_on_select(layered_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexing, "SIMILAR_CASES", 1)
     monkeypatch.setattr(indexing, "FEWEST_TO_COMPARE", 4)
-    train = described([20, 60, 100, 140], [np.nan] * 4, [0, 50, 100, 150], "t")
-    validation = described([22, 58, 110, 130], [30, 58, 90, 145], [2, 49, 104, 147], "s")
-    index = made(load_model(layered_model), train, validation)
+    train = features_of([20, 60, 100, 140], [np.nan] * 4, [0, 50, 100, 150], "t")
+    validation = features_of([22, 58, 110, 130], [30, 58, 90, 145], [2, 49, 104, 147], "s")
+    index = build_index(load_model(layered_model), train, validation, file=Path("cases.npz"), data=DATA)
     figures = index.figures["validation"]
     assert figures["cases"] == 4
     assert figures["similar_cases_mae_months"]["value"] == pytest.approx((2 + 2 + 10 + 10) / 4)
@@ -144,7 +92,12 @@ def test_what_is_measured_on_select(layered_model: Path, monkeypatch: pytest.Mon
     assert index.usual_difference_months == pytest.approx(np.quantile([10, 2, 10, 5], 0.95))
     assert "similar cases 6.00 months, the model 10.75" in index.summary()
     monkeypatch.setattr(indexing, "FEWEST_TO_COMPARE", 5)
-    assert made(load_model(layered_model), train, validation).usual_difference_months is None
+    assert (
+        build_index(
+            load_model(layered_model), train, validation, file=Path("cases.npz"), data=DATA
+        ).usual_difference_months
+        is None
+    )
 
 
 def test_a_training_makes_an_index_of_its_training_cases(toy: ModuleType, tmp_path: Path) -> None:
@@ -161,7 +114,7 @@ def test_a_training_makes_an_index_of_its_training_cases(toy: ModuleType, tmp_pa
     assert [Sex.MALE if male else Sex.FEMALE for male in index.males] == [case.sex for case in training_set.train]
     assert index.data == {"name": "toy", "split": "train", "cases": 12, "terms": "free", "phantom": False}
     assert index.figures["validation"]["cases"] == len(training_set.validation)
-    assert {file.name for file in folder.iterdir()} == {"model.json", "regressor.onnx"}
+    assert {file.name for file in folder.iterdir()} == {"model.json", "metrics.json", "regressor.onnx"}
     # A training film finds itself, and says so.
     case = training_set.train[3]
     image = Radiograph(training_set.images.image(case.id).astype(np.float32) / 255)

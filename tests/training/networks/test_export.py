@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 
-from boneage.errors import TrainingError
+from boneage.errors import TrainingError, UsageError
 from boneage.model.network import open_session
 from boneage.training.localization.student import OUTPUTS, Student
 from boneage.training.networks import export
@@ -60,10 +60,12 @@ def test_an_exported_localizer_gives_torchs_maps(tmp_path: Path, pooling: Any, b
         np.testing.assert_allclose(got, expected, atol=1e-3 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("fusion", ["stacked", "shared"])
+@pytest.mark.parametrize(
+    "changes", [{"fusion": "stacked"}, {"fusion": "shared"}, {"fusion": "shared", "merge": "mean", "sex": (8, 4)}]
+)
 @pytest.mark.parametrize("half", [True, False])
-def test_an_exported_regressor_answers_as_torch_does(tmp_path: Path, fusion: Any, half: bool) -> None:
-    network = AgeRegressor(RegressorSettings(views=("H", "R1"), size=32, backbone=SMALL, fusion=fusion))
+def test_an_exported_regressor_answers_as_torch_does(tmp_path: Path, changes: dict[str, Any], half: bool) -> None:
+    network = AgeRegressor(RegressorSettings(views=("H", "R1"), size=32, backbone=SMALL, **changes))
     shaken(network)
     file = export_regressor(network, tmp_path / "regressor.onnx", ("H", "R1"), 32, half=half)
     if half:
@@ -71,19 +73,47 @@ def test_an_exported_regressor_answers_as_torch_does(tmp_path: Path, fusion: Any
     picture, sex = views(5, 2, 32), torch.tensor([[1.0], [-1.0], [1.0], [1.0], [-1.0]])
     with torch.no_grad():
         expected = torch.softmax(network.eval()(picture, sex), 1).numpy()
-    (got,) = run(file, views=picture, sex=sex)
+        features = network.penultimate(picture).numpy()
+    got, got_features = run(file, views=picture, sex=sex)
     assert got.shape == (5, 240)
     months = np.arange(1, 241)
     np.testing.assert_allclose(got @ months, expected @ months, atol=0.01)
+    np.testing.assert_allclose(got_features, features, atol=1e-3 * np.abs(features).max())
 
 
-def test_scalar_and_sexless_networks(tmp_path: Path) -> None:
-    scalar = AgeRegressor(RegressorSettings(views=("O",), size=32, backbone=SMALL, scalar=True, sex=()))
-    file = export_regressor(scalar, tmp_path / "scalar.onnx", ("O",), 32)
-    session = open_session(file)
+@pytest.mark.parametrize("merge", ["concat", "mean"])
+def test_features_are_those_of_one_view_after_the_other(tmp_path: Path, merge: Any) -> None:
+    settings = RegressorSettings(views=("H", "R1"), size=32, backbone=SMALL, fusion="shared", merge=merge)
+    network = AgeRegressor(settings)
+    shaken(network)
+    file = export_regressor(network, tmp_path / "regressor.onnx", ("H", "R1"), 32)
+    picture, sex = views(1, 2, 32), torch.ones(1, 1)
+    swapped = picture.flip(1)
+    (first,), (second,) = (run(file, views=each, sex=sex)[1] for each in (picture, swapped))
+    half = len(first) // 2
+    np.testing.assert_allclose(first[:half], second[half:], atol=1e-4 * np.abs(first).max())
+    np.testing.assert_allclose(first[half:], second[:half], atol=1e-4 * np.abs(first).max())
+
+
+def test_features_do_not_depend_on_the_sex(tmp_path: Path) -> None:
+    network = AgeRegressor(RegressorSettings(views=("H", "R1"), size=32, backbone=SMALL, fusion="shared"))
+    file = export_regressor(network, tmp_path / "regressor.onnx", ("H", "R1"), 32)
+    picture = views(1, 2, 32)
+    boy, girl = (run(file, views=picture, sex=torch.full((1, 1), sign))[1] for sign in (1.0, -1.0))
+    np.testing.assert_array_equal(boy, girl)
+
+
+def test_a_network_without_the_sex(tmp_path: Path) -> None:
+    network = AgeRegressor(RegressorSettings(views=("O",), size=32, backbone=SMALL, sex=()))
+    session = open_session(export_regressor(network, tmp_path / "network.onnx", ("O",), 32))
     assert [entry.name for entry in session.get_inputs()] == ["views"]
-    assert [entry.name for entry in session.get_outputs()] == ["months"]
-    assert run(file, views=views(2, 1, 32))[0].shape == (2,)
+    assert [entry.name for entry in session.get_outputs()] == ["distribution", "features"]
+
+
+def test_a_scalar_network_does_not_become_a_model(tmp_path: Path, refuses: Any) -> None:
+    scalar = AgeRegressor(RegressorSettings(views=("O",), size=32, backbone=SMALL, scalar=True))
+    with refuses(UsageError, "scalar_regressor"):
+        export_regressor(scalar, tmp_path / "scalar.onnx", ("O",), 32)
 
 
 def test_the_papers_head(tmp_path: Path) -> None:
@@ -120,7 +150,9 @@ def test_half_precision_halves_the_file_and_keeps_vectors(tmp_path: Path) -> Non
         assert tensor.data_type != onnx.TensorProto.FLOAT16 or len(tensor.dims) >= 2
 
 
-def test_a_network_that_was_exported_wrongly_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_was_exported_wrongly_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: Any
+) -> None:
     monkeypatch.setattr(export, "dropped_to_half", lambda network: network.network.answer.bias.data.normal_())
     network = AgeRegressor(RegressorSettings(views=("O",), size=32, backbone=SMALL))
     right = export.stored_in_half
@@ -132,6 +164,6 @@ def test_a_network_that_was_exported_wrongly_is_not_written(tmp_path: Path, monk
         return bytes(model.SerializeToString())
 
     monkeypatch.setattr(export, "stored_in_half", wrong)
-    with pytest.raises(TrainingError, match="differs from torch"):
+    with refuses(TrainingError, "export_differs"):
         export_regressor(network, tmp_path / "x.onnx", ("O",), 32)
     assert not list(tmp_path.iterdir())

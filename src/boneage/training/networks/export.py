@@ -190,7 +190,8 @@ def _compare(network: nn.Module, data: bytes, feeds: dict[str, Tensor], outputs:
                 raise TrainingError(
                     f"{file}: '{name}' of the exported network differs from torch by {difference:.2g} "
                     f"(allowed: {limit:g}). Export it without half precision (--set fp16_weights=false), "
-                    "and report this network's name."
+                    "and report this network's name.",
+                    code="export_differs",
                 )
 
 
