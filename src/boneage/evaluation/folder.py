@@ -18,7 +18,7 @@ PAGE_FILE: Final = "report.html"
 OWN_FILES: Final = (
     *(PREDICTIONS_FILE, LOCALIZED_FILE, DROPPED_FILE, SHEET_FILE, METRICS_FILE, PAGE_FILE),
     *("scatter.png", "bland_altman.png", "error_by_age.png", "localization.png", "stress.png"),
-    *(STRESS_FILE, "stress.partial.csv"),
+    *(STRESS_FILE, "stress.partial.jsonl"),
 )
 """Everything that an evaluation writes; `--force` replaces these and touches nothing else."""
 

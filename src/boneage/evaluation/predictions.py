@@ -27,12 +27,7 @@ COLUMNS: Final = (
 )
 _NEEDED: Final = ("id", "age_months", "predicted_months")
 _FORMER_SPLITS: Final = {"select": "validation", "report": "test"}
-"""Split names of tables that were written before the end of November 2026."""
-
-
-def current_split(name: str) -> str:
-    """The name of a split as it is written today ("select" became "validation", "report" became "test")."""
-    return _FORMER_SPLITS.get(name, name)
+"""Split names of tables that were written before December 2026."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,6 @@ class Prediction:
         age_months: float | None,
     ) -> Self:
         """The row for an assessment, or for the error that came instead of one."""
-        split = current_split(split)
         known: dict[str, Any] = {"file": file, "id": id, "split": split, "sex": sex, "age_months": age_months}
         if isinstance(outcome, BoneAgeError):
             status: Status = "rejected" if isinstance(outcome, UnsuitableRadiograph) else "failed"
@@ -245,7 +239,7 @@ def parse_prediction(row: Mapping[str, str | None], where: str) -> Prediction:
     return Prediction(
         file=text("file"),
         id=text("id"),
-        split=current_split(text("split")),
+        split=_FORMER_SPLITS.get(text("split"), text("split")),
         sex=sex,
         age_months=number("age_months"),
         status=cast(Status, status),

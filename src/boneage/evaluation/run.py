@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from boneage.batch import Assessing, Outcome, assess_many
 from boneage.errors import DatasetError, ModelError
-from boneage.evaluation.predictions import Prediction, current_split
+from boneage.evaluation.predictions import Prediction
 from boneage.progress import track
 
 if TYPE_CHECKING:
     from boneage.datasets import Dataset
 
-ALL: str = "all"
+ALL: Final = "all"
 
 
 def run(
@@ -76,10 +76,9 @@ def cases_of(dataset: Dataset, split: str) -> Dataset:
     if not dataset.cases:
         message = f"{dataset.root}: no row of the data set can be used, for the reasons above. Correct the table."
         raise DatasetError(message, code="no_usable_rows")
-    splits = [current_split(case.split) for case in dataset.cases]
-    chosen = tuple(case for case, name in zip(dataset.cases, splits, strict=True) if split in (ALL, name))
+    chosen = tuple(case for case in dataset.cases if split in (ALL, case.split))
     if not chosen:
-        sizes = ", ".join(f"{name}: {n}" for name, n in sorted(Counter(splits).items()))
+        sizes = ", ".join(f"{name}: {n}" for name, n in sorted(Counter(case.split for case in dataset.cases).items()))
         message = f"{dataset.root}: no case is in the split '{split}' ({sizes}). Choose another with --split."
         raise DatasetError(message, code="empty_split")
     return replace(dataset, cases=chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,13 @@ from boneage.cli import app
 from boneage.datasets import Case
 from boneage.evaluation import TRANSFORMS, evaluate_stress, read_stress
 from boneage.evaluation.folder import OWN_FILES
-from boneage.evaluation.stress.run import draw, partial_table
+from boneage.evaluation.stress.run import draw, journal_of
 from boneage.evaluation.stress.transforms import MASKED
 from boneage.radiograph import Radiograph
 from boneage.regions import Box, Region
 
-PARTIAL_FILE = partial_table(Path("stress.csv")).name
+PARTIAL_FILE = journal_of(Path("stress.csv")).name
+ID_CELL = re.compile(r'"id": "[^"]*"')
 FLAT = np.full(240, 1 / 240, dtype=np.float32)
 EACH = 1 + len(TRANSFORMS)
 
@@ -102,9 +104,11 @@ def test_an_interrupted_run_goes_on(data: Path, tmp_path: Path, monkeypatch: pyt
     assert run(monkeypatch, Bright(), *words, "--out", whole).exit_code == 0
     # All 30 as they are, one case under stress, half of another.
     run(monkeypatch, Bright(patience=30 + EACH + 10), *words, "--out", out)
-    assert len(read_stress(out / PARTIAL_FILE)) == EACH
-    with (out / PARTIAL_FILE).open("a") as stream:
-        stream.write("flip,half a li")
+    lines = (out / PARTIAL_FILE).read_text().splitlines(keepends=True)
+    assert len(lines) == 1 + EACH
+    # A kill leaves some rows of the next case, and half a line.
+    others = [line.replace(ID_CELL.search(line)[0], '"id": "other"') for line in lines[1:4]]  # type: ignore[index]
+    (out / PARTIAL_FILE).write_text("".join([*lines, *others, '{"transform": "fl']))
     assert run(monkeypatch, Bright(), *words, "--out", out).exit_code == 2
     again = Bright()
     result = run(monkeypatch, again, *words, "--out", out, "--force")
@@ -115,26 +119,30 @@ def test_an_interrupted_run_goes_on(data: Path, tmp_path: Path, monkeypatch: pyt
     assert not (out / PARTIAL_FILE).exists()
 
 
-@pytest.mark.parametrize("change", ["answer", "damage"])
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe\x00 no journal", None])
 def test_what_does_not_hold_is_measured_again(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes | None
 ) -> None:
+    class Older(Bright):
+        """Gives other answers."""
+
+        def assess(self, radiograph: Radiograph, sex: Sex | None) -> Assessment:
+            made = super().assess(radiograph, sex)
+            return replace(made, answers={key: replace(a, bone_age_months=200.0) for key, a in made.answers.items()})
+
     out = tmp_path / "out"
     words = ("--data", data, "--split", "all", "--stress", "--stress-count", 2, "--workers", 1, "--out", out)
     run(monkeypatch, Bright(patience=30 + EACH + 5), *words)
-    partial = out / PARTIAL_FILE
-    lines = partial.read_text().splitlines(keepends=True)
-    assert len(lines) == 1 + EACH
-    if change == "answer":
-        lines[1] = lines[1].replace(",assessed,,", ",assessed,,1")
-        partial.write_text("".join(lines))
-    else:
-        partial.write_bytes(b"\xff\xfe\x00 no table")
-    again = Bright()
-    result = run(monkeypatch, again, *words, "--force")
+    assert len((out / PARTIAL_FILE).read_text().splitlines()) == 1 + EACH
+    if damage is not None:
+        (out / PARTIAL_FILE).write_bytes(damage)
+    result = run(monkeypatch, Bright() if damage is not None else Older(), *words, "--force")
     assert result.exit_code == 0, result.output
     assert "going on" not in result.output
-    assert len(read_stress(out / "stress.csv")) == 2 * EACH
+    rows = read_stress(out / "stress.csv")
+    assert len(rows) == 2 * EACH
+    if damage is None:
+        assert {row.prediction.predicted_months for row in rows} <= {200.0, None}
 
 
 def test_a_bad_file_stops_nothing(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,18 +1,26 @@
-"""Every case again under every transform -> the stress table, which grows case by case and is taken up again."""
+"""Every case again under every transform -> the stress table, which is taken up again where it was interrupted."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from boneage.assessment import Assessment
-from boneage.atomic import write_atomically
 from boneage.batch import Assessing, Outcome, attempt, map_in_order
-from boneage.errors import BoneAgeError, ModelError, OutputError
-from boneage.evaluation.predictions import Prediction
-from boneage.evaluation.stress.table import UNTRANSFORMED, StressRow, read_stress, stress_lines, write_stress
+from boneage.datasets.journal import Journal
+from boneage.errors import BoneAgeError, ModelError
+from boneage.evaluation.predictions import Prediction, cells_of
+from boneage.evaluation.stress.table import (
+    STRESS_COLUMNS,
+    UNTRANSFORMED,
+    StressRow,
+    parse_stress_row,
+    read_stress,
+    stress_cells,
+    write_stress,
+)
 from boneage.evaluation.stress.transforms import MASKED, TRANSFORMS, Transform, stressed
 from boneage.progress import say, track
 from boneage.radiograph import Radiograph
@@ -22,8 +30,6 @@ if TYPE_CHECKING:
     from boneage.datasets import Case
 
 _NAMES: Final = [transform.name for transform in TRANSFORMS]
-_WHOLE: Final[Sequence[list[str]]] = ([], _NAMES, [name for name in _NAMES if name != MASKED])
-"""Transforms of a whole case: none without an answer, all without the mask where no hand was found."""
 
 
 def run(
@@ -39,13 +45,14 @@ def run(
     """Assess the cases under every transform and write the stress table.
 
     A radiograph that cannot be read, and a transform that makes one unsuitable, is a row that says so; the others go
-    on. While the run lasts, the table grows case by case beside `table` (`partial_table`). A run that is taken up again
-    keeps the cases there whose untransformed answer is still that of `predictions`.
+    on. Rows of finished cases lie in a journal beside `table` (`journal_of`) until the table is written; a run that is
+    taken up again with the same predictions keeps them.
 
     Args:
         assessor: must be safe to call from `workers` threads.
         cases: of the data set.
-        predictions: the answers of at least these cases, untransformed (`boneage.evaluation.run`).
+        predictions: the answers of at least these cases, untransformed (`boneage.evaluation.run`). A journal of other
+            predictions is begun anew.
         table: the CSV file to write.
         count: take so many of the cases, chosen by a hash of their ids; None for all.
         workers: cases that are assessed at the same time.
@@ -57,38 +64,33 @@ def run(
 
     Raises:
         ModelError: the model itself does not work.
-        OutputError: the table cannot be written.
+        OutputError: the table or the journal cannot be written ("cannot_write").
     """
     known = {row.id: row for row in predictions}
     chosen = draw(list(cases), count)
-    partial = partial_table(table)
-    rows = _read_whole_cases(partial, known)
-    left = [case for case in chosen if case.id not in rows]
-    if len(left) < len(chosen):
-        say(f"{partial}: going on after {len(chosen) - len(left)} of {len(chosen)} cases", quiet=quiet)
-    write_stress(partial, (row for made in rows.values() for row in made))
+    file = journal_of(table)
+    with Journal(file, _key(known.values()), replace_other=True) as journal:
+        rows = _whole_cases(journal)
+        left = [case for case in chosen if case.id not in rows]
+        if rows:
+            say(f"{file}: going on after {len(chosen) - len(left)} of {len(chosen)} cases", quiet=quiet)
 
-    def assess_all(case: Case) -> list[StressRow]:
-        return list(_assess_under_transforms(case, known[case.id], assessor))
+        def assess_all(case: Case) -> list[StressRow]:
+            return list(_assess_under_transforms(case, known[case.id], assessor))
 
-    made = track(map_in_order(assess_all, left, workers=workers), "Stress", len(left), quiet=quiet)
-    try:
-        with partial.open("a", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-            for case, found in made:
-                rows[case.id] = found
-                stream.write(stress_lines(found))
-                stream.flush()
-    except OSError as error:
-        message = f"{partial}: could not be written ({error.strerror or error}). Free some space and run again."
-        raise OutputError(message, code="cannot_write") from error
-    write_stress(table, (row for case in chosen for row in rows[case.id]))
-    partial.unlink(missing_ok=True)
+        made = track(map_in_order(assess_all, left, workers=workers), "Stress", len(left), quiet=quiet)
+        for case, found in made:
+            rows[case.id] = found
+            journal.append(map(stress_cells, found))
+        write_stress(table, (row for case in chosen for row in rows[case.id]))
+        journal.remove()
+    # As the table rounds them: whoever has it makes the same figures.
     return read_stress(table)
 
 
-def partial_table(table: Path) -> Path:
-    """Where the table grows: `stress.partial.csv` for `stress.csv`."""
-    return table.with_suffix(f".partial{table.suffix}")
+def journal_of(table: Path) -> Path:
+    """Where finished cases wait for the others: `stress.partial.jsonl` for `stress.csv`."""
+    return table.with_suffix(".partial.jsonl")
 
 
 def draw(cases: Sequence[Case], count: int | None) -> list[Case]:
@@ -126,36 +128,25 @@ def _row(transform: str, found: Outcome, known: Prediction) -> StressRow:
     return StressRow.of(transform, found, made)
 
 
-def _read_whole_cases(partial: Path, known: Mapping[str, Prediction]) -> dict[str, list[StressRow]]:
-    """The whole cases that an interrupted run has left and whose answers still hold."""
-    if not partial.exists():
-        return {}
-    try:
-        # Half a line at the end is what a kill leaves.
-        content = partial.read_text(encoding="utf-8")
-        write_atomically(partial, content[: content.rfind("\n") + 1])
-        rows = read_stress(partial)
-    except (OSError, UnicodeDecodeError, BoneAgeError):
-        # Of another version, or damaged: all of it is measured again.
-        return {}
+def _key(predictions: Iterable[Prediction]) -> dict[str, object]:
+    """What has to be the same for the rows of a journal to hold: the suite, and every answer as tables round it."""
+    answers = "\n".join(",".join(cells_of(row)) for row in predictions)
+    return {"columns": STRESS_COLUMNS, "transforms": _NAMES, "answers": hashlib.sha256(answers.encode()).hexdigest()}
+
+
+def _whole_cases(journal: Journal) -> dict[str, list[StressRow]]:
+    """The cases that an interrupted run has finished; a kill may leave some rows of one more."""
     by_case: dict[str, list[StressRow]] = {}
-    for row in rows:
-        by_case.setdefault(row.prediction.id, []).append(row)
-    return {case: found for case, found in by_case.items() if _holds(found, known.get(case))}
+    for number, cells in enumerate(journal.rows, start=2):
+        row = parse_stress_row(cells, f"{journal.file}, line {number}")
+        if row.transform == UNTRANSFORMED:
+            by_case[row.prediction.id] = []
+        by_case[row.prediction.id].append(row)
+    return {case: found for case, found in by_case.items() if _is_whole(found)}
 
 
-def _holds(found: Sequence[StressRow], known: Prediction | None) -> bool:
-    first, *others = found
-    answered = first.prediction.predicted_months is not None
-    return (
-        known is not None
-        and first.transform == UNTRANSFORMED
-        and [row.transform for row in others] in (_WHOLE[1:] if answered else _WHOLE[:1])
-        and _answer(first.prediction) == _answer(known)
-    )
-
-
-def _answer(row: Prediction) -> tuple[object, ...]:
-    """What identifies an answer, as the tables round it."""
-    months = (row.age_months, row.predicted_months, row.lower_90_months, row.upper_90_months)
-    return (row.file, row.status, row.width, row.height, *(None if v is None else round(v, 3) for v in months))
+def _is_whole(found: Sequence[StressRow]) -> bool:
+    names = [row.transform for row in found[1:]]
+    if found[0].prediction.predicted_months is None:
+        return not names
+    return names in (_NAMES, [name for name in _NAMES if name != MASKED])

@@ -86,16 +86,10 @@ def share_inside(attention: Attention, box: Box) -> float | None:
     return float(np.clip(vertical @ weights @ horizontal / total, 0.0, 1.0))
 
 
-def stress_lines(rows: Iterable[StressRow], *, header: bool = False) -> str:
-    """Rows as lines of CSV, with `STRESS_COLUMNS` above them where asked."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if header:
-        writer.writerow(STRESS_COLUMNS)
-    for row in rows:
-        shares = [number_cell(row.attention_in_hand.get(region)) for region in Region]
-        writer.writerow([row.transform, *cells_of(row.prediction), *shares])
-    return text.getvalue()
+def stress_cells(row: StressRow) -> dict[str, str]:
+    """One row of the table, by column."""
+    shares = (number_cell(row.attention_in_hand.get(region)) for region in Region)
+    return dict(zip(STRESS_COLUMNS, (row.transform, *cells_of(row.prediction), *shares), strict=True))
 
 
 def write_stress(path: str | Path, rows: Iterable[StressRow]) -> None:
@@ -104,7 +98,11 @@ def write_stress(path: str | Path, rows: Iterable[StressRow]) -> None:
     Raises:
         OutputError: the folder cannot be written to.
     """
-    write_atomically(path, stress_lines(rows, header=True))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, STRESS_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(stress_cells, rows))
+    write_atomically(path, text.getvalue())
 
 
 def read_stress(path: str | Path) -> list[StressRow]:
@@ -112,25 +110,38 @@ def read_stress(path: str | Path) -> list[StressRow]:
 
     Raises:
         UsageError: no such file ("no_such_file").
-        DatasetError: see `read_rows` and `parse_prediction`; or a transform is not known ("unknown_transform"), or a
-            case comes twice under one transform ("duplicate_id").
+        DatasetError: see `read_rows` and `parse_stress_row`; or a case comes twice under one transform
+            ("duplicate_id").
     """
     rows: list[StressRow] = []
     seen: set[tuple[str, str]] = set()
     for line, cells in enumerate(read_rows(path, _NEEDED), start=2):
-        where = f"{path}, line {line}"
-        name = cells["transform"] or ""
-        if name not in _NAMES:
-            message = f"{where}: the transform '{name}' is not known here. Make the table again."
-            raise DatasetError(message, code="unknown_transform")
-        prediction = parse_prediction(cells, where)
-        if (prediction.id, name) in seen:
-            message = f"{where}: case {prediction.id} comes twice under '{name}'. Keep one row."
-            raise DatasetError(message, code="duplicate_id")
-        seen.add((prediction.id, name))
-        shares = {
-            region: parse_number(cells.get(column) or "", column, where)
-            for region, column in zip(Region, _ATTENTION, strict=True)
-        }
-        rows.append(StressRow(name, prediction, {key: share for key, share in shares.items() if share is not None}))
+        row = parse_stress_row(cells, f"{path}, line {line}")
+        if (row.prediction.id, row.transform) in seen:
+            message = f"{path}, line {line}: case {row.prediction.id} comes twice under '{row.transform}'."
+            raise DatasetError(f"{message} Keep one row.", code="duplicate_id")
+        seen.add((row.prediction.id, row.transform))
+        rows.append(row)
     return rows
+
+
+def parse_stress_row(cells: Mapping[str, str | None], where: str) -> StressRow:
+    """One row of the table.
+
+    Args:
+        cells: by column.
+        where: file and line, for messages.
+
+    Raises:
+        DatasetError: see `parse_prediction`; or the transform is not known ("unknown_transform").
+    """
+    name = cells.get("transform") or ""
+    if name not in _NAMES:
+        message = f"{where}: the transform '{name}' is not known here. Make the table again."
+        raise DatasetError(message, code="unknown_transform")
+    shares = {
+        region: parse_number(cells.get(column) or "", column, where)
+        for region, column in zip(Region, _ATTENTION, strict=True)
+    }
+    kept = {region: share for region, share in shares.items() if share is not None}
+    return StressRow(name, parse_prediction(cells, where), kept)
