@@ -1,7 +1,7 @@
 """O against H + R1 + R2 from the predictions tables of `views_compared.sh`, paired by case.
 
-For each case the absolute error is averaged over the seeds of an arm; the interval of the difference comes from
-drawing cases anew (bootstrap). Negative: the regions are better.
+For each case the absolute error is averaged over the seeds of an arm; the interval of the difference is a paired
+bootstrap over cases. Negative: the regions are better.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from boneage.evaluation.bootstrap import Figure, figure
+from boneage.evaluation.bootstrap import Figure, difference_of_means, figure
 from boneage.evaluation.predictions import read_predictions
 
 ARMS = ("O", "HR1R2")
@@ -23,7 +23,7 @@ def errors_of(folder: Path) -> dict[str, float]:
     return {row.id: abs(row.error_months) for row in rows if row.error_months is not None}
 
 
-def said(it: Figure) -> str:
+def written(it: Figure) -> str:
     """Value and 95 % interval."""
     return f"{it.value:.2f} ({it.lower:.2f} to {it.upper:.2f})"
 
@@ -36,8 +36,9 @@ def main(out: Path) -> None:
         each = np.array([[run[case] for case in common] for run in seeds])
         pooled[arm] = each.mean(axis=0)
         by_seed = ", ".join(f"{mae:.2f}" for mae in each.mean(axis=1))
-        print(f"{arm}: MAE {said(figure(pooled[arm]))} months, by seed {by_seed}; {len(common)} cases")
-    print(f"{ARMS[1]} minus {ARMS[0]}, paired: {said(figure(pooled[ARMS[1]] - pooled[ARMS[0]]))} months")
+        print(f"{arm}: MAE {written(figure(pooled[arm]))} months, by seed {by_seed}; {len(common)} cases")
+    difference = figure(pooled[ARMS[1]], pooled[ARMS[0]], reduce=difference_of_means)
+    print(f"{ARMS[1]} minus {ARMS[0]}, paired: {written(difference)} months")
 
 
 if __name__ == "__main__":

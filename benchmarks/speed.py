@@ -2,8 +2,8 @@
 
     python benchmarks/speed.py [--model NAME|DIR] [--runs 20]
 
-The picture is a phantom, so that anybody can repeat it. Run it when nothing else does; the first assessment is
-reported apart, since it opens the networks.
+The radiograph is a phantom, so that anybody can repeat the measurement. Run it on an idle machine. The first assessment
+is reported apart: it opens the networks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from boneage.phantom import phantom
 from boneage.reports import AssessmentRecord
 
 
-def seconds_of_one(assessor: Assessor, file: Path) -> float:
+def time_one(assessor: Assessor, file: Path) -> float:
     """File to JSON."""
     started = time.perf_counter()
     AssessmentRecord.of(assessor.assess(file, "female")).as_json()
@@ -44,8 +44,8 @@ def main() -> None:
         started = time.perf_counter()
         assessor = boneage.load(options.model)
         loaded = time.perf_counter() - started
-        first = seconds_of_one(assessor, file)
-        times = sorted(seconds_of_one(assessor, file) for _ in range(options.runs))
+        first = time_one(assessor, file)
+        times = sorted(time_one(assessor, file) for _ in range(options.runs))
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, model {assessor.model.name}")
     print(f"load {loaded:.2f} s, first assessment {first:.2f} s")

@@ -1,9 +1,9 @@
-"""What the recipe `tiny` starts from: timm's test_resnet learns the ages of phantoms, from random weights.
+"""The weights that the recipe `tiny` starts from: timm's test_resnet learns the ages of phantoms, from scratch.
 
     boneage phantom PHANTOMS --count 4000 --seed 11 --size 300
     python benchmarks/tiny_start.py PHANTOMS src/boneage/training/recipes/tiny_start.safetensors
 
-Whole films at 128 px, 14 epochs; about three minutes on 2 cores. MAE on *validation* was 14.3 months (204 phantoms).
+Whole images at 128 px, 14 epochs; about three minutes on 2 cores. MAE on *validation* was 14.3 months (204 phantoms).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SIDE, EPOCHS, BATCH, LABEL_SD = 128, 14, 32, 15.0
 def main(phantoms: Path, target: Path) -> None:
     torch.manual_seed(0)
     dataset = read_dataset(phantoms)
-    images = ImageCache.build(dataset, phantoms.with_name(f"{phantoms.name}-films"), short_side=300)
+    images = ImageCache.build(dataset, phantoms.with_name(f"{phantoms.name}-images"), short_side=300)
 
     def data(split: str, augmentation: Augmentation | None) -> ViewsData:
         cases = [Labelled(case.id, case.age_months, case.sex) for case in dataset.cases if case.split == split]

@@ -26,7 +26,7 @@ Outcome = Assessment | BoneAgeError
 class Assessing(Protocol):
     """Anything that assesses radiographs."""
 
-    def assess(self, radiograph: Radiograph, sex: Sex | None) -> Assessment: ...
+    def assess(self, radiograph: Radiograph, sex: Sex | str | None) -> Assessment: ...
 
 
 def assess_many(
@@ -34,7 +34,7 @@ def assess_many(
     assessor: Assessing,
     *,
     radiograph: Callable[[T], Radiograph | str | Path],
-    sex: Callable[[T], Sex | None],
+    sex: Callable[[T], Sex | str | None],
     workers: int = 1,
 ) -> Iterator[tuple[T, Outcome]]:
     """Read and assess radiographs, in order. One that fails yields its error and never stops the others.
@@ -43,7 +43,7 @@ def assess_many(
         items: whatever stands for the radiographs.
         assessor: must be safe to call from `workers` threads (`Assessor.for_many` is, and is fastest).
         radiograph: an item's radiograph, or the file to read.
-        sex: an item's sex; None for the header's.
+        sex: an item's sex, or a word for it; None for the header's.
         workers: radiographs that are read and assessed at the same time.
 
     Yields:
@@ -56,7 +56,7 @@ def assess_many(
     return map_in_order(assess_one, items, workers=workers)
 
 
-def attempt(assessor: Assessing, radiograph: Callable[[], Radiograph | str | Path], sex: Sex | None) -> Outcome:
+def attempt(assessor: Assessing, radiograph: Callable[[], Radiograph | str | Path], sex: Sex | str | None) -> Outcome:
     """Make or read one radiograph and assess it; the error, where there is one, is returned."""
     started = time.perf_counter()
     file: str | Path | None = None

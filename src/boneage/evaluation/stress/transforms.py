@@ -1,8 +1,8 @@
-"""What happens to films on their way to a reader: turned, mirrored, inverted, marked, compressed, cropped, ...
+"""What happens to radiographs on their way to a reader: rotated, mirrored, inverted, marked, compressed, cropped, ...
 
-Every function takes a picture and gives a new one: float32 [height, width] in [0, 1], bones bright. The stress suite
-(`TRANSFORMS`) names them with their strengths. What is random is drawn from the case's id, so that a case always meets
-the same angle and the same noise.
+Every function takes an image and gives a new one: float32 [height, width] in [0, 1], bones bright. The stress suite
+(`TRANSFORMS`) names them with their strengths. Randomness is seeded by the case's id, so that a case always gets the
+same angle and the same noise.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from PIL import Image, ImageDraw, ImageFont
 from boneage.radiograph import Radiograph
 from boneage.regions import Box
 
-Picture = npt.NDArray[np.float32]
-Apply = Callable[[Picture, Box, np.random.Generator], Picture]
-"""From a picture, the box of its hand in pixels, and a source of chance to the changed picture."""
+Pixels = npt.NDArray[np.float32]
+Apply = Callable[[Pixels, Box, np.random.Generator], Pixels]
+"""(image, box of its hand in pixels, random generator) -> changed image."""
 
 HAND_MARGIN: Final = 0.2
-"""The hand's box is widened by this fraction of its size before all outside it is masked."""
+"""The hand's box is widened by this fraction of its size before everything outside it is masked."""
 MASKED: Final = "outside_masked"
 _PLATE, _LETTER = 0.6, 1.0
 
@@ -38,7 +38,7 @@ class Transform:
         name: as tables and metrics.json call it.
         family: transforms that differ in strength alone.
         label: for people, within the family.
-        apply: what it does.
+        apply: the function.
     """
 
     name: str
@@ -55,12 +55,12 @@ def stressed(radiograph: Radiograph, transform: Transform, hand: Box, case_id: s
         case_id: the same id and transform always give the same pixels.
 
     Raises:
-        UnsuitableRadiograph: what is left is too small, or of one gray value.
+        UnsuitableRadiograph: the changed image is too small, or has a single gray value.
     """
     seed = int.from_bytes(hashlib.sha256(f"{case_id} {transform.name}".encode()).digest()[:8], "little")
-    picture = transform.apply(radiograph.pixels, hand, np.random.default_rng(seed))
+    image = transform.apply(radiograph.pixels, hand, np.random.default_rng(seed))
     return Radiograph.from_values(
-        _in_8_bits(picture),
+        _in_8_bits(image),
         file=radiograph.file,
         sex=radiograph.sex,
         laterality=radiograph.laterality,
@@ -70,138 +70,140 @@ def stressed(radiograph: Radiograph, transform: Transform, hand: Box, case_id: s
     )
 
 
-def rotated(picture: Picture, degrees: float) -> Picture:
-    """Turned counter-clockwise as seen; the film grows so that no corner is lost, and is black around it.
+def rotated(image: Pixels, degrees: float) -> Pixels:
+    """Rotated counter-clockwise as seen; the image grows so that no corner is lost, and is black around it.
 
-    Quarter turns move pixels and change none.
+    Quarter turns move pixels without interpolation.
     """
     quarters, rest = divmod(degrees, 90)
     if rest == 0:
-        return np.ascontiguousarray(np.rot90(picture, int(quarters)))
-    turned = Image.fromarray(picture).rotate(degrees, Image.Resampling.BILINEAR, expand=True, fillcolor=0)
+        return np.ascontiguousarray(np.rot90(image, int(quarters)))
+    turned = Image.fromarray(image).rotate(degrees, Image.Resampling.BILINEAR, expand=True, fillcolor=0)
     return np.asarray(turned, dtype=np.float32)
 
 
-def flipped(picture: Picture) -> Picture:
+def flipped(image: Pixels) -> Pixels:
     """Left and right change places."""
-    return np.ascontiguousarray(picture[:, ::-1])
+    return np.ascontiguousarray(image[:, ::-1])
 
 
-def brightened(picture: Picture, by: float) -> Picture:
+def brightened(image: Pixels, by: float) -> Pixels:
     """Every gray value moved by a share of the whole scale; what leaves the scale is cut off."""
-    return _clipped(picture + np.float32(by))
+    return _clipped(image + np.float32(by))
 
 
-def contrasted(picture: Picture, factor: float) -> Picture:
+def contrasted(image: Pixels, factor: float) -> Pixels:
     """Gray values moved away from middle gray (factor over 1) or towards it, and cut off at black and white."""
-    return _clipped((picture - np.float32(0.5)) * np.float32(factor) + np.float32(0.5))
+    return _clipped((image - np.float32(0.5)) * np.float32(factor) + np.float32(0.5))
 
 
-def gamma_corrected(picture: Picture, exponent: float) -> Picture:
-    """Gray values to a power: under 1 the film becomes brighter, over 1 darker; black and white stay."""
-    return np.power(picture, np.float32(exponent), dtype=np.float32)
+def gamma_corrected(image: Pixels, exponent: float) -> Pixels:
+    """Gray values to a power: under 1 the image becomes brighter, over 1 darker; black and white stay."""
+    return np.power(image, np.float32(exponent), dtype=np.float32)
 
 
-def inverted(picture: Picture) -> Picture:
-    """Bones dark, as a film whose photometric interpretation was lost."""
-    return np.float32(1.0) - picture
+def inverted(image: Pixels) -> Pixels:
+    """Bones dark, as in an image whose photometric interpretation was lost."""
+    return np.float32(1.0) - image
 
 
-def with_letter(picture: Picture, hand: Box, rng: np.random.Generator) -> Picture:
+def with_letter(image: Pixels, hand: Box, rng: np.random.Generator) -> Pixels:
     """A bright side letter on its plate, a seventh of the shorter side high, in a corner (`free_corner`)."""
-    side = max(6, round(min(picture.shape) / 7))
+    side = max(6, round(min(image.shape) / 7))
     plate = Image.new("F", (side, side), _PLATE)
     font = ImageFont.load_default(size=max(6, round(side * 0.9)))
     ImageDraw.Draw(plate).text((side / 2, side / 2), "R", fill=_LETTER, font=font, anchor="mm")
-    return _laid_on(picture, np.asarray(plate, dtype=np.float32), hand, rng)
+    return _laid_on(image, np.asarray(plate, dtype=np.float32), hand, rng)
 
 
-def with_label(picture: Picture, hand: Box, rng: np.random.Generator) -> Picture:
+def with_label(image: Pixels, hand: Box, rng: np.random.Generator) -> Pixels:
     """A white label, a quarter as wide as the shorter side and half as high, with a black disc, in a corner."""
-    width = max(8, round(min(picture.shape) / 4))
+    width = max(8, round(min(image.shape) / 4))
     height = max(4, width // 2)
     label = Image.new("F", (width, height), _LETTER)
     ImageDraw.Draw(label).ellipse((height * 0.2, height * 0.2, height * 0.8, height * 0.8), fill=0.0)
-    return _laid_on(picture, np.asarray(label, dtype=np.float32), hand, rng)
+    return _laid_on(image, np.asarray(label, dtype=np.float32), hand, rng)
 
 
-def resampled(picture: Picture, factor: int) -> Picture:
+def resampled(image: Pixels, factor: int) -> Pixels:
     """Shrunk to a `factor`-th of each side, antialiased, and enlarged again to the same size."""
-    height, width = picture.shape
-    small = Image.fromarray(picture).resize(
+    height, width = image.shape
+    small = Image.fromarray(image).resize(
         (max(1, round(width / factor)), max(1, round(height / factor))), Image.Resampling.BILINEAR
     )
     return _clipped(np.asarray(small.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32))
 
 
-def noisy(picture: Picture, sd: float, rng: np.random.Generator) -> Picture:
+def noisy(image: Pixels, sd: float, rng: np.random.Generator) -> Pixels:
     """Gaussian noise on each pixel; `sd` is a share of the whole gray scale."""
-    return _clipped(picture + np.float32(sd) * rng.standard_normal(picture.shape, dtype=np.float32))
+    return _clipped(image + np.float32(sd) * rng.standard_normal(image.shape, dtype=np.float32))
 
 
-def jpeg(picture: Picture, quality: int) -> Picture:
+def jpeg(image: Pixels, quality: int) -> Pixels:
     """Saved as a JPEG of that quality (1 to 95) and read again."""
     stream = io.BytesIO()
-    Image.fromarray(_in_8_bits(picture)).save(stream, format="JPEG", quality=quality)
-    with Image.open(stream) as image:
-        return np.asarray(image, dtype=np.float32) / np.float32(255)
+    Image.fromarray(_in_8_bits(image)).save(stream, format="JPEG", quality=quality)
+    with Image.open(stream) as decoded:
+        return np.asarray(decoded, dtype=np.float32) / np.float32(255)
 
 
-def bordered(picture: Picture, share: float) -> Picture:
+def bordered(image: Pixels, share: float) -> Pixels:
     """A black border at each side, as wide as a share of that side's length."""
-    height, width = (round(side * share) for side in picture.shape)
-    return np.pad(picture, ((height, height), (width, width)))
+    height, width = (round(side * share) for side in image.shape)
+    return np.pad(image, ((height, height), (width, width)))
 
 
-def cropped(picture: Picture, share: float) -> Picture:
-    """Each side cut back by a share of the film's length across it."""
-    rows, columns = picture.shape
+def cropped(image: Pixels, share: float) -> Pixels:
+    """Each side cropped by a share of the image's length in that direction."""
+    rows, columns = image.shape
     y, x = round(rows * share), round(columns * share)
-    return np.ascontiguousarray(picture[y : rows - y, x : columns - x])
+    return np.ascontiguousarray(image[y : rows - y, x : columns - x])
 
 
-def shifted(picture: Picture, hand: Box, share: float, axis: int) -> Picture:
-    """Moved by a share of the film's length to the side where the hand has more room; black moves in.
+def shifted(image: Pixels, hand: Box, share: float, axis: int) -> Pixels:
+    """Shifted by a share of the image's length to the side where the hand has more room; black moves in.
 
     Args:
-        axis: 0 moves up or down, 1 to the left or right.
+        axis: 0 shifts up or down, 1 to the left or right.
     """
-    length = picture.shape[axis]
+    length = image.shape[axis]
     before, after = (hand.y0, length - hand.y1) if axis == 0 else (hand.x0, length - hand.x1)
     step = round(length * share)
-    moved = np.zeros_like(picture)
+    moved = np.zeros_like(image)
     source, target = (slice(0, length - step), slice(step, length))
     if before > after:
         source, target = target, source
     if axis == 0:
-        moved[target] = picture[source]
+        moved[target] = image[source]
     else:
-        moved[:, target] = picture[:, source]
+        moved[:, target] = image[:, source]
     return moved
 
 
-def masked_outside(picture: Picture, hand: Box, margin: float = HAND_MARGIN) -> Picture:
+def masked_outside(image: Pixels, hand: Box, margin: float = HAND_MARGIN) -> Pixels:
     """Everything outside the hand's box, widened by `margin` of its size, is set to the median of what was there.
 
-    Markers, labels, collimation and most of the forearm go. Where nothing lies outside, the picture stays as it is.
+    Markers, labels, collimation and most of the forearm go. Where nothing lies outside, the image stays as it is.
     """
-    height, width = picture.shape
+    height, width = image.shape
     kept = hand.grown(margin).within(float(width), float(height)) or Box(0.0, 0.0, float(width), float(height))
-    outside = np.ones(picture.shape, dtype=bool)
+    outside = np.ones(image.shape, dtype=bool)
     outside[int(kept.y0) : int(np.ceil(kept.y1)), int(kept.x0) : int(np.ceil(kept.x1))] = False
-    masked = picture.copy()
+    masked = image.copy()
     if outside.any():
-        masked[outside] = np.median(picture[outside])
+        masked[outside] = np.median(image[outside])
     return masked
 
 
 def free_corner(image: tuple[int, int], block: tuple[int, int], hand: Box, rng: np.random.Generator) -> tuple[int, int]:
     """(row, column) of a block's upper left pixel in the corner where it covers least of the hand's box.
 
-    Of equal corners chance takes one.
+    Of equal corners one is drawn at random.
 
     Args:
-        film, block: (height, width) in pixels. The block keeps a fiftieth of the film's shorter side off the edges.
+        image, block: (height, width) in pixels. The block keeps a fiftieth of the image's shorter side off the edges.
+        hand: in pixels of the image.
+        rng: for the draw.
     """
     gap = round(min(image) / 50)
     corners = [(row, column) for row in (gap, image[0] - block[0] - gap) for column in (gap, image[1] - block[1] - gap)]
@@ -217,20 +219,20 @@ def free_corner(image: tuple[int, int], block: tuple[int, int], hand: Box, rng: 
     return best[int(rng.integers(len(best)))]
 
 
-def _laid_on(picture: Picture, block: Picture, hand: Box, rng: np.random.Generator) -> Picture:
-    height, width = picture.shape
+def _laid_on(image: Pixels, block: Pixels, hand: Box, rng: np.random.Generator) -> Pixels:
+    height, width = image.shape
     row, column = free_corner((height, width), (block.shape[0], block.shape[1]), hand, rng)
-    marked = picture.copy()
+    marked = image.copy()
     marked[row : row + block.shape[0], column : column + block.shape[1]] = block
     return marked
 
 
-def _clipped(values: Picture) -> Picture:
+def _clipped(values: Pixels) -> Pixels:
     return np.asarray(np.clip(values, 0.0, 1.0), dtype=np.float32)
 
 
-def _in_8_bits(picture: Picture) -> npt.NDArray[np.uint8]:
-    return np.asarray(np.rint(np.clip(picture, 0.0, 1.0) * 255.0), dtype=np.uint8)
+def _in_8_bits(image: Pixels) -> npt.NDArray[np.uint8]:
+    return np.asarray(np.rint(np.clip(image, 0.0, 1.0) * 255.0), dtype=np.uint8)
 
 
 def _suite() -> Sequence[Transform]:
@@ -240,7 +242,7 @@ def _suite() -> Sequence[Transform]:
     def turn(degrees: int) -> Transform:
         sign = "\N{MINUS SIGN}" if degrees < 0 else "" if degrees == 180 else "+"
         label = f"{sign}{abs(degrees)}\N{DEGREE SIGN}"
-        return of("rotation", f"rotate_{degrees}", label, lambda picture, hand, rng: rotated(picture, degrees))
+        return of("rotation", f"rotate_{degrees}", label, lambda image, hand, rng: rotated(image, degrees))
 
     return (
         *(turn(degrees) for degrees in (15, -15, 30, -30, 45, -45, 90, -90, 180)),
@@ -270,4 +272,4 @@ def _suite() -> Sequence[Transform]:
 
 
 TRANSFORMS: Final = tuple(_suite())
-"""The stress suite, in the order of its tables. The last one masks all that is not the hand."""
+"""The stress suite, in the order of its tables. The last one masks everything but the hand."""
