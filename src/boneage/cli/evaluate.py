@@ -101,7 +101,7 @@ def evaluate(
         evaluation.write_predictions(written[0], predictions)
         localized = []
         if boxed_only.cases:
-            localized = evaluation.run(assessor, boxed_only, workers=workers, each=panels)
+            localized = evaluation.run(assessor, boxed_only, workers=workers, doing="Localizing", each=panels)
             written.append(out / folder.LOCALIZED_FILE)
             evaluation.write_predictions(written[-1], localized)
         if dataset.dropped:

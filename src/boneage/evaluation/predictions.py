@@ -19,12 +19,10 @@ from boneage.regions import Box, Region
 Status = Literal["assessed", "rejected", "failed"]
 
 _CORNERS: Final = ("x0", "y0", "x1", "y1")
-COLUMNS: Final = (
-    *("file", "id", "split", "sex", "age_months", "status", "reason"),
-    *("predicted_months", "lower_90_months", "upper_90_months", "width", "height"),
-    *(f"{region}_{corner}" for region in Region for corner in _CORNERS),
-    *("carpal_months", "tubular_months", "unusual_difference", "codes"),
-)
+_WORDS: Final = ("file", "id", "split", "sex", "age_months", "status", "reason")
+_ANSWER: Final = ("predicted_months", "lower_90_months", "upper_90_months", "width", "height")
+_REGIONAL: Final = ("carpal_months", "tubular_months", "unusual_difference", "codes")
+COLUMNS: Final = (*_WORDS, *_ANSWER, *(f"{region}_{corner}" for region in Region for corner in _CORNERS), *_REGIONAL)
 _NEEDED: Final = ("id", "age_months", "predicted_months")
 _FORMER_SPLITS: Final = {"select": "validation", "report": "test"}
 """Split names of tables that were written before December 2026."""
@@ -133,16 +131,17 @@ def cells_of(row: Prediction) -> list[str]:
     for region in Region:
         box = row.regions.get(region)
         corners += [""] * 4 if box is None else [f"{value:.2f}" for value in box.as_list()]
-    months = (row.predicted_months, row.lower_90_months, row.upper_90_months)
-    return [
-        *(row.file, row.id, row.split, row.sex or "unknown", number_cell(row.age_months), row.status, row.reason),
-        *(number_cell(value) for value in months),
-        *("" if side is None else str(side) for side in (row.width, row.height)),
-        *corners,
-        *(number_cell(value) for value in (row.carpal_months, row.tubular_months)),
-        "" if row.unusual_difference is None else str(int(row.unusual_difference)),
-        " ".join(row.codes),
-    ]
+    words, answer, regional = ([_cell(getattr(row, name)) for name in names] for names in (_WORDS, _ANSWER, _REGIONAL))
+    words[_WORDS.index("sex")] = row.sex or "unknown"
+    return [*words, *answer, *corners, *regional]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, tuple):
+        return " ".join(value)
+    return number_cell(value) if value is None or isinstance(value, float) else str(value)
 
 
 def read_predictions(path: str | Path) -> list[Prediction]:
@@ -213,10 +212,6 @@ def parse_prediction(row: Mapping[str, str | None], where: str) -> Prediction:
     def number(name: str) -> float | None:
         return parse_number(text(name), name, where)
 
-    def side(name: str) -> int | None:
-        value = number(name)
-        return None if value is None else int(value)
-
     status = text("status") or "assessed"
     if status not in get_args(Status):
         message = f"{where}: the status is '{status}'. Write {', '.join(get_args(Status))}."
@@ -235,23 +230,19 @@ def parse_prediction(row: Mapping[str, str | None], where: str) -> Prediction:
                 regions[region] = Box(x0, y0, x1, y1)
             except ValueError as error:
                 raise DatasetError(f"{where}: {region}: {error}. Correct the row.", code="empty_box") from error
-    unusual = number("unusual_difference")
+    months: dict[str, Any] = {name: number(name) for name in COLUMNS if name.endswith("_months")}
+    width, height, unusual = (number(name) for name in ("width", "height", "unusual_difference"))
     return Prediction(
+        **months,
         file=text("file"),
         id=text("id"),
         split=_FORMER_SPLITS.get(text("split"), text("split")),
         sex=sex,
-        age_months=number("age_months"),
         status=cast(Status, status),
         reason=text("reason"),
-        predicted_months=number("predicted_months"),
-        lower_90_months=number("lower_90_months"),
-        upper_90_months=number("upper_90_months"),
-        width=side("width"),
-        height=side("height"),
+        width=None if width is None else int(width),
+        height=None if height is None else int(height),
         regions=regions,
-        carpal_months=number("carpal_months"),
-        tubular_months=number("tubular_months"),
         unusual_difference=None if unusual is None else bool(unusual),
         codes=tuple(text("codes").split()),
     )

@@ -1,4 +1,4 @@
-"""A data set and anything that assesses -> predictions."""
+"""From a data set and anything that assesses to predictions."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def run(
     split: str = ALL,
     workers: int = 1,
     quiet: bool = False,
+    doing: str = "Assessing",
     each: Callable[[Prediction, Outcome], None] | None = None,
 ) -> list[Prediction]:
     """Assess the cases of a data set.
@@ -40,6 +41,7 @@ def run(
         split: "train", "validation", "test", or "all" cases.
         workers: radiographs that are read and assessed at the same time.
         quiet: show no progress.
+        doing: what the progress calls it.
         each: called for every case, in order, with its row and the assessment or error behind it.
 
     Returns:
@@ -54,7 +56,7 @@ def run(
         cases, assessor, radiograph=lambda case: case.image, sex=lambda case: case.sex, workers=workers
     )
     rows: list[Prediction] = []
-    for case, outcome in track(outcomes, "Assessing", len(cases), quiet=quiet):
+    for case, outcome in track(outcomes, doing, len(cases), quiet=quiet):
         if isinstance(outcome, ModelError):
             raise outcome
         file = case.image.relative_to(dataset.root) if case.image.is_relative_to(dataset.root) else case.image
