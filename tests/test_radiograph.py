@@ -21,7 +21,7 @@ def test_window_by_hand() -> None:
     np.testing.assert_allclose(pixels, np.clip((RAMP - 49.995) / 9899.01, 0, 1), atol=1e-6)
 
 
-def test_bones_dark_turns_round() -> None:
+def test_dark_bones_are_inverted() -> None:
     turned = Radiograph.from_values(9999 - RAMP.astype(int), bones_dark=True).pixels
     np.testing.assert_allclose(turned, Radiograph.from_values(RAMP).pixels, atol=1e-6)
 
@@ -45,7 +45,7 @@ def test_bright_spot_on_black_is_kept() -> None:
     assert pixels.sum() == 16.0
 
 
-def test_outliers_do_not_dim_the_film() -> None:
+def test_outliers_do_not_dim_the_image() -> None:
     values = RAMP.astype(np.float32)
     values[0, 0] = 1e9
     assert Radiograph.from_values(values).pixels[50, 50] == pytest.approx(0.505, abs=0.01)
@@ -59,29 +59,30 @@ def test_the_window_leaves_out_half_a_percent(bright: int, gray: float) -> None:
     pixels = Radiograph.from_values(values).pixels
     assert pixels[60, 0] == gray
     assert pixels[99, 99] == 1.0
-    # The same at the dark end: rank 49.995 of the values turned round.
+    # The same at the dark end: rank 49.995 of the inverted values.
     turned = Radiograph.from_values(200.0 - values).pixels
     assert turned[60, 0] == 1.0 - gray
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "code"),
     [
-        (np.zeros((80, 80)), "one gray value"),
-        (np.full((80, 80), 7), "one gray value"),
-        (np.eye(10), "10x10"),
-        (np.eye(SMALLEST_SIDE - 1, 500), "500x63"),
-        (np.zeros((80, 80, 3)), "height x width"),
-        (np.zeros((0, 0)), "too small"),
-        (np.where(np.eye(80) > 0, np.nan, 1.0), "non-finite"),
-        (np.where(np.eye(80) > 0, np.inf, 1.0), "non-finite"),
+        (np.zeros((80, 80)), "uniform_image"),
+        (np.full((80, 80), 7), "uniform_image"),
+        (np.eye(10), "too_small"),
+        (np.eye(SMALLEST_SIDE - 1, 500), "too_small"),
+        (np.zeros((80, 80, 3)), "wrong_shape"),
+        (np.zeros((0, 0)), "too_small"),
+        (np.where(np.eye(80) > 0, np.nan, 1.0), "non_finite_values"),
+        (np.where(np.eye(80) > 0, np.inf, 1.0), "non_finite_values"),
     ],
 )
-def test_refused_with_the_file_named(values: npt.NDArray[np.generic], said: str) -> None:
-    with pytest.raises(UnsuitableRadiograph, match=said) as caught:
+def test_refused_with_the_file_named(values: npt.NDArray[np.generic], code: str) -> None:
+    with pytest.raises(UnsuitableRadiograph) as raised:
         Radiograph.from_values(values, file="a.png")
-    assert str(caught.value).startswith("a.png: ")
-    assert caught.value.remedy
+    assert raised.value.code == code
+    assert str(raised.value).startswith("a.png: ")
+    assert raised.value.remedy
 
 
 def test_smallest_side_is_enough() -> None:
@@ -100,7 +101,7 @@ def test_header_is_kept(tmp_path: Path) -> None:
     assert (radiograph.source, radiograph.remarks, radiograph.sex) == ("PNG", (DARK,), None)
 
 
-class TestFilm:
+class TestImage:
     def test_own_resolution(self) -> None:
         radiograph = Radiograph.from_values(RAMP)
         image = radiograph.image()
@@ -118,7 +119,7 @@ class TestFilm:
         assert Radiograph.from_values(values).image(64).shape == expected
 
     def test_shrinking_by_two_averages_with_a_triangle(self) -> None:
-        # For the film's centre at 3 the pixels at 1.5, 2.5, 3.5 and 4.5 weigh 1/8, 3/8, 3/8, 1/8; for the one at 5 the
+        # For the image's centre at 3 the pixels at 1.5, 2.5, 3.5 and 4.5 weigh 1/8, 3/8, 3/8, 1/8; for the one at 5 the
         # pixel at 3.5 weighs 1/8; those at 1 and 7 do not reach it. 255 * 3/8 = 95.6 and 255 / 8 = 31.9, rounded.
         pixels = np.zeros((8, 8), dtype=np.float32)
         pixels[:, 3] = 1.0
@@ -129,7 +130,7 @@ class TestFilm:
         pixels = np.full((5, 4), [0.11, 0.6, 0.998, 0.999], dtype=np.float32)
         np.testing.assert_array_equal(Radiograph(pixels).image(), [[28, 153, 254, 255]] * 5)
 
-    def test_places_keep_their_share_of_the_film(self) -> None:
+    def test_points_keep_their_relative_position(self) -> None:
         values = np.zeros((200, 400))
         values[:, 300:] = 1.0
         image = Radiograph.from_values(values).image(100)

@@ -1,4 +1,4 @@
-"""The age axis and the sexes: the one place that knows that months run from 1 to 240."""
+"""The age axis and the sexes. Months run from 1 to 240; only this module says so."""
 
 from __future__ import annotations
 
@@ -22,27 +22,31 @@ _UNKNOWN_WORDS: Final = frozenset({"unknown", "u", "o", "other", "", "nan", "non
 
 
 class Sex(StrEnum):
-    """A child's sex as the standards for bone age know it; unknown is `None` wherever a sex is asked."""
+    """A child's sex, as the standards for bone age distinguish it. Unknown is `None` everywhere."""
 
     MALE = "male"
     FEMALE = "female"
 
     @property
     def sign(self) -> float:
-        """How the networks see it: male +1, female -1."""
+        """The input of the age network: male +1, female -1."""
         return 1.0 if self is Sex.MALE else -1.0
 
 
 def parse_sex(word: object, *, where: str = "") -> Sex | None:
-    """Read a sex word (`male`, `F`, `girl`, `unknown`, ...), without regard to case.
+    """Read a word for a sex (`male`, `F`, `girl`, `unknown`, ...), without regard to case.
 
-    Codes (1, 0, True, ...) are refused: 1 is male in one table and female in the next.
+    Numbers and booleans (1, 0, True, ...) are refused: 1 is male in one table and female in the next.
+
+    Args:
+        word: the word; None and NaN count as unknown.
+        where: file and row, for the message.
 
     Returns:
-        The sex, or None where the word says that it is unknown.
+        The sex, or None where the word means unknown.
 
     Raises:
-        UsageError: the word says neither; `where` (a file, a row) is put in front of the message.
+        UsageError: the word is not known (code `unknown_sex`).
     """
     text = "" if word is None else str(word).strip().lower()
     if text in _MALE_WORDS:
@@ -52,7 +56,9 @@ def parse_sex(word: object, *, where: str = "") -> Sex | None:
     if text in _UNKNOWN_WORDS:
         return None
     place = f"{where}: " if where else ""
-    raise UsageError(f"{place}'{word}' is no sex that is known here. Write male, female or unknown.")
+    raise UsageError(
+        f"{place}'{word}' is not a known word for a sex. Write male, female or unknown.", code="unknown_sex"
+    )
 
 
 def expectation_months(distribution: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
@@ -68,14 +74,14 @@ def expectation_months(distribution: npt.NDArray[np.floating]) -> npt.NDArray[np
 
 
 def central_interval_months(distribution: npt.NDArray[np.floating], tail: float) -> tuple[float, float]:
-    """The interval that leaves `tail` of the probability out on each side.
+    """The interval with a probability of `tail` below it and above it.
 
-    The distribution is read as a density that is constant within each month [k - 1/2, k + 1/2], so the
-    ends move continuously with `tail`.
+    The distribution is a density that is constant within each month [k - 1/2, k + 1/2], so the ends move continuously
+    with `tail`.
 
     Args:
         distribution: float [240], summing to 1.
-        tail: mass left out at each end, in (0, 1/2).
+        tail: probability outside at each end, in (0, 1/2).
 
     Returns:
         (lower, upper) in months, within [1, 240].

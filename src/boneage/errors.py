@@ -1,17 +1,17 @@
-"""Everything that `boneage` raises on purpose, as one tree.
+"""The errors that `boneage` raises on purpose, as one tree.
 
     BoneAgeError
-    ├── UsageError                  the call itself is wrong: unknown sex word, no such folder, missing column
-    ├── RadiographError             one file; a batch goes on without it
-    │   ├── UnreadableRadiograph    could not be read (status "failed")
-    │   └── UnsuitableRadiograph    was read, but is not to be assessed (status "rejected")
+    ├── UsageError                  the call is wrong: unknown word for a sex, no such folder, missing column
+    ├── RadiographError             one radiograph cannot be assessed; a batch goes on without it
+    │   ├── UnreadableRadiograph    the file could not be read (status "failed")
+    │   └── UnsuitableRadiograph    the file was read, but must not be assessed (status "rejected")
     ├── DatasetError                a data set as a whole cannot be used
     ├── ModelError                  a model folder is missing, damaged or of another version
-    ├── OutputError                 something could not be written
+    ├── OutputError                 a result could not be written
     └── TrainingError               a training cannot start or go on
 
-Every message says what was wrong, with which file, and what to do about it. Every error has a stable `code`
-(`no_such_file`, `not_a_hand`, `unknown_sex`, ...): programs and tests key on codes, never on sentences.
+Every message names the problem, the file and the remedy. Every error has a stable `code`, such as `no_such_file`,
+`not_a_hand` or `unknown_sex`. Programs and tests key on codes, never on sentences.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pathlib import Path
 
 
 class BoneAgeError(Exception):
-    """Root of the tree: catch this to catch everything that `boneage` raises on purpose.
+    """Root of the tree: catch it to catch every error that `boneage` raises on purpose.
 
     Args:
-        message: what was wrong, with which file, and what to do.
-        code: stable, snake case; the kind's own code where a raise gives none.
+        message: the problem, the file and the remedy.
+        code: stable, snake case; the class has a code of its own where none is given.
 
     Attributes:
         code: see above.
@@ -48,8 +48,8 @@ class RadiographError(BoneAgeError):
 
     Args:
         code: stable, snake case.
-        reason: what was wrong, in plain words, without the file's name.
-        remedy: what to do about it, one sentence.
+        reason: the problem, without the file's name.
+        remedy: one sentence.
         file: the path as the user gave it, where there is one.
     """
 
@@ -61,12 +61,12 @@ class RadiographError(BoneAgeError):
         self.args = (code, reason, remedy, file)
 
     def __str__(self) -> str:
-        said = ". ".join(part.rstrip(".") for part in (self.reason, self.remedy) if part)
-        return f"{self.file}: {said}." if self.file else f"{said}."
+        text = ". ".join(part.rstrip(".") for part in (self.reason, self.remedy) if part)
+        return f"{self.file}: {text}." if self.file else f"{text}."
 
 
 class UnreadableRadiograph(RadiographError):
-    """The file could not be read as a picture (status "failed")."""
+    """The file could not be read as an image (status "failed")."""
 
 
 class UnsuitableRadiograph(RadiographError):
@@ -80,13 +80,13 @@ class DatasetError(BoneAgeError):
 
 
 class ModelError(BoneAgeError):
-    """A model folder is missing, damaged, or of a version that this code does not read; exit status 2 as well."""
+    """A model folder is missing, damaged or of another version; the command line exits with status 2."""
 
     code = "model"
 
 
 class OutputError(BoneAgeError):
-    """Something could not be written; what stood there before is untouched."""
+    """A result could not be written. An older result at its place is unchanged."""
 
     code = "output"
 

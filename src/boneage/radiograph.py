@@ -1,4 +1,4 @@
-"""A radiograph in its canonical form, and the film that networks look at."""
+"""A radiograph in its canonical form, and the image that the networks see."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Laterality = Literal["left", "right"]
 
 WINDOW_PERCENTILES: Final = (0.5, 99.5)
 PHANTOM_MARK: Final = "boneage phantom"
-"""What every file of a phantom says of itself: PNG's text `Software`, DICOM's SoftwareVersions."""
+"""Marks the file of a phantom: PNG's text `Software`, DICOM's SoftwareVersions."""
 
 SMALLEST_SIDE: Final = 64
-"""Pixels; a picture with a shorter side shows no ossification centre."""
+"""Pixels; an image with a shorter side shows no ossification centre."""
 
 
 @dataclass(frozen=True, eq=False)
 class Radiograph:
-    """One radiograph, bones bright, as a person would look at it (EXIF rotation applied).
+    """One radiograph with bright bones, as a viewer shows it (EXIF rotation applied).
 
     Attributes:
         pixels: float32 [height, width] in [0, 1], bones bright, windowed by `WINDOW_PERCENTILES`.
@@ -33,9 +33,9 @@ class Radiograph:
         sex: from the header, where there is one.
         laterality: which hand, from the header.
         spacing_mm: (row, column) spacing in millimetres, from the header.
-        source: what it was read from, for people ("PNG", "DICOM CR", "array", ...).
-        remarks: what a reader should know about how it was read.
-        phantom: the file says that it is synthetic (`PHANTOM_MARK`): a phantom, not a radiograph.
+        source: kind of the file, for people ("PNG", "DICOM CR", "array", ...).
+        remarks: about reading the file.
+        phantom: the file is marked as a phantom (`PHANTOM_MARK`).
     """
 
     pixels: npt.NDArray[np.float32]
@@ -73,23 +73,26 @@ class Radiograph:
 
         Args:
             values: [height, width], any real type, any range.
-            bones_dark: the values fall where the bone absorbs more (MONOCHROME1); they are turned round.
+            bones_dark: bones have small values (MONOCHROME1); they are inverted.
+            file, sex, laterality, spacing_mm, source, remarks, phantom: see the class.
 
         Raises:
-            UnsuitableRadiograph: not a gray picture, too small, not finite, or of one gray value throughout.
+            UnsuitableRadiograph: the values are not two-dimensional (code `wrong_shape`), the image is too small
+                (`too_small`), a value is NaN or infinity (`non_finite_values`), or all values are equal
+                (`uniform_image`).
         """
         if values.ndim != 2:
             raise UnsuitableRadiograph(
                 "wrong_shape",
                 f"the pixels have the shape {values.shape}, not height x width",
-                "Give one gray picture",
+                "Give one gray image",
                 file,
             )
         if min(values.shape) < SMALLEST_SIDE:
             raise UnsuitableRadiograph(
                 "too_small",
-                f"the picture is {values.shape[1]}x{values.shape[0]} pixels, too small to show a bone",
-                f"Give the film at {SMALLEST_SIDE} pixels or more a side, 300 or more for a good answer",
+                f"the image has {values.shape[1]}x{values.shape[0]} pixels, too few to show a bone",
+                f"Give the radiograph at {SMALLEST_SIDE} pixels or more a side, 300 or more for a good answer",
                 file,
             )
         gray = np.asarray(values, dtype=np.float32)
@@ -102,13 +105,13 @@ class Radiograph:
             )
         low, high = np.percentile(gray, WINDOW_PERCENTILES)
         if high <= low:
-            # A small bright hand on a black ground can fill less than the window's percentile.
+            # A small bright hand on a black background can cover less than the window's percentile.
             low, high = float(gray.min()), float(gray.max())
         if high <= low:
             raise UnsuitableRadiograph(
                 "uniform_image",
-                f"the whole picture has one gray value ({low:g}): there is nothing to see",
-                "Export the film again",
+                f"the whole image has one gray value ({low:g})",
+                "Export the radiograph again",
                 file,
             )
         gray = np.clip((gray - np.float32(low)) / np.float32(high - low), 0.0, 1.0, dtype=np.float32)
@@ -117,16 +120,16 @@ class Radiograph:
         return cls(np.ascontiguousarray(gray), file, sex, laterality, spacing_mm, source, remarks, phantom)
 
     def image(self, short_side: int | None = None) -> npt.NDArray[np.uint8]:
-        """The film that the networks look at: 8 bits, shrunk (never enlarged) to a short side.
+        """The image that the networks see: 8 bits, reduced (never enlarged) to a short side.
 
-        Training (through the cache) and assessing both call this, so that they cannot differ.
+        Training (through the cache) and assessment both call this method, so they cannot differ.
 
         Args:
             short_side: pixels of the shorter side, or None for the radiograph's own resolution.
 
         Returns:
-            uint8 [h, w], 255 the brightest. A place (x, y) of the radiograph lies at
-            (x * w / width, y * h / height) of the film; x and y are measured at pixel edges.
+            uint8 [h, w], 255 the brightest. A point (x, y) of the radiograph lies at (x * w / width, y * h / height)
+            of the image; x and y are measured at pixel edges.
         """
         image = Image.fromarray(self.pixels)
         shortest = min(self.height, self.width)

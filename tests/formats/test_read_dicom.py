@@ -1,4 +1,4 @@
-"""DICOM into the canonical form, on small drawn films and on the test files that come with pydicom."""
+"""DICOM into the canonical form, on small drawn images and on the test files that come with pydicom."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ RAMP: Stored = np.arange(4000, dtype=np.uint16).reshape(50, 80).repeat(2, axis=0
 """100 x 80 values of 12 bits."""
 
 
-def header(values: Stored, **said: Any) -> Dataset:
+def header(values: Stored, **elements: Any) -> Dataset:
     dataset = Dataset()
     dataset.SOPClassUID = UID("1.2.840.10008.5.1.4.1.1.1")
     dataset.SOPInstanceUID = generate_uid(entropy_srcs=["boneage"])
@@ -56,7 +56,7 @@ def header(values: Stored, **said: Any) -> Dataset:
     dataset.BitsStored = dataset.BitsAllocated if values.dtype.itemsize == 1 or values.dtype.kind == "i" else 12
     dataset.HighBit = dataset.BitsStored - 1
     dataset.PixelRepresentation = int(values.dtype.kind == "i")
-    for keyword, value in said.items():
+    for keyword, value in elements.items():
         if value is None:
             delattr(dataset, keyword)
         else:
@@ -64,8 +64,8 @@ def header(values: Stored, **said: Any) -> Dataset:
     return dataset
 
 
-def written(path: Path, values: Stored, syntax: UID = ExplicitVRLittleEndian, **said: Any) -> Path:
-    dataset = header(values, **said)
+def written(path: Path, values: Stored, syntax: UID = ExplicitVRLittleEndian, **elements: Any) -> Path:
+    dataset = header(values, **elements)
     dataset.PixelData = values.tobytes()
     dataset["PixelData"].VR = "OW" if values.dtype.itemsize == 2 else "OB"
     return stored(path, dataset, syntax)
@@ -150,8 +150,8 @@ def test_jpeg_baseline(tmp_path: Path) -> None:
         "examples_ybr_color.dcm",
     ],
 )
-def test_test_files_of_pydicom(tmp_path: Path, name: str) -> None:
-    """Read as if each were a film of a hand; whatever is in colour is decoded so far as to see that."""
+def test_test_files_of_pydicom(tmp_path: Path, name: str, refuses) -> None:
+    """Read each as a radiograph of a hand; those in colour are decoded, then refused."""
     found = pydicom.data.get_testdata_file(name, download=False)
     if found is None:
         pytest.skip("this pydicom does not ship it")
@@ -163,10 +163,10 @@ def test_test_files_of_pydicom(tmp_path: Path, name: str) -> None:
         path = tmp_path / "a.dcm"
         dataset.save_as(path)
     if name.startswith(("SC_rgb", "examples")):
-        with pytest.raises(UnsuitableRadiograph, match="in colour"):
+        with refuses(UnsuitableRadiograph, "color_image"):
             read_radiograph(path)
     elif name.startswith("JPEGLSNear"):
-        with pytest.raises(UnsuitableRadiograph, match="too small"):  # said of decoded pixels
+        with refuses(UnsuitableRadiograph, "too_small"):  # found after decoding
             read_radiograph(path)
     else:
         radiograph = read_radiograph(path)
@@ -185,12 +185,12 @@ def test_old_export_without_preamble_and_meta(tmp_path: Path, *, implicit: bool)
 
 
 class TestGrayValues:
-    def test_monochrome_1_and_2_are_one_film(self, tmp_path: Path) -> None:
+    def test_monochrome_1_and_2_give_the_same_radiograph(self, tmp_path: Path) -> None:
         turned = (4095 - RAMP).astype(np.uint16)
         path = written(tmp_path / "a.dcm", turned, PhotometricInterpretation="MONOCHROME1")
         assert_shows(path, RAMP)
 
-    def test_both_inverse_flags_invert_once(self, tmp_path: Path) -> None:
+    def test_two_flags_for_inversion_invert_once(self, tmp_path: Path) -> None:
         turned = (4095 - RAMP).astype(np.uint16)
         for interpretation in ("MONOCHROME1", "MONOCHROME2"):
             path = written(
@@ -203,7 +203,7 @@ class TestGrayValues:
         assert_shows(written(tmp_path / "b.dcm", RAMP, PresentationLUTShape="IDENTITY"), RAMP)
 
     def test_monochrome_1_is_inverted_after_the_window(self, tmp_path: Path) -> None:
-        # Window 1000..2000 of the stored values; what lies above it is black as shown.
+        # Window 1000..2000 of the stored values; larger values are shown black.
         path = written(
             tmp_path / "a.dcm",
             RAMP,
@@ -240,12 +240,12 @@ class TestGrayValues:
         pixels = read_radiograph(path).pixels
         np.testing.assert_allclose(pixels, np.clip((RAMP - 1000.0) / 1000, 0, 1), atol=1e-6)
 
-    def test_negative_slope_turns_the_film_round_and_the_window_does_not_turn_it_back(self, tmp_path: Path) -> None:
+    def test_a_negative_slope_inverts_once_with_or_without_a_window(self, tmp_path: Path) -> None:
         turned = (4095 - RAMP).astype(np.uint16)
-        said: dict[str, Any] = {"RescaleSlope": -1, "RescaleIntercept": 4095}
-        assert_shows(written(tmp_path / "a.dcm", turned, **said), RAMP)
-        said |= {"WindowCenter": 1500, "WindowWidth": 1000, "VOILUTFunction": "LINEAR_EXACT"}
-        pixels = read_radiograph(written(tmp_path / "b.dcm", turned, **said)).pixels
+        elements: dict[str, Any] = {"RescaleSlope": -1, "RescaleIntercept": 4095}
+        assert_shows(written(tmp_path / "a.dcm", turned, **elements), RAMP)
+        elements |= {"WindowCenter": 1500, "WindowWidth": 1000, "VOILUTFunction": "LINEAR_EXACT"}
+        pixels = read_radiograph(written(tmp_path / "b.dcm", turned, **elements)).pixels
         np.testing.assert_allclose(pixels, np.clip((RAMP - 1000.0) / 1000, 0, 1), atol=1e-6)
 
     def test_voi_lut_wins_over_the_window(self, tmp_path: Path) -> None:
@@ -270,22 +270,22 @@ class TestGrayValues:
         assert_shows(written(tmp_path / "a.dcm", RAMP, ModalityLUTSequence=lut(table, 0, 12)), table[RAMP])
 
     def test_damaged_window_is_left_out(self, tmp_path: Path) -> None:
-        for said in (
+        for elements in (
             {"WindowCenter": 1500, "WindowWidth": 0},
-            {"WindowCenter": 1500, "WindowWidth": 10, "VOILUTFunction": "ODD"},
+            {"WindowCenter": 1500, "WindowWidth": 10, "VOILUTFunction": "SQUARE"},
             {"WindowCenter": 90000, "WindowWidth": 10},
             {"VOILUTSequence": Sequence([Dataset()])},
         ):
-            radiograph = assert_shows(written(tmp_path / "a.dcm", RAMP, **said), RAMP)
+            radiograph = assert_shows(written(tmp_path / "a.dcm", RAMP, **elements), RAMP)
             assert radiograph.remarks[0].code in ("window_damaged", "window_hides_image")
 
     @pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
     def test_padding_is_black_and_outside_the_window(self, tmp_path: Path, interpretation: str) -> None:
-        # The film fills the right four fifths and uses 1000..1999; the padding is 0.
+        # The radiograph fills the right four fifths and uses 1000..1999; the padding is 0.
         image = np.arange(1000, 2000, dtype=np.uint16).reshape(50, 20).repeat(2, 0).repeat(4, 1)
         padded = np.hstack([np.zeros((100, 20), dtype=np.uint16), image])
-        said: dict[str, Any] = {"PhotometricInterpretation": interpretation, "PixelPaddingValue": 0}
-        pixels = read_radiograph(written(tmp_path / "a.dcm", padded, **said)).pixels
+        elements: dict[str, Any] = {"PhotometricInterpretation": interpretation, "PixelPaddingValue": 0}
+        pixels = read_radiograph(written(tmp_path / "a.dcm", padded, **elements)).pixels
         expected = canonical(image, bones_dark=interpretation == "MONOCHROME1")
         np.testing.assert_allclose(pixels[:, 20:], expected, atol=2e-3)
         assert not pixels[:, :20].any()
@@ -297,19 +297,19 @@ class TestGrayValues:
         assert not pixels[RAMP < 960].any()
         np.testing.assert_allclose(pixels[RAMP >= 960], canonical(RAMP[24:]).ravel(), atol=1e-3)
 
-    def test_padding_everywhere_is_no_padding(self, tmp_path: Path) -> None:
+    def test_padding_that_covers_everything_is_ignored(self, tmp_path: Path) -> None:
         assert_shows(written(tmp_path / "a.dcm", RAMP, PixelPaddingValue=0, PixelPaddingRangeLimit=4095), RAMP)
 
     def test_gray_in_rgb(self, tmp_path: Path) -> None:
         gray = (RAMP >> 4).astype(np.uint8)
         assert_shows(written(tmp_path / "a.dcm", np.dstack([gray] * 3), Modality="SC"), gray)
 
-    def test_colour_is_refused(self, tmp_path: Path) -> None:
+    def test_colour_is_refused(self, tmp_path: Path, refuses) -> None:
         gray = (RAMP >> 4).astype(np.uint8)
-        with pytest.raises(UnsuitableRadiograph, match="in colour"):
+        with refuses(UnsuitableRadiograph, "color_image"):
             read_radiograph(written(tmp_path / "a.dcm", np.dstack([gray, gray // 2, gray // 3]), Modality="SC"))
 
-    def test_first_frame_with_a_warning(self, tmp_path: Path) -> None:
+    def test_the_first_frame_is_read_with_a_remark(self, tmp_path: Path) -> None:
         frames = np.stack([RAMP, RAMP[::-1]])
         radiograph = assert_shows(written(tmp_path / "a.dcm", frames, NumberOfFrames=2), RAMP)
         assert [remark.code for remark in radiograph.remarks] == ["first_frame"]
@@ -326,8 +326,8 @@ class TestHeader:
         assert radiograph.spacing_mm == (0.15, 0.15)
 
     def test_second_choices(self, tmp_path: Path) -> None:
-        said: dict[str, Any] = {"PatientSex": "M", "Laterality": "R", "ImagerPixelSpacing": [0.2, 0.1]}
-        radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, Modality="DX", **said))
+        elements: dict[str, Any] = {"PatientSex": "M", "Laterality": "R", "ImagerPixelSpacing": [0.2, 0.1]}
+        radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, Modality="DX", **elements))
         assert radiograph.sex is Sex.MALE
         assert radiograph.laterality == "right"
         assert radiograph.spacing_mm == (0.2, 0.1)
@@ -335,12 +335,12 @@ class TestHeader:
         assert radiograph.remarks[0].code == "pixels_not_square"
 
     @pytest.mark.parametrize("sex", ["O", "", "X"])
-    def test_what_says_nothing_is_none(self, tmp_path: Path, sex: str) -> None:
-        said: dict[str, Any] = {"PatientSex": sex, "ImageLaterality": "B", "PixelSpacing": [0, 0]}
-        radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, **said))
+    def test_empty_values_are_none(self, tmp_path: Path, sex: str) -> None:
+        elements: dict[str, Any] = {"PatientSex": sex, "ImageLaterality": "B", "PixelSpacing": [0, 0]}
+        radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, **elements))
         assert (radiograph.sex, radiograph.laterality, radiograph.spacing_mm) == (None, None, None)
 
-    def test_raw_images_warn(self, tmp_path: Path) -> None:
+    def test_raw_images_give_a_remark(self, tmp_path: Path) -> None:
         radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, PresentationIntentType="FOR PROCESSING"))
         assert radiograph.remarks[0].code == "raw_image"
 
@@ -402,14 +402,14 @@ class TestHeader:
             "THORAX",
         ],
     )
-    def test_another_body_part_is_named(self, tmp_path: Path, part: str) -> None:
-        with pytest.raises(UnsuitableRadiograph, match=part) as caught:
+    def test_another_body_part_is_refused_and_named(self, tmp_path: Path, part: str) -> None:
+        with pytest.raises(UnsuitableRadiograph, match=part) as raised:
             read_radiograph(written(tmp_path / "a.dcm", RAMP, BodyPartExamined=part))
-        assert caught.value.file == str(tmp_path / "a.dcm")
+        assert (raised.value.code, raised.value.file) == ("other_body_part", str(tmp_path / "a.dcm"))
 
     @pytest.mark.parametrize(("meaning", "good"), [("Hand", True), ("Hand structure", True), ("Knee", False)])
-    def test_anatomic_region_speaks_where_the_body_part_is_silent(
-        self, tmp_path: Path, meaning: str, *, good: bool
+    def test_the_anatomic_region_counts_where_the_body_part_is_missing(
+        self, tmp_path: Path, meaning: str, refuses, *, good: bool
     ) -> None:
         item = Dataset()
         item.CodeMeaning = meaning
@@ -417,19 +417,19 @@ class TestHeader:
         if good:
             assert_shows(path, RAMP)
         else:
-            with pytest.raises(UnsuitableRadiograph, match="KNEE"):
+            with refuses(UnsuitableRadiograph, "other_body_part"):
                 read_radiograph(path)
 
     @pytest.mark.parametrize("modality", ["CT", "MR", "US", "MG"])
-    def test_another_modality_is_named(self, tmp_path: Path, modality: str) -> None:
-        with pytest.raises(UnsuitableRadiograph, match=modality):
+    def test_another_modality_is_refused(self, tmp_path: Path, modality: str, refuses) -> None:
+        with refuses(UnsuitableRadiograph, "other_modality"):
             read_radiograph(written(tmp_path / "a.dcm", RAMP, Modality=modality))
 
 
 class TestRefused:
-    def test_no_pixels(self, tmp_path: Path) -> None:
+    def test_no_pixels(self, tmp_path: Path, refuses) -> None:
         path = stored(tmp_path / "a.dcm", header(RAMP), ExplicitVRLittleEndian)
-        with pytest.raises(UnreadableRadiograph, match="no pixels"):
+        with refuses(UnreadableRadiograph, "no_pixels"):
             read_radiograph(path)
 
     @pytest.mark.parametrize(
@@ -441,58 +441,61 @@ class TestRefused:
         path = written(tmp_path / "a.dcm", noise, syntax)
         content = path.read_bytes()
         path.write_bytes(content[: int(kept * len(content))])
-        with pytest.raises(UnreadableRadiograph) as caught:
+        with pytest.raises(UnreadableRadiograph) as raised:
             read_radiograph(path)
-        assert caught.value.remedy
+        assert raised.value.remedy
 
-    def test_huge_by_its_header(self, tmp_path: Path) -> None:
+    def test_huge_by_its_header(self, tmp_path: Path, refuses) -> None:
         path = written(tmp_path / "a.dcm", RAMP, Rows=30000, Columns=30000)
-        with pytest.raises(UnsuitableRadiograph, match="30000x30000"):
+        with refuses(UnsuitableRadiograph, "too_many_pixels"):
             read_radiograph(path)
 
-    def test_huge_by_its_compressed_frame(self, tmp_path: Path) -> None:
+    def test_huge_by_its_compressed_frame(self, tmp_path: Path, refuses) -> None:
         path = written(tmp_path / "a.dcm", RAMP, JPEG2000Lossless)
         content = bytearray(path.read_bytes())
         place = content.index(b"\xff\x4f\xff\x51")
         content[place + 8 : place + 16] = struct.pack(">II", 40000, 30000)
         path.write_bytes(content)
-        with pytest.raises(UnsuitableRadiograph, match="40000x30000"):
+        with refuses(UnsuitableRadiograph, "too_many_pixels"):
             read_radiograph(path)
 
     @pytest.mark.parametrize("height", [0, 99, 101])
-    def test_compressed_frame_of_another_size_than_the_header(self, tmp_path: Path, height: int) -> None:
+    def test_compressed_frame_of_another_size_than_the_header(self, tmp_path: Path, height: int, refuses) -> None:
         path = written(tmp_path / "a.dcm", RAMP, JPEG2000Lossless)
         content = bytearray(path.read_bytes())
         place = content.index(b"\xff\x4f\xff\x51")
         content[place + 12 : place + 16] = struct.pack(">I", height)
         path.write_bytes(content)
-        with pytest.raises(UnreadableRadiograph, match=f"80x100 .* 80x{height}"):
+        with refuses(UnreadableRadiograph, "contradicting_size"):
             read_radiograph(path)
 
-    def test_deflated_beyond_measure(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_deflated_file_that_grows_too_large(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses
+    ) -> None:
         path = written(tmp_path / "a.dcm", np.zeros_like(RAMP), DeflatedExplicitVRLittleEndian)
         monkeypatch.setattr(dicom, "LARGEST_INFLATED", 1000)
-        with pytest.raises(UnsuitableRadiograph, match="deflated"):
+        with refuses(UnsuitableRadiograph, "too_large"):
             read_radiograph(path)
 
-    def test_unknown_transfer_syntax_is_named(self, tmp_path: Path) -> None:
+    def test_an_unknown_transfer_syntax_is_refused(self, tmp_path: Path) -> None:
         path = written(tmp_path / "a.dcm", RAMP)
         path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.9\0"))
         with pytest.raises(UnreadableRadiograph):
             read_radiograph(path)
 
-    def test_a_syntax_that_nobody_decodes(self, tmp_path: Path) -> None:
+    def test_a_transfer_syntax_without_a_decoder_is_named(self, tmp_path: Path) -> None:
         dataset = header(RAMP)
         dataset.PixelData = encapsulate([b"a video"])
         dataset["PixelData"].VR = "OB"
         path = stored(tmp_path / "a.dcm", dataset, MPEG2MPML)
-        with pytest.raises(UnreadableRadiograph, match=r"a\.dcm: .*MPEG2.*Explicit VR Little Endian"):
+        with pytest.raises(UnreadableRadiograph, match=r"a\.dcm: .*MPEG2.*Explicit VR Little Endian") as raised:
             read_radiograph(path)
+        assert raised.value.code == "unsupported_transfer_syntax"
 
     @pytest.mark.parametrize(
         ("syntax", "plug_in"), [(JPEG2000Lossless, "pylibjpeg-openjpeg"), (JPEGBaseline8Bit, "pylibjpeg-libjpeg")]
     )
-    def test_a_plug_in_that_is_missing(
+    def test_a_missing_decoder_is_named(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: UID, plug_in: str
     ) -> None:
         path = written(tmp_path / "a.dcm", RAMP, JPEG2000Lossless)
@@ -502,8 +505,9 @@ class TestRefused:
         monkeypatch.setattr(pydicom.pixels.get_decoder(syntax), "_available", {})
         with pytest.raises(
             UnreadableRadiograph, match=rf"a\.dcm: .*{syntax.name[:9]}.*pip install pylibjpeg {plug_in}"
-        ):
+        ) as raised:
             read_radiograph(path)
+        assert raised.value.code == "decoder_missing"
 
     def test_a_header_whose_pixels_are_missing(self, tmp_path: Path) -> None:
         path = stored(tmp_path / "a.dcm", header(RAMP), ExplicitVRLittleEndian)
@@ -521,9 +525,9 @@ class TestRefused:
 @pytest.mark.parametrize(
     ("software", "phantom"), [("boneage phantom", True), (["boneage phantom", "1"], True), ("v2", False), (None, False)]
 )
-def test_a_synthetic_film_says_so(tmp_path: Path, software: Any, *, phantom: bool) -> None:
-    said = {} if software is None else {"SoftwareVersions": software}
-    path = written(tmp_path / "a.dcm", RAMP, **said)
+def test_a_marked_dicom_is_a_phantom(tmp_path: Path, software: Any, *, phantom: bool) -> None:
+    elements = {} if software is None else {"SoftwareVersions": software}
+    path = written(tmp_path / "a.dcm", RAMP, **elements)
     assert is_phantom(path) is phantom
     assert read_radiograph(path).phantom is phantom
 

@@ -60,7 +60,7 @@ def _is_dicom(path: Path) -> bool:
 def split_in_name(name: str) -> Split | None:
     """The split that the name of a file or folder contains; None where it contains none, or several.
 
-    The words select and report of older tables do not count here: a folder named "report" holds results.
+    The words select and report of older tables do not count here: a folder named report holds results.
     """
     splits: set[Split] = set()
     for word in re.split(r"[^a-z]+", name.casefold()):

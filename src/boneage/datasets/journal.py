@@ -37,7 +37,7 @@ def read_journal(file: str | Path, key: Mapping[str, Any], *, holds: Callable[[R
         holds: see `Journal`.
 
     Returns:
-        The rows in the order in which they were appended; none where there is no journal.
+        The rows in the order in which they were appended; empty where the file does not exist.
 
     Raises:
         UsageError: the journal belongs to another run (code `journal_of_another_run`).

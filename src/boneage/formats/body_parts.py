@@ -1,4 +1,4 @@
-"""Which words for a body part can stand on a hand radiograph."""
+"""Words for body parts that the header of a hand radiograph may hold."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _HANDS: Final = re.compile(
     r"|DIGIT|MANO|MUNECA|DEDO|POLSO|PUNHO|ARM\b|\bMAINS?\b|\bMAOS?\b|\bANTEBRA"
 )
 _ANY_LIMB: Final = re.compile(r"EXTREMIT|LIMB\b|LIMBS\b|\bUP EX|\bUPEX|MEMBRE|MIEMBRO|MEMBRO|\bARTO\b")
-_NOT_THAT_LIMB: Final = re.compile(
+_OTHER_LIMBS: Final = re.compile(
     r"LOWER (?!ARM)|LOWER(?:LIMB|EXTREM|LEG)|\bLOW ?EX|UNTERE |INFERI|\bLEG|BEIN|FOOT|FEET|\bTOE"
     r"|\bPIED|\bPIES?\b|\bFUSS|ZEH|\bPE\b|UPPER ?ARM|OBERARM|HUMER"
 )
-_SAYS_NOTHING: Final = frozenset({"UNKNOWN", "UNDEFINED", "NONE", "OTHER", "DEFAULT", "NA", "N A", "UNSPECIFIED"})
+_EMPTY_WORDS: Final = frozenset({"UNKNOWN", "UNDEFINED", "NONE", "OTHER", "DEFAULT", "NA", "N A", "UNSPECIFIED"})
 
 
 def is_hand(body_part: str) -> bool:
-    """Whether a body part in words (English, German, French, Spanish, Italian, Portuguese) can be a hand film's.
+    """Whether a word for a body part allows a hand (English, German, French, Spanish, Italian, Portuguese).
 
-    Accepted are words for hand, wrist, finger, forearm, arm and upper limb, a limb that is not named lower, and
-    words that say nothing ("", "UNKNOWN"); words of other languages are not.
+    Words for hand, wrist, finger, forearm, arm and upper limb do, and words for a limb without "lower". So do empty
+    words ("", "UNKNOWN"). Words of other languages do not.
     """
     plain = unicodedata.normalize("NFKD", body_part.upper()).encode("ascii", "ignore").decode()
     plain = " ".join(re.sub(r"[^A-Z]+", " ", plain).split())
-    if plain in _SAYS_NOTHING or not any(sign.isalpha() for sign in body_part):
+    if plain in _EMPTY_WORDS or not any(sign.isalpha() for sign in body_part):
         return True
-    return bool(_HANDS.search(plain) or _ANY_LIMB.search(plain)) and not _NOT_THAT_LIMB.search(plain)
+    return bool(_HANDS.search(plain) or _ANY_LIMB.search(plain)) and not _OTHER_LIMBS.search(plain)

@@ -1,7 +1,7 @@
-"""DICOM (CR, DX and their kin) -> `Radiograph`.
+"""DICOM (CR, DX and similar) -> `Radiograph`.
 
 The order of the gray values is the standard's (PS3.3 C.7.6.3, C.11.1, C.11.2): stored values -> modality LUT or
-rescale -> VOI LUT or window -> MONOCHROME1 turned round. pydicom is imported when the first DICOM is read.
+rescale -> VOI LUT or window -> inversion of MONOCHROME1. pydicom is imported when the first DICOM is read.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from boneage.formats.body_parts import is_hand
 from boneage.formats.dicom_values import (
     BROKEN_VALUE,
     Values,
-    modality_values,
+    apply_modality_lut,
+    apply_window,
+    fill_padding,
+    find_padding,
     number,
-    padding_of,
     text,
     value,
-    windowed,
-    without_padding,
 )
-from boneage.formats.raster import gray_of_colour, refuse_huge
+from boneage.formats.raster import gray_from_colour, refuse_huge
 from boneage.radiograph import PHANTOM_MARK, Laterality, Radiograph
 from boneage.remarks import Remark
 
@@ -39,10 +39,10 @@ MAGIC: Final = b"DICM"
 MAGIC_OFFSET: Final = 128
 
 LARGEST_INFLATED: Final = 2**30
-"""Bytes that a deflated DICOM may grow to."""
+"""Bytes; a deflated DICOM that grows beyond them is refused."""
 
 PLANE_RADIOGRAPHY: Final = frozenset({"", "CR", "DX", "RG", "RF", "XA", "DF", "SC", "OT", "HC"})
-"""Modalities that can be a plane radiograph (SC, OT: converted from another system)."""
+"""Modalities of plane radiographs (SC, OT: converted from another system)."""
 
 _EXPORT_AGAIN: Final = "Export the image again from the archive"
 
@@ -65,15 +65,15 @@ def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
         file: the path as given, for messages and for the radiograph.
 
     Raises:
-        UnreadableRadiograph: no pixels, or a transfer syntax that cannot be decoded.
-        UnsuitableRadiograph: another modality or body part, in colour, too large. What pydicom raises besides is
-            left to the caller.
+        UnreadableRadiograph: no pixels, damaged pixels, or a transfer syntax that cannot be decoded.
+        UnsuitableRadiograph: another modality or body part, a colour image, or a too large one. Errors of pydicom pass
+            through.
     """
     import pydicom
     from pydicom.pixels.utils import pixel_array
 
     _refuse_inflation(stream)
-    # Asked before the pixels are read, so that a huge or a wrong image costs no memory.
+    # Before the pixels are read, so that a huge or unsuitable image costs no memory.
     _refuse_unsuitable(pydicom.dcmread(stream, force=True, stop_before_pixels=True))
     stream.seek(0)
     dataset = pydicom.dcmread(stream, force=True)
@@ -85,11 +85,7 @@ def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
     if int(number(dataset, "NumberOfFrames") or 1) > 1:
         remarks.append(Remark.of("first_frame", "The file holds several frames; the first was read."))
     if text(dataset, "PresentationIntentType") == "FOR PROCESSING":
-        remarks.append(
-            Remark.of(
-                "raw_image", "The image is raw (FOR PROCESSING): its gray values are not those that a reader sees."
-            )
-        )
+        remarks.append(Remark.of("raw_image", "The image is raw (FOR PROCESSING): a viewer shows other gray values."))
     _refuse_undecodable(dataset.file_meta.TransferSyntaxUID)
     try:
         stored = np.asarray(pixel_array(dataset, index=0))
@@ -97,16 +93,16 @@ def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
         syntax = dataset.file_meta.TransferSyntaxUID.name
         raise UnreadableRadiograph(
             "damaged_file",
-            f"its pixels are damaged: they cannot be decoded ({syntax}: {' '.join(str(error).split())[:160]})",
+            f"its pixels are damaged and cannot be decoded ({syntax}: {' '.join(str(error).split())[:160]})",
             f"{_EXPORT_AGAIN}, uncompressed if it fails again",
         ) from error
 
     padding: Values | None = None
     if stored.ndim == 3 or text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
-        values = _gray_of_colour_image(stored, dataset)
+        values = _gray_from_colour_image(stored, dataset)
     else:
-        padding = padding_of(stored, dataset)
-        values = windowed(modality_values(stored, dataset), dataset, padding, remarks)
+        padding = find_padding(stored, dataset)
+        values = apply_window(apply_modality_lut(stored, dataset), dataset, padding, remarks)
     spacing = _spacing_mm(dataset)
     if spacing is not None and not 0.99 < spacing[0] / spacing[1] < 1.01:
         remarks.append(
@@ -114,7 +110,7 @@ def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
         )
     modality = text(dataset, "Modality")
     radiograph = Radiograph.from_values(
-        values if padding is None else without_padding(values, padding),
+        values if padding is None else fill_padding(values, padding),
         bones_dark=_bones_dark(dataset),
         file=file,
         sex={"M": Sex.MALE, "F": Sex.FEMALE}.get(text(dataset, "PatientSex")),
@@ -122,27 +118,27 @@ def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
         spacing_mm=spacing,
         source=f"DICOM {modality}".strip(),
         remarks=tuple(remarks),
-        phantom=_says_phantom(dataset),
+        phantom=_is_phantom(dataset),
     )
     if padding is not None:
         radiograph.pixels[padding] = 0.0
     return radiograph
 
 
-def dicom_says_phantom(stream: BinaryIO) -> bool:
-    """Whether a DICOM says that it is synthetic; its pixels are not read."""
+def is_phantom_dicom(stream: BinaryIO) -> bool:
+    """Whether a DICOM is marked as a phantom; its pixels are not read."""
     import pydicom
 
-    return _says_phantom(pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=["SoftwareVersions"]))
+    return _is_phantom(pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=["SoftwareVersions"]))
 
 
-def _says_phantom(header: Dataset) -> bool:
-    said = value(header, "SoftwareVersions")
-    return PHANTOM_MARK in ([said] if isinstance(said, str) else list(said or ()))
+def _is_phantom(header: Dataset) -> bool:
+    versions = value(header, "SoftwareVersions")
+    return PHANTOM_MARK in ([versions] if isinstance(versions, str) else list(versions or ()))
 
 
 def _refuse_inflation(stream: BinaryIO) -> None:
-    """A deflated DICOM is inflated at once by pydicom: a small file could fill the memory."""
+    """Refuse a small deflated DICOM that would fill the memory: pydicom inflates the whole file at once."""
     from pydicom.filereader import _read_file_meta_info, read_preamble
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
@@ -184,9 +180,9 @@ def _refuse_unsuitable(header: Dataset) -> None:
 
 def _without_pixels(dataset: Dataset) -> str:
     if value(dataset, "Rows"):
-        return "the DICOM holds no pixels, though its header describes some: it was cut off or stripped of them"
+        return "the DICOM holds no pixels although its header describes them: they were cut off or removed"
     kind = getattr(value(dataset, "SOPClassUID"), "name", "")
-    return f"the DICOM holds no pixels{f' (it is: {kind})' if kind else ''}"
+    return f"the DICOM holds no pixels{f' (it is a {kind})' if kind else ''}"
 
 
 def _anatomic_region(header: Dataset) -> str | None:
@@ -195,7 +191,7 @@ def _anatomic_region(header: Dataset) -> str | None:
 
 
 def _complete_meta(dataset: Dataset) -> None:
-    """Old files name no transfer syntax: take the one by which the header could be read."""
+    """Add the transfer syntax that old files lack: the one with which the header could be read."""
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -208,7 +204,7 @@ def _complete_meta(dataset: Dataset) -> None:
 
 
 def _refuse_undecodable(syntax: UID) -> None:
-    """Transfer syntaxes that nobody here decodes, and those for which a plug-in is missing."""
+    """Refuse transfer syntaxes without a decoder, and those whose decoder is not installed."""
     from pydicom.pixels.decoders.base import get_decoder
 
     try:
@@ -216,20 +212,20 @@ def _refuse_undecodable(syntax: UID) -> None:
     except NotImplementedError as error:
         raise UnreadableRadiograph(
             "unsupported_transfer_syntax",
-            f"its pixels are stored in a way that is not read here (transfer syntax {syntax.name})",
+            f"its transfer syntax is not supported ({syntax.name})",
             f"{_EXPORT_AGAIN}, uncompressed (Explicit VR Little Endian)",
         ) from error
     if not decoder.is_available:
         plug_in = "openjpeg" if "2000" in syntax.name else "libjpeg"
         raise UnreadableRadiograph(
             "decoder_missing",
-            f"its pixels are compressed ({syntax.name}), and nothing that decodes them is installed",
+            f"its pixels are compressed ({syntax.name}), and no decoder for them is installed",
             f"Install it (pip install pylibjpeg pylibjpeg-{plug_in}), or export the image uncompressed",
         )
 
 
 def _check_coded_size(dataset: Dataset) -> None:
-    """The compressed frame has a size of its own, by which decoders allocate: it has to be the header's."""
+    """Refuse a compressed frame whose own size differs from the header's: decoders allocate by the frame's."""
     from pydicom.encaps import get_frame
 
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
@@ -240,13 +236,13 @@ def _check_coded_size(dataset: Dataset) -> None:
         refuse_huge(*size)
         raise UnreadableRadiograph(
             "contradicting_size",
-            f"the header says {dataset.Columns}x{dataset.Rows} pixels, the compressed pixels say {size[0]}x{size[1]}",
+            f"its header names {dataset.Columns}x{dataset.Rows} pixels, its compressed frame {size[0]}x{size[1]}",
             _EXPORT_AGAIN,
         )
 
 
 def _coded_size(frame: bytes) -> tuple[int, int] | None:
-    """(width, height) that a JPEG, JPEG-LS or JPEG 2000 frame says of itself, or None."""
+    """(width, height) from the header of a JPEG, JPEG-LS or JPEG 2000 frame, or None."""
     place = frame.find(b"\xff\x4f\xff\x51")
     if 0 <= place <= len(frame) - 24 and not frame.startswith(b"\xff\xd8"):
         right, lower, left, upper = struct.unpack_from(">IIII", frame, place + 8)
@@ -261,15 +257,15 @@ def _coded_size(frame: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _gray_of_colour_image(stored: Values, dataset: Dataset) -> Values:
+def _gray_from_colour_image(stored: Values, dataset: Dataset) -> Values:
     from pydicom.pixels.processing import apply_color_lut
 
     rgb = apply_color_lut(stored, dataset) if stored.ndim == 2 else stored
-    return gray_of_colour(rgb[..., :3])
+    return gray_from_colour(rgb[..., :3])
 
 
 def _bones_dark(dataset: Dataset) -> bool:
-    # DICOM asks for INVERSE together with MONOCHROME1: both say the same thing, which is done once.
+    # DICOM requires INVERSE together with MONOCHROME1: they mean one inversion, not two.
     return (
         text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
         or text(dataset, "PresentationLUTShape") == "INVERSE"

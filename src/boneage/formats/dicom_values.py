@@ -1,7 +1,7 @@
 """Gray values of a DICOM image in the order of the standard: modality LUT, then VOI LUT or window.
 
-They are applied here and not by pydicom, whose `apply_windowing` turns a film with a negative rescale slope round, and
-whose tables assume inputs no deeper than outputs.
+This module does what pydicom does not: pydicom's `apply_windowing` inverts an image with a negative rescale slope, and
+its look-up tables assume inputs that are not deeper than outputs.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ Values = npt.NDArray[Any]
 def value(dataset: Dataset, keyword: str) -> Any:
     """One value of the header, or None where it is absent, empty or damaged."""
     try:
-        said = dataset.get(keyword)
+        found = dataset.get(keyword)
     except BROKEN_VALUE:
         return None
-    return None if said is None or said == "" else said
+    return None if found is None or found == "" else found
 
 
 def text(dataset: Dataset, keyword: str) -> str:
     """One value as upper-case text, "" where there is none."""
-    said = value(dataset, keyword)
-    return "" if said is None else str(said).strip().upper()
+    found = value(dataset, keyword)
+    return "" if found is None else str(found).strip().upper()
 
 
 def number(dataset: Dataset, keyword: str) -> float | None:
-    """The (first) number of an element, or None where it is absent or no finite number."""
-    said = value(dataset, keyword)
+    """The (first) number of an element, or None where it is absent or not a finite number."""
+    found = value(dataset, keyword)
     try:
-        first = float(said if isinstance(said, str | int | float) else next(iter(said)))
+        first = float(found if isinstance(found, str | int | float) else next(iter(found)))
     except (*BROKEN_VALUE, StopIteration):
         return None
     return first if math.isfinite(first) else None
 
 
-def modality_values(stored: Values, dataset: Dataset) -> Values:
+def apply_modality_lut(stored: Values, dataset: Dataset) -> Values:
     """Stored values -> modality LUT or rescale, float32 (PS3.3 C.11.1)."""
     items = value(dataset, "ModalityLUTSequence")
     if items:
-        return _looked_up(stored, items[0], dataset)
+        return _apply_lut(stored, items[0], dataset)
     slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
     values = stored.astype(np.float32)
     if slope is not None and slope != 0.0:
@@ -59,28 +59,38 @@ def modality_values(stored: Values, dataset: Dataset) -> Values:
     return values + np.float32(intercept or 0.0)
 
 
-def windowed(values: Values, dataset: Dataset, padding: Values | None, remarks: list[Remark]) -> Values:
-    """The first VOI LUT, else the first window, else the values as they are (PS3.3 C.11.2)."""
+def apply_window(values: Values, dataset: Dataset, padding: Values | None, remarks: list[Remark]) -> Values:
+    """Apply the first VOI LUT, else the first window (PS3.3 C.11.2); a damaged one is left out with a remark.
+
+    Args:
+        values: float [height, width].
+        dataset: the header.
+        padding: bool [height, width], or None.
+        remarks: a remark is appended here.
+
+    Returns:
+        float [height, width].
+    """
     try:
-        shown = _voi(values, dataset)
+        shown = _apply_voi(values, dataset)
     except BROKEN_VALUE as error:
         remarks.append(
             Remark.of("window_damaged", f"The VOI LUT or window in the header is damaged and was left out ({error}).")
         )
         return values
-    real = slice(None) if padding is None else ~padding
-    if np.ptp(shown[real]) == 0 < np.ptp(values[real]):
+    inside = slice(None) if padding is None else ~padding
+    if np.ptp(shown[inside]) == 0 < np.ptp(values[inside]):
         remarks.append(
-            Remark.of("window_hides_image", "The window in the header hides the whole picture and was left out.")
+            Remark.of("window_hides_image", "The window in the header hides the whole image and was left out.")
         )
         return values
     return shown
 
 
-def _voi(values: Values, dataset: Dataset) -> Values:
+def _apply_voi(values: Values, dataset: Dataset) -> Values:
     items = value(dataset, "VOILUTSequence")
     if items:
-        return _looked_up(values, items[0], dataset)
+        return _apply_lut(values, items[0], dataset)
     center, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
     if center is None or width is None:
         return values
@@ -101,9 +111,9 @@ def _voi(values: Values, dataset: Dataset) -> Values:
     return np.asarray(np.clip((values - np.float32(center)) / np.float32(width) + np.float32(0.5), 0.0, 1.0))
 
 
-def _looked_up(values: Values, item: Dataset, dataset: Dataset) -> Values:
-    """Values through a look-up table; those before and behind it take its first and last entry."""
-    # pydicom may give a descriptor that was read as signed, or as unsigned: both fields are put right here.
+def _apply_lut(values: Values, item: Dataset, dataset: Dataset) -> Values:
+    """Apply a look-up table; values outside it get its first or last entry."""
+    # pydicom may read a descriptor as signed or as unsigned: both fields are corrected here.
     entries, first = (int(part) for part in item.LUTDescriptor[:2])
     entries = entries % 2**16 or 2**16
     if first >= 2**15 and values.min() < 0:
@@ -118,12 +128,12 @@ def _looked_up(values: Values, item: Dataset, dataset: Dataset) -> Values:
     table = table[:entries].astype(np.float32)
     if table.size == 0:
         raise ValueError("a look-up table without entries")
-    places = np.clip(np.rint(values) - first, 0, table.size - 1).astype(np.intp)
-    return np.asarray(table[places])
+    indices = np.clip(np.rint(values) - first, 0, table.size - 1).astype(np.intp)
+    return np.asarray(table[indices])
 
 
-def padding_of(stored: Values, dataset: Dataset) -> Values | None:
-    """Where the stored values lie from PixelPaddingValue to PixelPaddingRangeLimit.
+def find_padding(stored: Values, dataset: Dataset) -> Values | None:
+    """The pixels whose stored values lie between PixelPaddingValue and PixelPaddingRangeLimit.
 
     Returns:
         bool [height, width], or None where no pixel, or every one, is padding.
@@ -137,8 +147,8 @@ def padding_of(stored: Values, dataset: Dataset) -> Values | None:
     return mask if mask.any() and not mask.all() else None
 
 
-def without_padding(values: Values, padding: Values) -> Values:
-    """Padding is filled with the quantiles of the rest, so that the percentile window is that of the rest."""
+def fill_padding(values: Values, padding: Values) -> Values:
+    """Fill the padding with quantiles of the other pixels, so that they alone set the percentile window."""
     real = np.sort(values[~padding])
     filled = np.array(values, dtype=np.float32)
     filled[padding] = real[np.linspace(0, real.size - 1, int(padding.sum())).round().astype(np.intp)]

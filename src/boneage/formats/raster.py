@@ -1,4 +1,4 @@
-"""PNG, JPEG, TIFF and WebP -> `Radiograph`; and what is gray enough to be a radiograph."""
+"""PNG, JPEG, TIFF and WebP -> `Radiograph`; colour images that are not gray are refused."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 PictureKind = Literal["PNG", "JPEG", "TIFF", "WEBP"]
 
 LARGEST_PIXELS: Final = 100_000_000
-"""Pixels; a hand film scanned at 600 dpi has 40 million. More is refused before anything is decoded."""
+"""Pixels; larger images are refused before they are decoded. A hand radiograph scanned at 600 dpi has 40 million."""
 
 CHROMA_PERCENTILE: Final = 99.0
 LARGEST_CHROMA: Final = 16 / 255
 """Largest difference of a pixel's channels, as a share of the full scale, at `CHROMA_PERCENTILE` of the pixels.
 
-JPEG leaves a few steps of colour noise on a gray film, and a coloured marker fills less than 1 % of one."""
+JPEG leaves a few steps of colour noise on a gray image. A coloured marker covers less than 1 % of it."""
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _ORIENTATION: Final = 0x0112
@@ -35,16 +35,16 @@ _DAMAGED: Final = (
     *(ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, ArithmeticError),
     *(AssertionError, SyntaxError, EOFError, OSError, RuntimeError, struct.error),
 )
-"""What Pillow and tifffile are known to raise about damaged or unusual structures."""
+"""Errors that Pillow and tifffile raise about damaged or unusual files."""
 _PLAIN_MODES: Final = frozenset({"1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
-_PAGES: Final = Remark.of("first_page", "The file holds several pages; the first was read.")
-_SEE_THROUGH: Final = Remark.of("transparency", "Transparent pixels were taken for black.")
+_FIRST_PAGE: Final = Remark.of("first_page", "The file holds several pages; the first was read.")
+_TRANSPARENCY: Final = Remark.of("transparency", "Transparent pixels were taken for black.")
 
 Values = npt.NDArray[Any]
 
 
-def kind_of_picture(head: bytes) -> PictureKind | None:
-    """The kind of picture that begins with these bytes (12 are enough), or None."""
+def picture_kind(head: bytes) -> PictureKind | None:
+    """The kind of the image file that begins with these bytes (12 are enough), or None."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if head.startswith(b"\xff\xd8\xff"):
@@ -57,50 +57,50 @@ def kind_of_picture(head: bytes) -> PictureKind | None:
 
 
 def read_picture(stream: BinaryIO, kind: PictureKind, file: str) -> Radiograph:
-    """Read a PNG, JPEG, TIFF or WebP: 8 or 16 bits or float, gray, palette, or colour that is really gray.
+    """Read a PNG, JPEG, TIFF or WebP: 8 or 16 bits or float; gray, palette, or colour with equal channels.
 
     Args:
         stream: open for reading, at its beginning, seekable.
-        kind: as `kind_of_picture` found it.
+        kind: from `picture_kind`.
         file: the path as given, for messages and for the radiograph.
 
     Raises:
-        UnreadableRadiograph, UnsuitableRadiograph: see `boneage.formats.read_radiograph`. What the decoders raise
-            besides is left to the caller.
+        UnreadableRadiograph, UnsuitableRadiograph: see `boneage.formats.read_radiograph`. Errors of the decoders pass
+            through.
     """
     return _read_tiff(stream, file) if kind == "TIFF" else _read_with_pillow(stream, kind, file)
 
 
 def refuse_huge(width: int, height: int) -> None:
-    """Raise UnsuitableRadiograph for more than `LARGEST_PIXELS`: ask before decoding."""
+    """Raise UnsuitableRadiograph (code `too_many_pixels`) for more than `LARGEST_PIXELS`; call it before decoding."""
     if width * height > LARGEST_PIXELS:
         raise UnsuitableRadiograph(
             "too_many_pixels",
-            f"the picture is {width}x{height} pixels, more than {LARGEST_PIXELS // 10**6} million",
-            "Give the film of one hand at its own resolution",
+            f"the image has {width}x{height} pixels, more than {LARGEST_PIXELS // 10**6} million",
+            "Give the radiograph of one hand at its own resolution",
         )
 
 
-def gray_of_colour(rgb: Values) -> Values:
-    """The gray values of a colour picture that is really gray.
+def gray_from_colour(rgb: Values) -> Values:
+    """The gray values of a colour image whose channels are nearly equal.
 
-    Really gray means: at the 99th percentile of the pixels the channels differ by at most 16/255 of the full scale.
-    A film with an even tint (a blue base, sepia) is refused like a photograph: skin, too, is of one hue.
+    Nearly equal: at the 99th percentile of the pixels the channels differ by at most 16/255 of the full scale. An even
+    tint (a blue base, sepia) is refused like a photograph, because skin has one hue as well.
 
     Args:
-        rgb: [height, width, 3], any real type; whole numbers are taken to fill the bits that they use.
+        rgb: [height, width, 3], any real type. The full scale of integers is that of the bits in use.
 
     Returns:
         [height, width]: the first channel where all are equal, else luma (ITU-R BT.601), float32.
 
     Raises:
-        UnsuitableRadiograph: the picture has colours.
+        UnsuitableRadiograph: the channels differ (code `color_image`).
     """
-    # A regular sample of 4 million pixels tells as much as all of them.
+    # A regular sample of 4 million pixels is enough.
     step = max(1, math.isqrt(rgb.shape[0] * rgb.shape[1] // 4_000_000))
     sample = rgb[::step, ::step].astype(np.float32)
     if not np.isfinite(sample).all():
-        return np.asarray(rgb[..., 0])  # `Radiograph.from_values` says what is wrong with it
+        return np.asarray(rgb[..., 0])  # `Radiograph.from_values` refuses them
     if rgb.dtype == np.uint8:
         full = 255.0
     elif rgb.dtype.kind in "iu":
@@ -111,8 +111,8 @@ def gray_of_colour(rgb: Values) -> Values:
     if float(np.percentile(chroma, CHROMA_PERCENTILE)) > LARGEST_CHROMA * full:
         raise UnsuitableRadiograph(
             "color_image",
-            "the picture is in colour: a radiograph is gray",
-            "Give the radiograph itself, not a photograph; a tinted scan of a film can be saved in gray",
+            "the image is in colour, and a radiograph is gray",
+            "Give the radiograph itself, not a photograph of it. Save a tinted scan in gray",
         )
     if np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 0], rgb[..., 2]):
         return np.asarray(rgb[..., 0])
@@ -126,36 +126,36 @@ def _read_with_pillow(stream: BinaryIO, kind: PictureKind, file: str) -> Radiogr
     except Image.DecompressionBombError as error:
         raise UnsuitableRadiograph(
             "too_many_pixels",
-            f"the picture has more than {LARGEST_PIXELS // 10**6} million pixels",
-            "Give the film of one hand at its own resolution",
+            f"the image has more than {LARGEST_PIXELS // 10**6} million pixels",
+            "Give the radiograph of one hand at its own resolution",
         ) from error
     except UnidentifiedImageError as error:
         raise UnreadableRadiograph(
-            "damaged_file", f"it begins like a {kind} but is damaged or cut off", "Copy or export the file again"
+            "damaged_file", f"it begins as a {kind} file but is damaged or cut off", "Copy or export the file again"
         ) from error
     with image:
         refuse_huge(*image.size)
         if getattr(image, "n_frames", 1) > 1:
-            remarks.append(_PAGES)
+            remarks.append(_FIRST_PAGE)
         deep_colour = kind == "PNG" and any("16" in str(tile.args) for tile in getattr(image, "tile", ()))
         image.load()
         if deep_colour and not image.mode.startswith("I"):
             remarks.append(
                 Remark.of("read_with_8_bits", "A 16-bit picture with colour or alpha channels was read with 8 bits.")
             )
-        phantom = _says_phantom(image)
+        phantom = _is_phantom(image)
         orientation: object = 1
         try:
             orientation = image.getexif().get(_ORIENTATION, 1)
-        except _DAMAGED:  # no reason to lose the film
+        except _DAMAGED:  # the image itself can still be read
             remarks.append(Remark.of("exif_damaged", "The EXIF block is damaged: the picture may lie on its side."))
-        # Pillow turns 8 bits with white at zero round by itself, and leaves deeper ones as they are.
+        # With white at zero, Pillow inverts images of 8 bits, and leaves deeper ones as they are.
         white_at_zero = kind == "TIFF" and image.mode[0] in "IF" and _tiff_photometric(image) == 0
-        gray, see_through = _gray_of_pillow(image)
-        if see_through:
-            remarks.append(_SEE_THROUGH)
+        gray, is_transparent = _gray_from_pillow(image)
+        if is_transparent:
+            remarks.append(_TRANSPARENCY)
     return Radiograph.from_values(
-        _turned(gray, orientation),
+        _apply_orientation(gray, orientation),
         bones_dark=white_at_zero,
         file=file,
         source=kind,
@@ -164,13 +164,13 @@ def _read_with_pillow(stream: BinaryIO, kind: PictureKind, file: str) -> Radiogr
     )
 
 
-def picture_says_phantom(stream: BinaryIO) -> bool:
-    """Whether a PNG says that it is synthetic; only its head is read."""
+def is_phantom_picture(stream: BinaryIO) -> bool:
+    """Whether a PNG is marked as a phantom; reads only its header."""
     with Image.open(stream, formats=["PNG"]) as image:
-        return _says_phantom(image)
+        return _is_phantom(image)
 
 
-def _says_phantom(image: Image.Image) -> bool:
+def _is_phantom(image: Image.Image) -> bool:
     return image.format == "PNG" and image.info.get("Software") == PHANTOM_MARK
 
 
@@ -178,8 +178,8 @@ def _tiff_photometric(image: Image.Image) -> object:
     return getattr(image, "tag_v2", {}).get(262)
 
 
-def _gray_of_pillow(image: Image.Image) -> tuple[Values, bool]:
-    """Gray values of a decoded picture, and whether it was see-through anywhere."""
+def _gray_from_pillow(image: Image.Image) -> tuple[Values, bool]:
+    """Gray values of a decoded image, and whether any of its pixels is transparent."""
     transparent = image.info.get("transparency")
     if image.mode in _PLAIN_MODES:
         values = np.asarray(image)
@@ -191,28 +191,28 @@ def _gray_of_pillow(image: Image.Image) -> tuple[Values, bool]:
         return (np.where(hidden, 0, values), True) if hidden.any() else (values, False)
     if image.mode in ("LA", "La"):
         both = np.asarray(image.convert("LA"))
-        return _on_black(both[..., 0], both[..., 1])
+        return _blend_on_black(both[..., 0], both[..., 1])
     if image.mode in ("RGBA", "RGBa", "PA") or transparent is not None:
         four = np.asarray(image.convert("RGBA"))
-        colour, see_through = _on_black(four[..., :3], four[..., 3:])
-        return gray_of_colour(colour), see_through
-    return gray_of_colour(np.asarray(image.convert("RGB"))), False
+        colour, is_transparent = _blend_on_black(four[..., :3], four[..., 3:])
+        return gray_from_colour(colour), is_transparent
+    return gray_from_colour(np.asarray(image.convert("RGB"))), False
 
 
-def _on_black(values: Values, alpha: Values) -> tuple[Values, bool]:
-    """Lay see-through pixels on black; where every pixel is opaque nothing changes."""
+def _blend_on_black(values: Values, alpha: Values) -> tuple[Values, bool]:
+    """Blend transparent pixels with black. An opaque image stays as it is."""
     opaque = float(np.iinfo(alpha.dtype).max) if alpha.dtype.kind in "iu" else 1.0
     if not (alpha < opaque).any():
         return values, False
     return values.astype(np.float32) * (alpha.astype(np.float32) / np.float32(opaque)), True
 
 
-def _turned(values: Values, orientation: object) -> Values:
-    """Turn [height, width] as the EXIF orientation (1..8) asks; anything else is taken for 1."""
+def _apply_orientation(values: Values, orientation: object) -> Values:
+    """Rotate and flip [height, width] by the EXIF orientation (1..8); other values count as 1."""
     number = int(orientation) if isinstance(orientation, int) else 1
     if number in (5, 6, 7, 8):
         values = values.T
-    # Of the transposed picture (5), 6 is mirrored left-right, 8 upside down, 7 both.
+    # 5 is transposed; 6 is then flipped left-right, 8 upside down, 7 both.
     if number in (2, 3, 6, 7):
         values = values[:, ::-1]
     if number in (3, 4, 7, 8):
@@ -221,7 +221,7 @@ def _turned(values: Values, orientation: object) -> Values:
 
 
 def _read_tiff(stream: BinaryIO, file: str) -> Radiograph:
-    """tifffile keeps every sample type; Pillow (libtiff) decodes what tifffile leaves to others (LZW, JPEG, CMYK)."""
+    """tifffile keeps every sample type; Pillow (libtiff) decodes what tifffile does not (LZW, JPEG, CMYK)."""
     try:
         return _read_with_tifffile(stream, file)
     except _DAMAGED:
@@ -234,7 +234,7 @@ def _read_with_tifffile(stream: BinaryIO, file: str) -> Radiograph:
 
     logger = logging.getLogger("tifffile")
     if not logger.handlers:
-        # Without a handler, Python would print what tifffile logs about a damaged file.
+        # Without a handler, Python would print the log messages of tifffile about damaged files.
         logger.addHandler(logging.NullHandler())
     with tifffile.TiffFile(stream) as tiff:
         page = tiff.pages.first
@@ -242,11 +242,11 @@ def _read_with_tifffile(stream: BinaryIO, file: str) -> Radiograph:
         refuse_huge(page.tilewidth, page.tilelength)
         if page.photometric not in (0, 1, 2, 3) or page.imagedepth != 1:
             raise NotImplementedError(f"photometric interpretation {page.photometric}")
-        gray, see_through = _gray_of_samples(np.asarray(page.asarray()), page)
-        remarks = (_PAGES,) * (len(tiff.pages) > 1) + (_SEE_THROUGH,) * see_through
+        gray, is_transparent = _gray_from_samples(np.asarray(page.asarray()), page)
+        remarks = (_FIRST_PAGE,) * (len(tiff.pages) > 1) + (_TRANSPARENCY,) * is_transparent
         tag = page.tags.get(_ORIENTATION)
     return Radiograph.from_values(
-        _turned(gray, 1 if tag is None else tag.value),
+        _apply_orientation(gray, 1 if tag is None else tag.value),
         bones_dark=page.photometric == 0,
         file=file,
         source="TIFF",
@@ -254,13 +254,13 @@ def _read_with_tifffile(stream: BinaryIO, file: str) -> Radiograph:
     )
 
 
-def _gray_of_samples(values: Values, page: tifffile.TiffPage) -> tuple[Values, bool]:
-    """Gray values of a TIFF page's samples as stored (a page with white at zero is turned round later)."""
+def _gray_from_samples(values: Values, page: tifffile.TiffPage) -> tuple[Values, bool]:
+    """Gray values of a TIFF page as stored; a page with white at zero is inverted later."""
     if page.photometric == 3:
-        return gray_of_colour(np.moveaxis(np.asarray(page.colormap)[:, values], 0, -1)), False
+        return gray_from_colour(np.moveaxis(np.asarray(page.colormap)[:, values], 0, -1)), False
     if values.dtype.kind not in "biuf":
         raise UnsuitableRadiograph(
-            "not_gray_values", "the pixels are not real numbers", "Export the radiograph again as a gray picture"
+            "not_gray_values", "the pixels are not real numbers", "Export the radiograph again as a gray image"
         )
     if values.dtype.kind == "b":
         values = values.astype(np.uint8)
@@ -270,13 +270,13 @@ def _gray_of_samples(values: Values, page: tifffile.TiffPage) -> tuple[Values, b
         return values, False
     colours = 3 if page.photometric == 2 else 1
     if values.ndim != 3 or values.shape[2] < colours:
-        raise UnsuitableRadiograph("wrong_shape", f"the pixels have the shape {values.shape}", "Give one gray picture")
+        raise UnsuitableRadiograph("wrong_shape", f"the pixels have the shape {values.shape}", "Give one gray image")
     alpha: Values | None = None
-    # 2 is unassociated alpha; with 1 the colours have been laid on black already; the rest is no alpha.
+    # 2 is unassociated alpha. With 1 the colours are blended with black already. Other samples are not alpha.
     if page.photometric != 0 and 2 in page.extrasamples:
         alpha = values[..., colours + tuple(page.extrasamples).index(2), None]
     values = values[..., :colours]
-    see_through = False
+    is_transparent = False
     if alpha is not None:
-        values, see_through = _on_black(values, alpha)
-    return (gray_of_colour(values) if colours == 3 else values[..., 0]), see_through
+        values, is_transparent = _blend_on_black(values, alpha)
+    return (gray_from_colour(values) if colours == 3 else values[..., 0]), is_transparent
