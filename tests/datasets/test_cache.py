@@ -250,11 +250,11 @@ def test_an_open_build_is_waited_for(dataset: Dataset, tmp_path: Path, monkeypat
     assert not reader.calls
 
 
-def test_plain_lines_where_there_is_no_terminal(
+def test_progress_is_shown_as_plain_lines_where_there_is_no_terminal(
     dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     ImageCache.build(dataset, tmp_path / "cache", short_side=65, workers=1, read=read_png)
-    assert "decoded 10 of 10 radiographs" in capsys.readouterr().err
+    assert "Decoding radiographs: 10 of 10" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_a_file_is_refused(dataset: Dataset, tmp_path: Path, refuses) -> None:

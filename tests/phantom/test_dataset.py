@@ -1,4 +1,4 @@
-"""`boneage phantom`: a data set that resumes, that no number of workers changes, and that is read again."""
+"""`boneage phantom` writes a data set that resumes, that does not depend on workers, and that can be read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from boneage.cli import app
 from boneage.datasets import read_boxes, read_dataset
 from boneage.errors import OutputError, UsageError
 from boneage.phantom.dataset import Settings, write_phantoms
-from boneage.phantom.runs import from_runs
+from boneage.phantom.run_lengths import decode_runs
 from boneage.radiograph import PHANTOM_MARK
 
 SMALL = Settings(seed=3, size=64)
@@ -58,41 +58,42 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
             raise Stopped
 
     with pytest.raises(Stopped):
-        write_phantoms(broken, 4, SMALL, done=stop)
+        write_phantoms(broken, 4, SMALL, advance=stop)
     assert not (broken / "truth.csv").exists()
-    # Killed between a picture and its truth.
+    # As after a kill between an image and its truth.
     (broken / "truth" / "1001.json").unlink()
     written = write_phantoms(broken, 4, SMALL)
     assert (written.cases, written.made) == (4, 3)
     assert contents(broken) == contents(whole)
 
 
-def test_a_larger_count_adds(tmp_path: Path) -> None:
+def test_a_larger_count_adds_phantoms(tmp_path: Path, refuses) -> None:
     write_phantoms(tmp_path / "grown", 2, SMALL)
     assert write_phantoms(tmp_path / "grown", 3, SMALL).made == 1
     write_phantoms(tmp_path / "at_once", 3, SMALL)
     assert contents(tmp_path / "grown") == contents(tmp_path / "at_once")
-    with pytest.raises(UsageError, match="more than 1"):
+    with refuses(UsageError, "more_phantoms"):
         write_phantoms(tmp_path / "grown", 1, SMALL)
 
 
-def test_nothing_of_a_user_s_is_overwritten(tmp_path: Path) -> None:
+def test_files_of_a_user_are_not_overwritten(tmp_path: Path, refuses) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
-    with pytest.raises(UsageError, match="other files"):
+    with refuses(UsageError, "folder_not_empty"):
         write_phantoms(tmp_path / "mine", 1, SMALL)
     root = tmp_path / "set"
     write_phantoms(root, 1, SMALL)
-    with pytest.raises(UsageError, match=r"other settings \(other: seed\)"):
+    with pytest.raises(UsageError, match=r"\(different: seed\)") as raised:
         write_phantoms(root, 1, Settings(seed=4, size=64))
+    assert raised.value.code == "other_settings"
     in_the_way = root / "boneage-training-dataset" / "1001.png"
     in_the_way.write_bytes(b"mine")
-    with pytest.raises(OutputError, match="stands in the way"):
+    with refuses(OutputError, "file_in_the_way"):
         write_phantoms(root, 2, SMALL)
     in_the_way.unlink()
     table = root / "boneage-training-dataset.csv"
     table.write_text("id,boneage,male\n1000,my own reading\n")
-    with pytest.raises(OutputError, match="has been changed"):
+    with refuses(OutputError, "file_in_the_way"):
         write_phantoms(root, 2, SMALL)
     assert "my own reading" in table.read_text()
 
@@ -108,7 +109,7 @@ def test_the_data_set_is_read_with_labels_and_boxes(tmp_path: Path) -> None:
     for name in ("hand", "hand_mask", "region_1", "region_2", "wrist"):
         assert set(truth[name]) == set(labels)
     for case, (x0, y0, x1, y1) in truth["hand"].items():
-        # Readers leave the forearm out, and a little air around the fingers.
+        # Readers leave the forearm out, and draw a little around the fingers.
         with_forearm, wrist = truth["hand_mask"][case], truth["region_1"][case]
         assert y0 <= with_forearm[1], case
         assert wrist[3] - 0.02 < y1 <= with_forearm[3], case
@@ -121,14 +122,14 @@ def test_the_data_set_is_read_with_labels_and_boxes(tmp_path: Path) -> None:
             assert drawn[1] <= y0 < y1 <= drawn[3], (name, case)
     assert tight["hand_mask"] == truth["hand_mask"]
     record = json.loads((tmp_path / "truth" / "1000.json").read_text())["truth"]
-    mask = from_runs(record["hands"][0]["masks"]["region_1"])
+    mask = decode_runs(record["hands"][0]["masks"]["region_1"])
     assert mask.shape == (record["height"], record["width"])
     x0, _, x1, _ = record["hands"][0]["regions"]["region_1"]
     assert np.floor(x0) <= np.flatnonzero(mask.any(axis=0)).min() < np.flatnonzero(mask.any(axis=0)).max() < np.ceil(x1)
     assert {case.split for case in dataset.cases[:5]} == {"train", "validation", "test"}
 
 
-def test_labels_carry_the_rater_s_noise_and_the_truth_does_not(tmp_path: Path) -> None:
+def test_labels_have_the_noise_of_a_rater_and_the_truth_has_not(tmp_path: Path) -> None:
     exact = Settings(seed=3, size=64, label_sd_months=0.0, ages=(30.0, 90.0), spread=False)
     assert write_phantoms(tmp_path / "exact", 4, exact).label_mae_months == 0.0
     assert [row["boneage"] for row in rows(tmp_path / "exact" / "boneage-training-dataset.csv")] == [
@@ -146,7 +147,7 @@ def test_labels_carry_the_rater_s_noise_and_the_truth_does_not(tmp_path: Path) -
     assert 0 < max(gaps) < 25
 
 
-def test_every_file_says_what_it_is(tmp_path: Path) -> None:
+def test_every_file_is_marked_as_a_phantom(tmp_path: Path) -> None:
     write_phantoms(tmp_path, 1, SMALL)
     with Image.open(tmp_path / "boneage-training-dataset" / "1000.png") as image:
         assert image.text["Software"] == PHANTOM_MARK  # type: ignore[attr-defined]
@@ -166,15 +167,15 @@ def test_the_command(tmp_path: Path) -> None:
     assert "0 of them made now" in again.stdout
 
 
-def test_shares_of_special_films(tmp_path: Path) -> None:
+def test_shares_of_special_images(tmp_path: Path) -> None:
     options = ("--two-hands", 1, "--partial", 0, "--inverted", 1)
     assert run(tmp_path / "set", "--count", 1, "--size", 64, *options, "--workers", 1).exit_code == 0
     (row,) = rows(tmp_path / "set" / "truth.csv")
-    assert (row["hands_on_film"], row["inverted"], row["partial"]) == ("2", "True", "False")
+    assert (row["hands"], row["inverted"], row["partial"]) == ("2", "True", "False")
 
 
 @pytest.mark.parametrize(
-    ("options", "word"),
+    ("options", "words"),
     [
         (["--count", 0], "1 or more"),
         (["--count", 1, "--ages", "old"], "--ages 'old'"),
@@ -189,8 +190,8 @@ def test_shares_of_special_films(tmp_path: Path) -> None:
         (["--count", 1, "--size", 9000], "4096"),
     ],
 )
-def test_wrong_usage_ends_with_2(tmp_path: Path, options: list[object], word: str) -> None:
+def test_wrong_usage_ends_with_2(tmp_path: Path, options: list[object], words: str) -> None:
     result = run(tmp_path / "set", *options)
     assert result.exit_code == 2
-    assert word in result.stderr
+    assert words in result.stderr
     assert not (tmp_path / "set").exists()

@@ -1,4 +1,4 @@
-"""Options that say how a training uses the machine."""
+"""Options for how a training uses the machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from boneage.errors import UsageError
 if TYPE_CHECKING:
     from boneage.training.run.hardware import Machine
 
-Workers = Annotated[int, typer.Option(min=0, help="Processes that cut views ahead of the training.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that cut views in advance of the training.")]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
 Precision = Annotated[
     str, typer.Option(help="auto (32 bits on a CPU, mixed on a GPU), 32-true, 16-mixed or bf16-mixed.")
@@ -23,19 +23,19 @@ _PRECISIONS: Final = ("auto", "32-true", "16-mixed", "bf16-mixed")
 
 
 def machine_of(workers: int, accelerator: str, precision: str, *, quiet: bool, devices: int = 1) -> Machine:
-    """What the options ask for.
+    """The machine that the options describe.
 
     Raises:
-        UsageError: no such accelerator or precision.
+        UsageError: an unknown accelerator or precision (codes `unknown_accelerator`, `unknown_precision`).
     """
     from boneage.training.run.hardware import Machine
 
-    _one_of("--accelerator", accelerator, _ACCELERATORS)
-    _one_of("--precision", precision, _PRECISIONS)
+    _check_choice("accelerator", accelerator, _ACCELERATORS)
+    _check_choice("precision", precision, _PRECISIONS)
     kind: Any = accelerator
     return Machine(devices=devices, workers=workers, accelerator=kind, precision=precision, progress=not quiet)
 
 
-def _one_of(option: str, given: str, known: tuple[str, ...]) -> None:
+def _check_choice(option: str, given: str, known: tuple[str, ...]) -> None:
     if given not in known:
-        raise UsageError(f"{option} {given}: take {', '.join(known[:-1])} or {known[-1]}.")
+        raise UsageError(f"--{option} {given}: give {', '.join(known[:-1])} or {known[-1]}.", code=f"unknown_{option}")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +13,7 @@ from boneage.errors import UsageError
 from boneage.model.folder import available_cores
 from boneage.phantom.dataset import Settings, write_phantoms
 from boneage.phantom.truth import NOTICE
+from boneage.progress import progress
 
 
 class Coding(StrEnum):
@@ -28,7 +26,7 @@ class Coding(StrEnum):
 
 
 class Sexes(StrEnum):
-    """Whose hands are made."""
+    """The sexes of the phantoms."""
 
     BOTH = "both"
     MALE = "male"
@@ -36,21 +34,27 @@ class Sexes(StrEnum):
 
 
 def phantom(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or one that this command has begun.")],
-    count: Annotated[int, typer.Option(help="How many phantoms the folder holds in the end.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A new folder, or one that this command has begun to fill.")
+    ],
+    count: Annotated[int, typer.Option(help="Number of phantoms in the folder when the command is done.")],
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
-    size: Annotated[int, typer.Option(help="Shorter side of a film in pixels.")] = 512,
+    size: Annotated[int, typer.Option(help="Shorter side of the images in pixels.")] = 512,
     ages: Annotated[
         str, typer.Option(metavar="LOW-HIGH|A,B,...", help="Bone ages in months: a range, or ages taken in turn.")
     ] = "6-228",
-    sex: Annotated[Sexes, typer.Option(help="Whose hands.")] = Sexes.BOTH,
-    label_sd: Annotated[float, typer.Option(help="Months of a rater's noise on the label.")] = 5.0,
-    two_hands: Annotated[float, typer.Option(help="Share of films with both hands, 0 to 1.")] = 0.0,
-    partial: Annotated[float, typer.Option(help="Share of films that cut off a part of the hand.")] = 0.0,
-    inverted: Annotated[float, typer.Option(help="Share of films with dark bones (PNG only).")] = 0.0,
+    sex: Annotated[Sexes, typer.Option(help="Sex of the phantoms.")] = Sexes.BOTH,
+    label_sd: Annotated[
+        float, typer.Option(help="Standard deviation of the rater's noise on the labels, in months.")
+    ] = 5.0,
+    two_hands: Annotated[float, typer.Option(help="Share of images with both hands, 0 to 1.")] = 0.0,
+    partial: Annotated[float, typer.Option(help="Share of images that cut off a part of the hand.")] = 0.0,
+    inverted: Annotated[float, typer.Option(help="Share of images with dark bones (PNG only).")] = 0.0,
     dicom: Annotated[bool, typer.Option("--dicom", help="DX and CR objects of 12 to 16 bits instead of PNG.")] = False,
     coding: Annotated[Coding, typer.Option(help="Coding of DICOM pixels.")] = Coding.NONE,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; they do not change a byte.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; their number does not change the files.")
+    ] = None,
 ) -> None:
     """Write synthetic hand radiographs whose ages, regions and bones are known, in the layout of the RSNA challenge.
 
@@ -58,7 +62,10 @@ def phantom(
     Research use only, not a medical device: a figure reached on phantoms says nothing about children.
     """
     if inverted and dicom:
-        raise UsageError("--inverted is for PNG: a DICOM header says whether bones are dark. Leave one of them out.")
+        raise UsageError(
+            "--inverted is for PNG: a DICOM header declares dark bones. Leave one of the two out.",
+            code="contradicting_options",
+        )
     months, spread = parse_ages(ages)
     settings = Settings(
         seed=seed,
@@ -73,8 +80,8 @@ def phantom(
         dicom=dicom,
         coding=coding.value,
     )
-    with _progress(count) as done:
-        written = write_phantoms(folder, count, settings, workers=workers or available_cores(), done=done)
+    with progress("Making phantoms", count) as advance:
+        written = write_phantoms(folder, count, settings, workers=workers or available_cores(), advance=advance)
     typer.echo(f"{written.cases} phantoms in {written.folder}, {written.made} of them made now.")
     typer.echo(
         f"Best possible MAE against the labels: {written.best_mae_months:.2f} months expected, "
@@ -87,35 +94,11 @@ def parse_ages(text: str) -> tuple[tuple[float, ...], bool]:
     """`24-200` -> ((24, 200), True): a range; `24,60.5` -> ((24, 60.5), False): in turn.
 
     Raises:
-        UsageError: neither.
+        UsageError: the text is neither (code `invalid_age`).
     """
     number = r"\s*(\d+(?:\.\d+)?)\s*"
     if match := re.fullmatch(f"{number}-{number}", text):
         return (float(match[1]), float(match[2])), True
     if re.fullmatch(f"{number}(?:,{number})*", text):
         return tuple(float(part) for part in text.split(",")), False
-    raise UsageError(f"--ages '{text}' is neither a range nor a list. Write 24-200, or 24,60,96.")
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, plain lines (about every tenth of the work) otherwise; both on standard error."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("Phantoms"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("", total=total)
-            yield lambda cases: bar.advance(task, cases)
-        return
-    there = 0
-
-    def say(cases: int) -> None:
-        nonlocal there
-        before, there = there, there + cases
-        step = max(1, total // 10)
-        if cases and (there // step > before // step or there == total):
-            typer.echo(f"{there} of {total} phantoms there", err=True)
-
-    yield say
+    raise UsageError(f"--ages '{text}' is neither a range nor a list. Write 24-200, or 24,60,96.", code="invalid_age")

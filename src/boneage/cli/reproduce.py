@@ -58,7 +58,7 @@ def reproduce(
     # Here, not above: torch takes seconds to import, and --help should not.
     from boneage.datasets import read_boxes, read_dataset
     from boneage.model.folder import load_model
-    from boneage.phantom.reading import TruthFolder
+    from boneage.phantom.truth_folder import TruthFolder
     from boneage.research import EXPERIMENTS, ExperimentRunner, find_scale
     from boneage.research import reproduce as run
     from boneage.training.pipeline import check_out

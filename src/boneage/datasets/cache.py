@@ -20,6 +20,7 @@ from boneage.datasets.decoding import Decoded, Read, decode_images
 from boneage.datasets.image_store import Entry, ImageFiles
 from boneage.datasets.table import Case, Dataset, Dropped
 from boneage.errors import DatasetError, OutputError, UsageError
+from boneage.progress import progress as show_progress
 
 _PIXELS: Final = 2
 """Raised with every change in how an image is made: digests then differ."""
@@ -98,11 +99,16 @@ class ImageCache:
                     todo = sources.missing_from(entries)
                     if todo:
                         chunks = decode_images(todo, short_side=short_side, workers=workers, read=read)
-                        with files.append() as appender, contextlib.closing(chunks):
-                            for chunk in _with_progress(chunks, len(todo), progress):
+                        with (
+                            show_progress("Decoding radiographs", len(todo), quiet=not progress) as advance,
+                            files.append() as appender,
+                            contextlib.closing(chunks),
+                        ):
+                            for chunk in chunks:
                                 sources.drop_transient(chunk)
                                 lasting = [pair for pair in chunk if pair[0].file]
                                 entries |= {entry.id: entry for entry in appender.append(lasting)}
+                                advance(len(chunk))
         except OSError as error:
             raise OutputError(
                 f"{place}: the cache could not be written ({error.strerror or error}). Name a folder with free space "
@@ -260,23 +266,3 @@ def _locked(path: Path, progress: bool) -> Iterator[None]:
                 raise
             print(f"{path.parent}: locks do not work in this folder. Do not run two builds at once.", file=sys.stderr)
         yield
-
-
-def _with_progress(chunks: Iterator[Decoded], total: int, progress: bool) -> Iterator[Decoded]:
-    if progress and sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-        columns = ("Decoding radiographs", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("", total=total)
-            for chunk in chunks:
-                yield chunk
-                bar.advance(task, len(chunk))
-        return
-    done = 0
-    for chunk in chunks:
-        yield chunk
-        before, done = done, done + len(chunk)
-        if progress and (done == total or done * 10 // total > before * 10 // total):
-            print(f"decoded {done:,} of {total:,} radiographs", file=sys.stderr, flush=True)

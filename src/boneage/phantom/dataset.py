@@ -1,17 +1,17 @@
 """Phantoms as a data set in the layout of the RSNA challenge, with the truth beside it.
 
     FOLDER/
-      README.md                          what this is, and that it is no medical device
-      phantoms.json                      the settings; by them an interrupted run goes on
+      README.md                          description, and the notice that it is not a medical device
+      phantoms.json                      the settings, which a resumed run has to repeat
       boneage-training-dataset.csv       id, boneage (the label, with a rater's noise), male
       boneage-training-dataset/<id>.png  or <id>.dcm
-      truth.csv                          one row a case: true bone age, chronological age, sex, film
-      truth/<id>.json                    everything that is known of one case
-      annotations/boxes.csv              boxes as a reader draws them, by the labels of readers' boxes
+      truth.csv                          one row a case: true bone age, chronological age, sex, image
+      truth/<id>.json                    the whole truth of one case
+      annotations/boxes.csv              boxes with the margins of readers, by the labels of readers' boxes
       annotations/regions.csv            the true regions, tight around tissue and bone
 
-A case depends on the seed and its number alone, so that any number of workers writes the same bytes and a larger
-count adds to a smaller one.
+A case depends only on the seed and its number. So any number of workers writes the same bytes, and a larger count adds
+to a smaller one.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from boneage.radiograph import PHANTOM_MARK, SMALLEST_SIDE
 
 IMAGES: Final = "boneage-training-dataset"
 SETTINGS: Final = "phantoms.json"
-VERSION: Final = 4
-"""Of the generator: raised where the same settings give other files."""
+VERSION: Final = 5
+"""Of the generator; raised when the same settings give other files."""
 
 Coding = Literal["none", "rle", "jpeg2000", "jpegls"]
 _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -51,18 +51,22 @@ _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a data set of phantoms is made of.
+    """The settings of a data set of phantoms.
 
     Attributes:
-        seed: of the whole set.
-        size: shorter side of a film in pixels.
-        ages: bone ages in months; with `spread` the ends of a range that is drawn from evenly, else taken in turn.
-        spread: see `ages`.
+        seed: of the whole data set.
+        size: shorter side of an image in pixels.
+        ages: bone ages in months, taken in turn; with `spread` the two ends of a range.
+        spread: draw the ages evenly from the range `ages`.
         sexes: taken in turn.
         label_sd_months: standard deviation of the rater's noise on the label.
-        two_hands, partial, inverted: shares of such films, 0 to 1.
+        two_hands, partial, inverted: shares of such images, 0 to 1.
         dicom: DICOM instead of PNG.
         coding: of DICOM pixels.
+
+    Raises:
+        UsageError: a value is out of its range (codes `invalid_age`, `invalid_size`, `invalid_number`,
+            `unknown_sex`), or the coding is for DICOM only (code `contradicting_options`).
     """
 
     seed: int = 0
@@ -80,32 +84,51 @@ class Settings:
     def __post_init__(self) -> None:
         wrong = [age for age in self.ages if not FIRST_MONTH <= age <= LAST_MONTH]
         if wrong or not self.ages:
-            raise UsageError(f"bone ages go from {FIRST_MONTH} to {LAST_MONTH} months, not {wrong or 'none'}.")
+            raise UsageError(
+                f"bone ages {wrong or '(none)'}: give ages from {FIRST_MONTH} to {LAST_MONTH} months.",
+                code="invalid_age",
+            )
         if self.spread and (len(self.ages) != 2 or self.ages[0] > self.ages[1]):
-            raise UsageError(f"a range of ages has two ends, the smaller first, not {self.ages}.")
+            raise UsageError(f"ages {self.ages}: give a range by its two ends, the smaller first.", code="invalid_age")
         if not self.sexes or not set(self.sexes) <= {sex.value for sex in Sex}:
-            raise UsageError(f"a phantom is male or female, not {self.sexes}.")
+            raise UsageError(f"sexes {self.sexes}: give male, female or both.", code="unknown_sex")
         if not SMALLEST_SIDE <= self.size <= LARGEST_SIZE:
-            raise UsageError(f"a phantom cannot be {self.size} pixels wide. Give {SMALLEST_SIDE} to {LARGEST_SIZE}.")
+            raise UsageError(
+                f"a phantom cannot be {self.size} pixels wide. Give {SMALLEST_SIDE} to {LARGEST_SIZE}.",
+                code="invalid_size",
+            )
         if not 0 <= self.label_sd_months <= 60:
-            raise UsageError(f"a rater's noise of {self.label_sd_months} months is none. Give 0 to 60.")
+            raise UsageError(
+                f"a rater's noise of {self.label_sd_months} months is not possible. Give 0 to 60.",
+                code="invalid_number",
+            )
         for name in ("two_hands", "partial", "inverted"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise UsageError(f"the share '{name}' is {getattr(self, name)}. Give 0 to 1.")
+                raise UsageError(f"the share '{name}' is {getattr(self, name)}. Give 0 to 1.", code="invalid_number")
         if self.seed < 0:
-            raise UsageError(f"the seed {self.seed} is negative. Give 0 or more.")
+            raise UsageError(f"the seed {self.seed} is negative. Give 0 or more.", code="invalid_number")
         if self.coding != "none" and not self.dicom:
-            raise UsageError(f"the coding {self.coding} is for DICOM. Ask for DICOM as well.")
+            raise UsageError(
+                f"the coding {self.coding} is for DICOM. Ask for DICOM as well.", code="contradicting_options"
+            )
 
     @property
     def best_mae_months(self) -> float:
-        """Mean absolute error against the labels of somebody who knows every true bone age (before rounding)."""
+        """Expected mean absolute error of the true bone ages against the labels (before rounding)."""
         return self.label_sd_months * math.sqrt(2 / math.pi)
 
 
 @dataclass(frozen=True)
-class Written:
-    """What a run did: how many cases there are, how many it made, and the label's mean distance from the truth."""
+class WrittenPhantoms:
+    """A data set of phantoms after a run.
+
+    Attributes:
+        folder: of the data set.
+        cases: how many it holds.
+        made: how many of them this run made.
+        best_mae_months: expected mean absolute error of the true bone ages against the labels.
+        label_mae_months: the same, measured on these cases.
+    """
 
     folder: Path
     cases: int
@@ -120,71 +143,77 @@ def write_phantoms(
     settings: Settings | None = None,
     *,
     workers: int = 1,
-    done: Callable[[int], None] = lambda cases: None,
-) -> Written:
-    """Write a data set, or what is missing of one that was begun with the same settings.
+    advance: Callable[[int], None] = lambda cases: None,
+) -> WrittenPhantoms:
+    """Write a data set, or the missing cases of one that was begun with the same settings.
 
     Args:
-        folder: made where it does not exist.
+        folder: made where there is none.
         count: how many cases.
         settings: of the set.
-        workers: processes; they do not change a byte.
-        done: told how many further cases are there now.
+        workers: processes; their number does not change a byte.
+        advance: called with the number of further cases that are done.
 
     Raises:
-        UsageError: the folder holds something else, or phantoms of other settings or of a larger count.
-        OutputError: a file cannot be written, or stands in the way and is not what would be written.
+        UsageError: the folder holds other files (code `folder_not_empty`), phantoms of other settings
+            (`other_settings`) or more phantoms (`more_phantoms`); or a number is under 1 (`invalid_number`).
+        OutputError: a file cannot be written (code `cannot_write`), or an existing file has other content
+            (`file_in_the_way`).
     """
     settings = settings or Settings()
     root = Path(folder)
     if count < 1:
-        raise UsageError(f"{count} phantoms are none. Give 1 or more.")
+        raise UsageError(f"{count} phantoms cannot be made. Give 1 or more.", code="invalid_number")
     if workers < 1:
-        raise UsageError(f"{workers} workers are none. Give 1 or more.")
+        raise UsageError(f"{workers} workers cannot work. Give 1 or more.", code="invalid_number")
     if settings.dicom:
         from boneage.phantom.dicom import check_coding
 
         check_coding(settings.coding)
     _claim(root, settings, count)
     waiting = [index for index in range(count) if not (root / "truth" / f"{FIRST_ID + index}.json").is_file()]
-    done(count - len(waiting))
-    for _ in _made(root, settings, waiting, workers):
-        done(1)
+    advance(count - len(waiting))
+    for _ in _make_all(root, settings, waiting, workers):
+        advance(1)
     records = [read_record(root, index) for index in range(count)]
     write_tables(root, records, settings.label_sd_months, settings.best_mae_months, settings.seed)
     distances = [abs(record["label_months"] - record["truth"]["bone_age_months"]) for record in records]
-    return Written(root, count, len(waiting), settings.best_mae_months, float(np.mean(distances)))
+    return WrittenPhantoms(root, count, len(waiting), settings.best_mae_months, float(np.mean(distances)))
 
 
 def _claim(root: Path, settings: Settings, count: int) -> None:
-    """Take an empty folder, or one that was begun with these settings."""
+    """Claim an empty folder, or one that was begun with these settings."""
     if root.exists() and not root.is_dir():
-        raise UsageError(f"{root}: this is a file. Name a folder.")
-    said = {"made_by": PHANTOM_MARK, "version": VERSION, "notice": NOTICE, "settings": asdict(settings)}
-    said = json.loads(json.dumps(said))
-    note = root / SETTINGS
-    if note.is_file():
+        raise UsageError(f"{root}: this is a file. Name a folder.", code="not_a_folder")
+    note = {"made_by": PHANTOM_MARK, "version": VERSION, "notice": NOTICE, "settings": asdict(settings)}
+    note = json.loads(json.dumps(note))
+    file = root / SETTINGS
+    if file.is_file():
         try:
-            found = json.loads(note.read_text(encoding="utf-8"))
+            found = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             found = {}
-        other = [name for name, value in said["settings"].items() if found.get("settings", {}).get(name) != value]
+        other = [name for name, value in note["settings"].items() if found.get("settings", {}).get(name) != value]
         if found.get("made_by") != PHANTOM_MARK or found.get("version") != VERSION or other:
-            why = f" (other: {', '.join(other)})" if other else ""
+            names = f" (different: {', '.join(other)})" if other else ""
             raise UsageError(
-                f"{root}: holds phantoms of other settings{why}. Repeat those settings, or name a new folder."
+                f"{root}: holds phantoms of other settings{names}. Repeat those settings, or name a new folder.",
+                code="other_settings",
             )
         if (root / "truth" / f"{FIRST_ID + count}.json").is_file():
-            raise UsageError(f"{root}: holds more than {count} phantoms. Give a larger count, or name a new folder.")
+            raise UsageError(
+                f"{root}: holds more than {count} phantoms. Give a larger count, or name a new folder.",
+                code="more_phantoms",
+            )
         return
     if root.is_dir() and any(root.iterdir()):
-        raise UsageError(f"{root}: holds other files. Name a new or an empty folder.")
-    write_atomically(note, json.dumps(said, indent=1) + "\n")
+        raise UsageError(f"{root}: holds other files. Name a new or an empty folder.", code="folder_not_empty")
+    write_atomically(file, json.dumps(note, indent=1) + "\n")
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Workers start with one thread each: they are many already."""
+    """Let processes that start in the block use one thread each."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
@@ -197,7 +226,7 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _made(root: Path, settings: Settings, waiting: list[int], workers: int) -> Iterator[None]:
+def _make_all(root: Path, settings: Settings, waiting: list[int], workers: int) -> Iterator[None]:
     if min(workers, len(waiting)) <= 1:
         for index in waiting:
             _make(root, settings, index)
@@ -214,7 +243,7 @@ def _made(root: Path, settings: Settings, waiting: list[int], workers: int) -> I
 
 
 def make_case(settings: Settings, index: int) -> tuple[Phantom, dict[str, Any]]:
-    """Case `index` of a set: its phantom, and its record with the label."""
+    """Make case `index` of a data set: its phantom, and its record with the label."""
     seed = settings.seed * 1_000_003 + index
     rng = np.random.default_rng([seed, 99])
     drawn = rng.random(4)
@@ -241,8 +270,8 @@ def make_case(settings: Settings, index: int) -> tuple[Phantom, dict[str, Any]]:
     return made, record
 
 
-def png_bytes(made: Phantom) -> bytes:
-    """The phantom as a gray PNG that says what it is."""
+def encode_png(made: Phantom) -> bytes:
+    """Encode a phantom as a gray PNG that is marked as one (`PHANTOM_MARK`)."""
     info = PngInfo()
     info.add_text("Software", PHANTOM_MARK)
     info.add_text("Comment", NOTICE)
@@ -255,20 +284,22 @@ def _make(root: Path, settings: Settings, index: int) -> None:
     made, record = make_case(settings, index)
     case = record["id"]
     if settings.dicom:
-        from boneage.phantom.dicom import dicom_bytes
+        from boneage.phantom.dicom import encode_dicom
 
-        data, name = dicom_bytes(made, case, style=index, coding=settings.coding), f"{case}.dcm"
+        data, name = encode_dicom(made, case, style=index, coding=settings.coding), f"{case}.dcm"
     else:
-        data, name = png_bytes(made), f"{case}.png"
+        data, name = encode_png(made), f"{case}.png"
     _write(root / IMAGES / name, data)
-    # Last, since it says that the case is complete.
+    # Last, because the record marks the case as complete.
     write_atomically(root / "truth" / f"{case}.json", json.dumps(record, separators=(",", ":")) + "\n")
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file unless it is there already; an interrupted run left it whole or not at all."""
+    """Write a file unless it exists: an interrupted run left it whole or not at all."""
     if path.exists():
         if path.read_bytes() != data:
-            raise OutputError(f"{path}: stands in the way and is not a phantom of this set. Move it and repeat.")
+            raise OutputError(
+                f"{path}: exists and is not a phantom of this data set. Move it and repeat.", code="file_in_the_way"
+            )
         return
     write_atomically(path, data)

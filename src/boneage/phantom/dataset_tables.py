@@ -18,18 +18,18 @@ FIRST_ID: Final = 1000
 TABLE: Final = "boneage-training-dataset.csv"
 BOX_COLUMNS: Final = ("id", "reader", "label", "x0", "y0", "x1", "y1")
 _CONSISTS_OF: Final = {"region_1": {"wrist": 1, "radius": 1, "ulna": 1}, "region_2": {"mcp": 5}}
-"""A region is a truth where all of it is on the film, in both tables of boxes."""
+"""Both tables of boxes hold a region only where all of its bones are in the image."""
 _TRUTH_COLUMNS: Final = (
     "id", "label_months", "true_bone_age_months", "true_chronological_age_months", "child", "tempo", "laterality",
-    "hands_on_film", "partial", "inverted", "width", "height", "spacing_mm", "seed",
+    "hands", "partial", "inverted", "width", "height", "spacing_mm", "seed",
 )  # fmt: skip
 
 
 def read_record(root: Path, index: int) -> dict[str, Any]:
-    """The record of a case that has been written.
+    """Read the record of a case that has been written.
 
     Raises:
-        OutputError: it cannot be read any more.
+        OutputError: the record is damaged (code `damaged_truth`).
     """
     path = root / "truth" / f"{FIRST_ID + index}.json"
     try:
@@ -37,7 +37,7 @@ def read_record(root: Path, index: int) -> dict[str, Any]:
         _ = record["label_months"], record["truth"]["bone_age_months"]
     except (OSError, ValueError, KeyError) as error:
         raise OutputError(
-            f"{path}: is not readable any more. Delete it and repeat, so that it is made anew."
+            f"{path}: is damaged. Delete it and repeat the command: the case is made again.", code="damaged_truth"
         ) from error
     return record
 
@@ -45,10 +45,10 @@ def read_record(root: Path, index: int) -> dict[str, Any]:
 def write_tables(
     root: Path, records: list[dict[str, Any]], label_sd_months: float, best_mae_months: float, seed: int
 ) -> None:
-    """Write the labels, `truth.csv`, the boxes of films with one hand, and the README.
+    """Write the labels, `truth.csv`, the boxes of images with one hand, and the README.
 
     Raises:
-        OutputError: a table stands there that is not the beginning of the new one.
+        OutputError: a table exists that is not the beginning of the new one (code `file_in_the_way`).
     """
     labels: list[tuple[Any, ...]] = [("id", "boneage", "male")]
     truths: list[tuple[Any, ...]] = [_TRUTH_COLUMNS]
@@ -72,9 +72,9 @@ def write_tables(
                 shares = (f"{value / side:.5f}" for value, side in zip(box, scale, strict=True))
                 return (case, "phantom", label, *shares)
 
-            boxes += [row(label, box) for label, found in hand["parts"].items() for box in found]
+            boxes += [row(label, box) for label, found in hand["readers_boxes"].items() for box in found]
             names = {Region.HAND.value: "hand_mask"}
-            whole = [region for region in hand["regions"] if _is_whole(region, hand["parts"])]
+            whole = [region for region in hand["regions"] if _is_whole(region, hand["readers_boxes"])]
             regions += [row(names.get(region, region), hand["regions"][region]) for region in whole]
     for path, rows in (
         (root / TABLE, labels),
@@ -93,13 +93,15 @@ def _is_whole(region: str, parts: dict[str, list[Any]]) -> bool:
 
 
 def _write_longer(path: Path, text: str) -> None:
-    """Write a table; where one stands it has to be the beginning of the new one."""
+    """Write a table. An older one has to be the beginning of the new one."""
     if path.is_file():
         there = path.read_bytes()
         if there == text.encode():
             return
         if not text.encode().startswith(there):
-            raise OutputError(f"{path}: has been changed and will not be replaced. Move it and repeat.")
+            raise OutputError(
+                f"{path}: has been changed and will not be replaced. Move it and repeat.", code="file_in_the_way"
+            )
     write_atomically(path, text)
 
 
@@ -107,9 +109,9 @@ def _readme(label_sd_months: float, best_mae_months: float, seed: int) -> str:
     return (
         f"# Phantoms\n\n{NOTICE}\n\n"
         f"Written by `boneage phantom` with seed {seed}. `{TABLE}` holds the labels: the true bone\n"
-        f"age with a rater's noise of {label_sd_months:g} months (standard deviation). Who knows every true\n"
-        f"bone age has a mean absolute error of {best_mae_months:.2f} months against such labels.\n"
-        "`truth.csv` holds the true ages, `truth/` all that is known of each case, `annotations/boxes.csv` the boxes\n"
-        "as a reader draws them, with a margin, `annotations/regions.csv` hand, region_1 and region_2 without any (of\n"
-        "films with one hand). Figures reached here say nothing about children.\n"
+        f"age with a rater's noise of {label_sd_months:g} months (standard deviation). Even the true bone\n"
+        f"ages have a mean absolute error of {best_mae_months:.2f} months against such labels.\n"
+        "`truth.csv` holds the true ages, `truth/` the whole truth of each case, `annotations/boxes.csv` boxes with\n"
+        "the margins of readers, `annotations/regions.csv` tight boxes of hand, region_1 and region_2 (both of images\n"
+        "with one hand). Figures reached on phantoms say nothing about children.\n"
     )

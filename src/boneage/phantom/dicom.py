@@ -1,8 +1,8 @@
-"""A phantom as a DICOM object: DX or CR, with plausible headers and nobody's identity.
+"""A phantom as a DICOM object: DX or CR, with plausible headers and without anybody's identity.
 
-Written after PS3.3 A.26 (DX) and A.2 (CR). Every second object stores dark bones for large values (MONOCHROME1) and
-the display is given by a window or by a VOI LUT, so that a reader has to handle them all. pydicom is imported when the
-first object is made.
+Written after PS3.3 A.26 (DX) and A.2 (CR). Every second object is MONOCHROME1 (bones have small values). The display is
+defined by a window or by a VOI LUT. So the objects cover what a reader of DICOM has to handle. pydicom is imported when
+the first object is made.
 """
 
 from __future__ import annotations
@@ -31,44 +31,55 @@ _POSTERO_ANTERIOR: Final = ("399348003", "SCT", "postero-anterior")
 
 
 def check_coding(coding: str) -> None:
-    """See that the pixels can be coded so.
+    """Check that pixels can be coded in this way.
 
     Raises:
-        UsageError: an unknown coding, or one whose encoder is not installed.
+        UsageError: the coding is unknown (code `unknown_coding`), or its encoder is not installed (code
+            `encoder_missing`).
     """
     if coding not in ("none", "rle", "jpeg2000", "jpegls"):
-        raise UsageError(f"'{coding}' is no coding of DICOM pixels. Write none, rle, jpeg2000 or jpegls.")
+        raise UsageError(
+            f"'{coding}' is not a known coding of DICOM pixels. Write none, rle, jpeg2000 or jpegls.",
+            code="unknown_coding",
+        )
     if coding == "none":
         return
     from pydicom.pixels.encoders.base import get_encoder
 
     if not get_encoder(_syntax(coding)).is_available:
         needed = {"jpegls": "pyjpegls", "jpeg2000": "pylibjpeg-openjpeg", "rle": "pydicom"}[coding]
-        raise UsageError(f"pixels cannot be coded as {coding}: the package {needed} is not installed. Install it.")
+        raise UsageError(
+            f"pixels cannot be coded as {coding}: the package {needed} is not installed. Install it.",
+            code="encoder_missing",
+        )
 
 
-def dicom_bytes(made: Phantom, case: int, *, style: int = 0, coding: str = "none") -> bytes:
+def encode_dicom(made: Phantom, case: int, *, style: int = 0, coding: str = "none") -> bytes:
     """A phantom as a DICOM file; the same arguments give the same bytes.
 
     Args:
-        made: with bright bones; its bits are stored as they are.
-        case: number that stands for the patient.
+        made: a phantom with bright bones; its bits are stored as they are.
+        case: a number in place of the patient's name.
         style: 0 to 7 (then again from 0): bit 0 CR instead of DX, bit 1 MONOCHROME1, bit 2 a VOI LUT.
         coding: none, rle, jpeg2000 (reversible) or jpegls.
 
     Raises:
-        UsageError: the coding is not available, or the phantom is inverted.
+        UsageError: the coding is not available (see `check_coding`), or the phantom is inverted (code
+            `contradicting_options`).
     """
     check_coding(coding)
     if made.truth.inverted:
-        raise UsageError("an inverted phantom cannot be a DICOM object: its header says whether bones are dark.")
+        raise UsageError(
+            "an inverted phantom cannot be a DICOM object: a header declares dark bones. Make it without inversion.",
+            code="contradicting_options",
+        )
     import pydicom
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
     style %= _STYLES
     computed, dark, with_table = bool(style & 1), bool(style & 2), bool(style & 4)
-    # UIDs come from what the object is made of: the same phantom is the same object, another is another.
+    # UIDs are a hash of the phantom's arguments: the same phantom is the same object.
     named = [PHANTOM_MARK, str(made.truth.seed), f"{made.truth.bone_age_months}", made.truth.sex.value, str(style)]
     named += [str(made.bits), f"{made.truth.width}x{made.truth.height}", str(case)]
 
@@ -110,7 +121,7 @@ def _describe(dataset: Dataset, made: Phantom, case: int, *, computed: bool, dar
     dataset.PatientSex = "M" if truth.sex is Sex.MALE else "F"
     dataset.PatientAge = f"{round(truth.chronological_age_months):03d}M"
     dataset.PatientComments = "Synthetic radiograph of nobody"
-    # Every phantom is of one day, on which nobody was examined; a DICOMDIR wants one.
+    # A DICOMDIR needs a date: all phantoms have the same one.
     dataset.StudyDate, dataset.StudyTime = "20000101", "000000"
     dataset.AccessionNumber, dataset.ReferringPhysicianName = "", ""
     dataset.StudyID, dataset.StudyDescription = str(case), "Bone age phantom"
@@ -129,7 +140,7 @@ def _describe(dataset: Dataset, made: Phantom, case: int, *, computed: bool, dar
     dataset.PatientOrientation = ["R", "H"]
     dataset.KVP = "52"
     if computed:
-        # A series of both hands has no side, the image says so.
+        # A series of both hands has no side; the image declares both.
         if laterality == "B":
             dataset.ImageLaterality = laterality
         else:

@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex
 from boneage.errors import UsageError
-from boneage.phantom.anatomy.bones import build_skeleton
 from boneage.phantom.anatomy.development import Child
 from boneage.phantom.anatomy.pieces import Posture, Skeleton
-from boneage.phantom.anatomy.tissue import soft_tissue
+from boneage.phantom.anatomy.skeleton import build_skeleton
 from boneage.phantom.imaging.exposure import Exposure, add_borders, add_markers, expose
 from boneage.phantom.imaging.projection import Placement, draw_bone
+from boneage.phantom.imaging.soft_tissue import render_soft_tissue
 from boneage.phantom.imaging.texture import Grain
-from boneage.phantom.truth import Truth, hand_truth
+from boneage.phantom.truth import Truth, describe_hand
 from boneage.radiograph import SMALLEST_SIDE, Laterality
 
 LARGEST_SIZE: Final = 4096
@@ -30,12 +30,12 @@ _TIP_MM: Final = 6.0
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """A synthetic radiograph and what is known of it.
+    """A synthetic radiograph and its truth.
 
     Attributes:
         pixels: uint8 [height, width] for 8 bits, else uint16, 0 to 2^bits - 1; bones bright unless inverted.
-        truth: see `Truth`.
-        bits: of a pixel in use.
+        truth: ages, regions, bones and key points.
+        bits: in use of each pixel.
     """
 
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -56,30 +56,31 @@ def phantom(
     rotation_degrees: float | None = None,
     bits: int = 8,
 ) -> Phantom:
-    """Make a radiograph of a hand of a given bone age; the same arguments give the same pixels.
+    """Make a radiograph of a hand with a given bone age; the same arguments give the same pixels.
 
-    Tempo moves the chronological age, not the picture: at one bone age what varies is each centre's own part. The
-    same seed at another age is the same child, with the same posture and film.
+    Tempo changes the chronological age, not the image: at one bone age only the individual part of each ossification
+    centre varies. The same seed at another age is the same child, with the same posture and exposure.
 
     Args:
         age_months: bone age, 1 to 240.
         sex: male or female.
-        seed: of child, posture and film; 0 or more.
-        size: the film's shorter side in pixels, 64 to 4096.
-        hands: 1, or 2 for both hands on one film.
-        partial: a part of the hand lies off the film.
-        inverted: bones dark, as a film without the right photometric interpretation.
-        laterality: of a single hand; drawn if None, seldom right.
-        rotation_degrees: of the hand on the film, clockwise; drawn if None.
+        seed: of child, posture and exposure; 0 or more.
+        size: the image's shorter side in pixels, 64 to 4096.
+        hands: 1, or 2 for both hands in one image.
+        partial: a part of the hand lies outside the image.
+        inverted: bones dark, as with a wrong photometric interpretation.
+        laterality: of a single hand; drawn where None (4 % right).
+        rotation_degrees: of the hand, clockwise; drawn where None.
         bits: 8 to 16 of a pixel.
 
     Returns:
-        The pixels with their truth; coordinates are pixels of the film measured at pixel edges.
+        The phantom; its coordinates are pixels, measured at pixel edges.
 
     Raises:
-        UsageError: an argument is out of its range.
+        UsageError: an argument is out of its range (codes `invalid_age`, `unknown_sex`, `invalid_size`,
+            `invalid_number`).
     """
-    child_sex = _checked(age_months, sex, seed, size, hands, bits)
+    child_sex = _check(age_months, sex, seed, size, hands, bits)
     of_child, of_posture, of_picture, of_bones = (np.random.default_rng([seed, part]) for part in range(4))
     child = Child.drawn(child_sex, of_child)
     chubby = float(np.clip(of_child.normal(1.0, 0.06), 0.86, 1.2)) * (1.0 + 0.30 * (1.0 - child.growth(age_months)))
@@ -97,18 +98,18 @@ def phantom(
         posture = Posture.drawn(of_posture)
         skeleton = build_skeleton(child, age_months, posture, of_bones)
         slot = (index * width / len(sides), (index + 1) * width / len(sides))
-        placement = _placed(skeleton, child, age_months, (height, width), slot, side, rotation_degrees, of_posture)
+        placement = _place(skeleton, child, age_months, (height, width), slot, side, rotation_degrees, of_posture)
         if partial:
-            placement = _shifted(placement, skeleton, (height, width), of_posture)
-        tissue = soft_tissue(skeleton, placement, (height, width), chubby, of_posture)
+            placement = _shift(placement, skeleton, (height, width), of_posture)
+        tissue = render_soft_tissue(skeleton, placement, (height, width), chubby, of_posture)
         bones = np.zeros_like(attenuation)
         for piece in skeleton.pieces:
             draw_bone(bones, piece, placement, grain)
-        # A small hand is thinner; the exposure makes up for most of it.
+        # A small hand is thinner; the exposure compensates for most of it.
         thin = np.float32(child.growth(age_months) ** 0.25)
         attenuation += thin * (tissue.attenuation + bones)
         everything |= tissue.outline
-        found.append(hand_truth(skeleton, placement, tissue.outline, side))
+        found.append(describe_hand(skeleton, placement, tissue.outline, side))
     assert placement is not None
     pixels_per_mm = placement.pixels_per_mm / child.length_scale(age_months)
     image = expose(attenuation, pixels_per_mm, Exposure.drawn(of_picture), of_picture)
@@ -134,30 +135,35 @@ def phantom(
     return Phantom(values.astype(np.uint8 if bits == 8 else np.uint16), truth, bits)
 
 
-def _checked(age_months: float, sex: Sex | str, seed: int, size: int, hands: int, bits: int) -> Sex:
+def _check(age_months: float, sex: Sex | str, seed: int, size: int, hands: int, bits: int) -> Sex:
     if not FIRST_MONTH <= age_months <= LAST_MONTH:
         raise UsageError(
-            f"a phantom cannot have a bone age of {age_months} months. Give {FIRST_MONTH} to {LAST_MONTH}."
+            f"a phantom cannot have a bone age of {age_months} months. Give {FIRST_MONTH} to {LAST_MONTH}.",
+            code="invalid_age",
         )
     if not SMALLEST_SIDE <= size <= LARGEST_SIZE:
-        raise UsageError(f"a phantom cannot be {size} pixels wide. Give {SMALLEST_SIDE} to {LARGEST_SIZE}.")
+        raise UsageError(
+            f"a phantom cannot be {size} pixels wide. Give {SMALLEST_SIDE} to {LARGEST_SIZE}.", code="invalid_size"
+        )
     if hands not in (1, 2):
-        raise UsageError(f"a film with {hands} hands cannot be made. Give 1 or 2.")
+        raise UsageError(f"a phantom with {hands} hands cannot be made. Give 1 or 2.", code="invalid_number")
     if bits not in BIT_DEPTHS:
-        raise UsageError(f"pixels of {bits} bits cannot be made. Give {BIT_DEPTHS[0]} to {BIT_DEPTHS[-1]}.")
+        raise UsageError(
+            f"pixels of {bits} bits cannot be made. Give {BIT_DEPTHS[0]} to {BIT_DEPTHS[-1]}.", code="invalid_number"
+        )
     if seed < 0:
-        raise UsageError(f"the seed {seed} is negative. Give 0 or more.")
+        raise UsageError(f"the seed {seed} is negative. Give 0 or more.", code="invalid_number")
     try:
         return Sex(sex)
     except ValueError:
-        raise UsageError(f"'{sex}' is no sex that a phantom can have. Write male or female.") from None
+        raise UsageError(f"a phantom cannot be '{sex}'. Write male or female.", code="unknown_sex") from None
 
 
 def _side(rng: np.random.Generator) -> Laterality:
     return "right" if rng.random() < 0.04 else "left"
 
 
-def _placed(
+def _place(
     skeleton: Skeleton,
     child: Child,
     age_months: float,
@@ -167,7 +173,7 @@ def _placed(
     rotation_degrees: float | None,
     rng: np.random.Generator,
 ) -> Placement:
-    """Upright, filling most of the film, with the forearm leaving it below."""
+    """Place the hand with the fingers up so that it fills most of the image; the forearm ends at the lower border."""
     height, _ = shape
     drawn = float(rng.normal(0.0, 5.0 if rng.random() < 0.75 else 14.0))
     degrees = drawn if rotation_degrees is None else rotation_degrees
@@ -192,14 +198,14 @@ def _placed(
     scale = min(scale, 0.97 * room / (right - left))
     spare = room - scale * (right - left)
     x = slot[0] + spare * float(np.clip(0.5 + rng.normal(0.0, 0.14), 0.03, 0.97)) - scale * left
-    # What the hand does not fill lies above it: the forearm goes on to the border.
+    # Free space lies above the hand: the forearm continues to the lower border.
     over = height - scale * (lower - upper)
     y = min(max(over, top * height), 0.25 * height) - scale * upper
     return Placement(matrix * scale, np.array([x, y]))
 
 
-def _shifted(placement: Placement, skeleton: Skeleton, shape: tuple[int, int], rng: np.random.Generator) -> Placement:
-    """The same hand, moved until a sixth to a third of it lies off one side of the film."""
+def _shift(placement: Placement, skeleton: Skeleton, shape: tuple[int, int], rng: np.random.Generator) -> Placement:
+    """Move the hand until a sixth to a third of it lies outside one side of the image."""
     height, width = shape
     share, side = float(rng.uniform(0.16, 0.34)), int(rng.integers(4))
     points = np.array([place for name, place in skeleton.key_points.items() if not name.endswith("shaft")])

@@ -1,4 +1,4 @@
-"""What is known of a phantom: ages, regions, bones, key points, and the state of every centre."""
+"""The truth of a phantom: ages, regions, bones, key points, and the state of every ossification centre."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from PIL import Image, ImageDraw
 
 from boneage.ages import Sex
 from boneage.phantom.anatomy.development import CARPALS, CentreState
-from boneage.phantom.anatomy.outlines import Points, resampled
+from boneage.phantom.anatomy.outlines import Points, resample
 from boneage.phantom.anatomy.pieces import Skeleton
 from boneage.phantom.anatomy.skeleton_plan import CARPAL_PLAN
 from boneage.phantom.imaging.projection import Placement
-from boneage.phantom.runs import as_runs
+from boneage.phantom.run_lengths import encode_runs
 from boneage.radiograph import Laterality
 from boneage.regions import Box, Region
 
@@ -26,22 +26,23 @@ NOTICE: Final = (
     "treatment, or age determination of asylum seekers or athletes."
 )
 _FINE: Final = 5
-"""Outlines are filled so many times as fine as the film."""
+"""Outlines are filled on a grid so many times finer than the image."""
 _KNUCKLE_MM: Final = 9.5
 """Half a side of the box around a metacarpal's head and neck, millimetres of an adult hand."""
 _READERS_MM: Final = {"wrist": (13.0, 7.5), "radius": (3.5, 3.7), "ulna": (3.5, 3.7), "mcp": (0.5, 3.5)}
-"""How far a reader's box goes beyond the bones, to the sides and along the hand, millimetres of an adult hand.
+"""Margin of a reader's box around the bones, to the sides and along the hand, in millimetres of an adult hand.
 
-So that the boxes have, on the median hand, the proportions of those on 226 radiographs of RSNA (sides over the distance
-between the centres of regions 1 and 2: wrist 1.06 x 0.70, radius 0.53 x 0.41, mcp 0.29 x 0.37).
+With these margins the boxes have, on the median hand, the proportions of readers' boxes on 226 radiographs of RSNA:
+sides over the distance between the centres of regions 1 and 2 are wrist 1.06 x 0.70, radius 0.53 x 0.41, mcp 0.29 x
+0.37.
 """
 _READERS_HAND_MM: Final = (2.0, 5.0)
-"""How far a reader's box of the hand goes beyond its skin, and along the forearm beyond region 1, millimetres of an
+"""Margin of a reader's box of the hand around the skin, and along the forearm below region 1, in millimetres of an
 adult hand.
 
-Readers who box the hand leave the forearm out: on 93 radiographs of RSNA the box ends 7.6 % of the film's height above
-the end of the tight box with forearm, and is wider by 0.9 % of the film's width on either side; on 150 it ends 2 % of
-the film's height below region 1.
+Readers leave the forearm out of the hand. On 93 radiographs of RSNA their box ends 7.6 % of the image's height above
+the end of the tight box with forearm, and is wider by 0.9 % of the image's width on either side. On 150 radiographs it
+ends 2 % of the image's height below region 1.
 """
 
 Mask = npt.NDArray[np.bool_]
@@ -52,8 +53,9 @@ class Bone:
     """The ossified pieces of one bone.
 
     Attributes:
-        outlines: closed polygons in pixels of the film (edges), each float64 [n, 2] of (x, y); may leave the film.
-        box: around what lies on the film, or None where nothing does.
+        outlines: closed polygons in pixels (measured at pixel edges), each float64 [n, 2] of (x, y); parts of them may
+            lie outside the image.
+        box: around the part inside the image, or None where nothing is inside.
     """
 
     outlines: tuple[Points, ...]
@@ -62,23 +64,24 @@ class Bone:
 
 @dataclass(frozen=True, eq=False)
 class Hand:
-    """One hand on the film.
+    """The truth of one hand.
 
     Attributes:
         laterality: which hand it is.
-        regions: hand (with what is seen of the forearm), region 1 (carpus with the ends of radius and ulna, whether
-            ossified or not), region 2 (heads and necks of the five metacarpals); a region off the film is left out.
-        parts: boxes as readers draw them, with a margin around what regions 1 and 2 consist of, by the labels of
-            their tables: wrist, radius, ulna and up to five mcp; hand, which ends below region 1; hand_mask, tight
-            around the hand with what is seen of the forearm.
-        bones: by the name of the centre; those that have not appeared have only their shaft, or are not there.
-        key_points: (x, y) in pixels of the film: bases, heads, starting points of the carpals.
+        regions: tight boxes of the hand (with the visible forearm), region 1 (carpus with the ends of radius and ulna,
+            ossified or not) and region 2 (heads and necks of the five metacarpals). A region outside the image is
+            left out.
+        readers_boxes: boxes with the margins of readers, by the labels of their tables: wrist, radius, ulna and up to
+            five mcp; hand, which ends below region 1; hand_mask, tight around the hand with the visible forearm.
+        masks: bool [height, width] of each region.
+        bones: by the name of the ossification centre. A centre that has not appeared has only its shaft, or no bone.
+        key_points: (x, y) in pixels: bases, heads, starting points of the carpals; some may lie outside the image.
         centres: state of every ossification centre.
     """
 
     laterality: Laterality
     regions: Mapping[Region, Box]
-    parts: Mapping[str, tuple[Box, ...]]
+    readers_boxes: Mapping[str, tuple[Box, ...]]
     masks: Mapping[Region, Mask]
     bones: Mapping[str, Bone]
     key_points: Mapping[str, tuple[float, float]]
@@ -87,18 +90,18 @@ class Hand:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Everything that is known of a phantom.
+    """The truth of a phantom.
 
     Attributes:
-        bone_age_months: what the bones show, on average over children.
-        chronological_age_months: the calendar's age; differs by the child's tempo.
+        bone_age_months: the age that the bones show, on average over children.
+        chronological_age_months: differs from the bone age by the child's tempo.
         sex: of the child.
-        tempo: standard deviations by which the child is ahead.
-        seed: that made it.
-        width, height: of the film in pixels.
+        tempo: standard deviations by which bone age is ahead of chronological age.
+        seed: of the phantom.
+        width, height: of the image in pixels.
         spacing_mm: side of a pixel in millimetres.
         inverted: bones are dark.
-        hands: one or two, from left to right on the film.
+        hands: one or two, from left to right in the image.
     """
 
     bone_age_months: float
@@ -114,14 +117,14 @@ class Truth:
 
     @property
     def regions(self) -> Mapping[Region, Box]:
-        """Regions of the first hand."""
+        """The regions of the first hand."""
         return self.hands[0].regions
 
     def mask(self, bone: str, hand: int = 0) -> Mask:
-        """Where a bone lies on the film, bool [height, width].
+        """The mask of a bone, bool [height, width].
 
         Raises:
-            KeyError: this hand has no such bone (yet).
+            KeyError: the hand has no such bone (yet).
         """
         mask = np.zeros((self.height, self.width), dtype=bool)
         shown = self.hands[hand].bones[bone]
@@ -130,8 +133,11 @@ class Truth:
         return mask
 
     def as_record(self) -> dict[str, Any]:
-        """The truth as what JSON can hold; coordinates in pixels, rounded to a hundredth; outlines have 36 points,
-        rounded to a tenth; masks are run lengths (`boneage.phantom.runs`)."""
+        """The truth as JSON values.
+
+        Coordinates are pixels, rounded to a hundredth. Outlines have 36 points, rounded to a tenth. Masks are run
+        lengths (`boneage.phantom.run_lengths`).
+        """
         return {
             "notice": NOTICE,
             "bone_age_months": self.bone_age_months,
@@ -150,8 +156,8 @@ class Truth:
 _RECORDED_POINTS: Final = 36
 
 
-def _short(outline: Points) -> list[list[float]]:
-    points: list[list[float]] = np.round(resampled(outline, _RECORDED_POINTS), 1).tolist()
+def _shorten(outline: Points) -> list[list[float]]:
+    points: list[list[float]] = np.round(resample(outline, _RECORDED_POINTS), 1).tolist()
     return points
 
 
@@ -162,10 +168,10 @@ def _hand_record(hand: Hand) -> dict[str, Any]:
     return {
         "laterality": hand.laterality,
         "regions": {region.value: corners(box) for region, box in hand.regions.items()},
-        "parts": {label: [corners(box) for box in boxes] for label, boxes in hand.parts.items()},
-        "masks": {region.value: as_runs(mask) for region, mask in hand.masks.items()},
+        "readers_boxes": {label: [corners(box) for box in boxes] for label, boxes in hand.readers_boxes.items()},
+        "masks": {region.value: encode_runs(mask) for region, mask in hand.masks.items()},
         "bones": {
-            name: {"box": corners(bone.box), "outlines": [_short(outline) for outline in bone.outlines]}
+            name: {"box": corners(bone.box), "outlines": [_shorten(outline) for outline in bone.outlines]}
             for name, bone in hand.bones.items()
         },
         "key_points": {name: [round(value, 2) for value in place] for name, place in hand.key_points.items()},
@@ -181,8 +187,15 @@ def _hand_record(hand: Hand) -> dict[str, Any]:
     }
 
 
-def hand_truth(skeleton: Skeleton, placement: Placement, outline: Mask, laterality: Laterality) -> Hand:
-    """The truth of one hand that has been placed on a film; `outline` is its soft tissue, bool [height, width]."""
+def describe_hand(skeleton: Skeleton, placement: Placement, outline: Mask, laterality: Laterality) -> Hand:
+    """Derive the truth of a hand from its skeleton.
+
+    Args:
+        skeleton: its bones.
+        placement: of the hand in the image.
+        outline: its soft tissue, bool [height, width].
+        laterality: which hand it is.
+    """
     height, width = outline.shape
 
     def box(places: npt.ArrayLike) -> Box | None:
@@ -191,14 +204,14 @@ def hand_truth(skeleton: Skeleton, placement: Placement, outline: Mask, laterali
 
     pieces: dict[str, list[Points]] = {}
     for piece in skeleton.pieces:
-        # A plate that the film half hides is still open: its gap is no bone until it is mostly closed.
+        # A plate that is half hidden is still open: its gap counts as bone once it is mostly closed.
         if piece.part != "line" and piece.weight >= 0.5:
             pieces.setdefault(piece.centre, []).append(piece.outline)
     bones = {
         name: Bone(tuple(placement.to_pixels(outline) for outline in outlines), box(np.concatenate(outlines)))
         for name, outlines in pieces.items()
     }
-    # The carpus is a place before it is bone.
+    # Region 1 includes the carpus before it has ossified.
     around = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
     heads = [skeleton.key_points[f"MC{number}_head"] + around * _KNUCKLE_MM for number in range(1, 6)]
     places = {
@@ -208,25 +221,25 @@ def hand_truth(skeleton: Skeleton, placement: Placement, outline: Mask, laterali
         "mcp": heads,
     }
     tight = {label: [box(place) for place in of_label] for label, of_label in places.items()}
-    parts: dict[str, tuple[Box, ...]] = {}
+    readers_boxes: dict[str, tuple[Box, ...]] = {}
     for label, of_label in places.items():
-        # A reader boxes what is seen: the margin alone is nothing.
+        # Readers box visible bones only: a box of which only the margin is inside the image is left out.
         drawn = (
-            box(_framed(place, _READERS_MM[label])) for place, seen in zip(of_label, tight[label], strict=True) if seen
+            box(_frame(place, _READERS_MM[label])) for place, seen in zip(of_label, tight[label], strict=True) if seen
         )
-        parts[label] = tuple(part for part in drawn if part is not None)
+        readers_boxes[label] = tuple(part for part in drawn if part is not None)
     regions = {}
     rows, columns = np.flatnonzero(outline.any(axis=1)), np.flatnonzero(outline.any(axis=0))
     if rows.size:
         regions[Region.HAND] = Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-        parts["hand_mask"] = (regions[Region.HAND],)
-        drawn_hand = _readers_hand(outline, placement, np.concatenate(places["radius"] + places["ulna"]))
+        readers_boxes["hand_mask"] = (regions[Region.HAND],)
+        drawn_hand = _box_hand_as_readers_do(outline, placement, np.concatenate(places["radius"] + places["ulna"]))
         if drawn_hand is not None:
-            parts["hand"] = (drawn_hand,)
+            readers_boxes["hand"] = (drawn_hand,)
     for region, labels in ((Region.REGION_1, ("wrist", "radius", "ulna")), (Region.REGION_2, ("mcp",))):
         found = [part for label in labels for part in tight[label] if part is not None]
         if found:
-            regions[region] = around_all(found)
+            regions[region] = bounding_box(found)
     masks = {region: outline if region is Region.HAND else np.zeros_like(outline) for region in regions}
     if Region.REGION_1 in regions:
         wrist = [bones[name].outlines for name in (*CARPALS, "distal_radius", "distal_ulna") if name in bones]
@@ -239,7 +252,7 @@ def hand_truth(skeleton: Skeleton, placement: Placement, outline: Mask, laterali
     return Hand(
         laterality,
         regions,
-        parts,
+        readers_boxes,
         masks,
         bones,
         {name: (float(x), float(y)) for name, (x, y) in points.items()},
@@ -247,8 +260,8 @@ def hand_truth(skeleton: Skeleton, placement: Placement, outline: Mask, laterali
     )
 
 
-def _readers_hand(outline: Mask, placement: Placement, forearm: Points) -> Box | None:
-    """The box of the soft tissue down to a little below radius and ulna, as readers draw it; None off the film."""
+def _box_hand_as_readers_do(outline: Mask, placement: Placement, forearm: Points) -> Box | None:
+    """The box of the soft tissue down to a little below radius and ulna; None outside the image."""
     margin, below = _READERS_HAND_MM
     height, width = outline.shape
     inverse = np.linalg.inv(placement.matrix)
@@ -261,23 +274,23 @@ def _readers_hand(outline: Mask, placement: Placement, forearm: Points) -> Box |
     return Box(x.min() - more, y.min() - more, x.max() + 1 + more, y.max() + 1 + more).within(width, height)
 
 
-def _framed(place: Points, margin: tuple[float, float]) -> Points:
-    """Corners of the box around a place of the hand, with a margin; millimetres of an adult hand."""
+def _frame(place: Points, margin: tuple[float, float]) -> Points:
+    """Corners of the box around points of the hand, with a margin; millimetres of an adult hand."""
     low, high = place.min(axis=0) - margin, place.max(axis=0) + margin
     return np.array([low, (high[0], low[1]), high, (low[0], high[1])])
 
 
 def _fill(mask: Mask, outlines: Sequence[Points], box: Box) -> None:
-    """Set what lies within the outlines and, up to whole pixels, in the box; in place."""
+    """Set the pixels of `mask` that lie in the outlines and, up to whole pixels, in the box."""
     x0, y0, x1, y1 = math.floor(box.x0), math.floor(box.y0), math.ceil(box.x1), math.ceil(box.y1)
-    # Pillow fills every pixel that an outline touches: drawn finer, then asked at the pixels' centres.
+    # Pillow fills every pixel that an outline touches: drawn finer, then sampled at the pixels' centres.
     image = Image.new("1", ((x1 - x0) * _FINE, (y1 - y0) * _FINE))
     for outline in outlines:
         ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in (outline - (x0, y0)) * _FINE - 0.5], fill=1)
     mask[y0:y1, x0:x1] |= np.array(image, dtype=bool)[_FINE // 2 :: _FINE, _FINE // 2 :: _FINE]
 
 
-def around_all(boxes: list[Box]) -> Box:
+def bounding_box(boxes: list[Box]) -> Box:
     """The smallest box around all of them."""
     return Box(
         min(box.x0 for box in boxes),

@@ -49,7 +49,7 @@ class ExperimentRunner:
         cache: folder for the decoded images; `out/images` if left out.
         localizers: name or folder of a model whose regions are taken, in place of training phase I.
         weights: folder of ImageNet weights, `<timm name>.*.safetensors` or `.pth`; or "timm" for timm's own.
-        truth: of phantoms, for what learns from masks and key points; see `boneage.phantom.reading.TruthFolder`.
+        truth: of phantoms, for what learns from masks and key points; see `boneage.phantom.truth_folder.TruthFolder`.
         boxes: truths that localization is measured against, see `boneage.datasets.read_boxes`.
         seed: of all randomness.
     """

@@ -14,7 +14,7 @@ from boneage.assessment import Attention
 from boneage.errors import DatasetError, TrainingError, UsageError
 from boneage.phantom.dataset import Settings, write_phantoms
 from boneage.phantom.dataset_tables import FIRST_ID
-from boneage.phantom.reading import KnownHand, TruthFolder
+from boneage.phantom.truth_folder import KnownHand, TruthFolder
 from boneage.pipeline.localization import Localization
 from boneage.regions import Box, Region
 from boneage.research.baselines import (

@@ -1,1 +1,1 @@
-"""What a growing hand is made of: bones, growth plates, soft tissue."""
+"""A growing hand: development, bones, growth plates."""

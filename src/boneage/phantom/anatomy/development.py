@@ -1,8 +1,8 @@
-"""How a child's hand ripens: tempo, the appearance of centres, the closing of growth plates, growth.
+"""How a child's hand matures: tempo, the appearance of ossification centres, the closing of growth plates, growth.
 
-Bone age is the common cause. Tempo is how far it is ahead of the calendar: it sets the chronological age and moves
-all centres of a child together, so it cannot be seen in one radiograph. What varies at one bone age is the smaller
-individual part of each centre. The months come from the tables in `data/`, whose NOTE says which are unsourced.
+Bone age is the common cause. Tempo is how far bone age is ahead of chronological age. It moves all centres of a child
+together, so one radiograph cannot show it. At one bone age only the smaller individual part of each centre varies. The
+months come from the tables in `data/`; their NOTE.md lists the unsourced ones.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 from boneage.ages import Sex
 
 INDIVIDUAL: Final = 0.4
-"""A centre's own standard deviation over that of its table: tempo, shared by all centres, makes up the rest."""
+"""Individual standard deviation of a centre over that of its table; the rest is tempo, common to all centres."""
 
 FUSION_SD_MONTHS: Final = 3.5
-"""A growth plate's own standard deviation around the month at which its group closes."""
+"""Individual standard deviation of a growth plate around the month at which its group closes."""
 
 _P5: Final = 1.645
 """Standard deviations from the median to the 5th and the 95th percentile of a normal distribution."""
@@ -51,7 +51,7 @@ _TEMPO_SD: Final = ((0.0, 12.0, 24.0, 48.0, 72.0, 120.0, 156.0, 204.0), (0.5, 1.
 
 @dataclass(frozen=True)
 class Event:
-    """The months at which something happens: median, and the standard deviations of earlier and later children."""
+    """The month of an event: median, and the standard deviations below and above it."""
 
     median: float
     earlier: float
@@ -60,7 +60,7 @@ class Event:
 
 @cache
 def appearances(sex: Sex) -> Mapping[str, Event]:
-    """Centre -> when it is first seen, in the order of the table."""
+    """Centre -> its appearance, in the order of the table."""
     letter = "M" if sex is Sex.MALE else "F"
     found = {}
     for row in _table("ossification_appearance_months.csv"):
@@ -101,8 +101,8 @@ class CentreState:
     Attributes:
         appears_months: bone age at which this child's centre is first seen.
         appeared: whether it is there.
-        maturity: 0 just appeared to 1 of adult shape (of an epiphysis: about to fuse); never falls with age.
-        fused: 0 open growth plate to 1 closed; 0 for centres without one.
+        maturity: 0 (just appeared) to 1 (adult shape; of an epiphysis: about to fuse). It never falls with age.
+        fused: 0 (open growth plate) to 1 (closed); 0 for centres without a plate.
     """
 
     appears_months: float
@@ -113,14 +113,14 @@ class CentreState:
 
 @dataclass(frozen=True)
 class Child:
-    """What one child is made of, apart from age: the same draws ripen, whatever the bone age.
+    """One child at every age: the same random draws hold at every bone age.
 
     Attributes:
         sex: of the child.
-        tempo: standard deviations by which bone age is ahead of the calendar.
+        tempo: standard deviations by which bone age is ahead of chronological age.
         appears_months: centre -> bone age at its appearance.
         closes_months: centre with a growth plate -> bone ages at which it begins to close and is closed.
-        stature: this hand's length over the average of its bone age and sex.
+        stature: length of this hand over the average at its bone age and sex.
     """
 
     sex: Sex
@@ -145,7 +145,7 @@ class Child:
         return cls(sex, tempo, appears, closes, stature)
 
     def chronological_age_months(self, bone_age_months: float) -> float:
-        """The calendar's age of this child at a bone age, at least half a month."""
+        """The chronological age of this child at a bone age, at least half a month."""
         return max(0.5, bone_age_months - self.tempo * float(np.interp(bone_age_months, *_TEMPO_SD)))
 
     def length_scale(self, bone_age_months: float) -> float:
@@ -157,7 +157,7 @@ class Child:
         return float(np.interp(bone_age_months, *_GROWTH[self.sex]))
 
     def centre(self, name: str, bone_age_months: float) -> CentreState:
-        """How far a centre is at a bone age."""
+        """The state of a centre at a bone age."""
         appears = self.appears_months[name]
         since = bone_age_months - appears
         fused = 0.0
@@ -168,7 +168,7 @@ class Child:
         elif name == SESAMOID:
             maturity = since / 30.0
         else:
-            # A carpal bone fills most of its place within five years, and is of adult shape at the growth spurt.
+            # A carpal bone reaches most of its size within five years, and its adult shape at the growth spurt.
             adult = 162.0 if self.sex is Sex.MALE else 144.0
             quick = 1.0 - np.exp(-since / 52.0) if since > 0 else 0.0
             slow = since / max(adult - appears, 40.0)
@@ -179,6 +179,6 @@ class Child:
 
 
 def smooth_step(t: float) -> float:
-    """0 up to t = 0, 1 from t = 1, without a corner between."""
+    """0 up to t = 0, 1 from t = 1, smooth between."""
     t = min(1.0, max(0.0, t))
     return t * t * (3.0 - 2.0 * t)

@@ -9,15 +9,10 @@ from typing import Final
 import numpy as np
 
 from boneage.phantom.anatomy.development import SESAMOID, smooth_step
-from boneage.phantom.anatomy.growth_plates import add_line, epiphysis, joined_share, within_walls
+from boneage.phantom.anatomy.growth_plates import add_line, clip_to_cortex, grow_epiphysis, joined_share
 from boneage.phantom.anatomy.outlines import PLATES, Place, Points, half_width
-from boneage.phantom.anatomy.pieces import SUBCHONDRAL_MM, Build, Piece, Posture, Shaft, Skeleton, along, placed
-from boneage.phantom.anatomy.skeleton_plan import (
-    BASES,
-    JOINT,
-    RAYS,
-    LongBone,
-)
+from boneage.phantom.anatomy.pieces import SUBCHONDRAL_MM, Build, Piece, Posture, Shaft, Skeleton, along, place_on_hand
+from boneage.phantom.anatomy.skeleton_plan import BASES, JOINT, RAYS, LongBone
 
 _STEPS: Final = 48
 
@@ -60,7 +55,7 @@ def _add_long_bone(
     waves = build.rng.uniform(0.0, 2 * math.pi, 2)
 
     def end(after: Points, before: Points, at: float) -> Points:
-        """Points from one side of an end to the other: a joint's surface, or the wavy side of a growth plate."""
+        """Points across an end of the bone: the surface of a joint, or the wavy side of a growth plate."""
         across = np.linspace(before[0], after[0], 9)[1:-1]
         share = across / half
         if abs(at - plate) < 0.2 * length and (at > plate - 1.5 if distal else at < plate + 1.5) and at > 1.0:
@@ -77,7 +72,7 @@ def _add_long_bone(
         return np.stack([across, t], axis=1)
 
     def outline(first: float, last: float, stretch_to: float | None = None) -> Points:
-        """Millimetres `first` to `last` along the bone; its free end, if cut short, keeps the shape of an end."""
+        """The outline from `first` to `last` millimetres along the bone; a shortened end keeps the shape of an end."""
         t = np.linspace(first, last, _STEPS)
         shape = t / length
         if stretch_to is not None and distal:
@@ -86,7 +81,7 @@ def _add_long_bone(
             shape = shape + np.clip((t - last + 0.3 * length) / (0.3 * length), 0, 1) * ((stretch_to - last) / length)
         width = half * half_width(bone.kind, shape, build.flare)
         if bone.centre in BASES:
-            # The cartilage of a child's metacarpal base hides its corners.
+            # The corners of a child's metacarpal base are cartilage.
             width = width * (1.0 - 0.3 * build.cartilage * np.clip(1.0 - (t - first) / (0.16 * length), 0.0, 1.0))
         middle = bow * 4 * shape * (1 - shape)
         right = np.stack([middle + width * (1 + skew), t], axis=1)
@@ -112,7 +107,7 @@ def _add_long_bone(
     )
 
     def piece(part: str, local: Points, weight: float) -> Piece:
-        return Piece(bone.centre, part, placed(local, base, degrees), edge=1.0, shaft=shaft, weight=weight)
+        return Piece(bone.centre, part, place_on_hand(local, base, degrees), edge=1.0, shaft=shaft, weight=weight)
 
     joined = joined_share(state)
     if joined > 0:
@@ -129,7 +124,7 @@ def _add_long_bone(
         if state.appeared:
             full = outline(plate, length) if distal else outline(0.0, plate)
             local = full * (1, 1) - (0, plate) if distal else full * (1, -1) + (0, plate)
-            grown = epiphysis(state, local, gap / 2, caps=bone.kind != "metacarpal")
+            grown = grow_epiphysis(state, local, gap / 2, caps=bone.kind != "metacarpal")
             local = grown + np.array((0, plate)) if distal else grown * (1, -1) + (0, plate)
             hand.pieces.append(
                 replace(
@@ -141,7 +136,7 @@ def _add_long_bone(
                     marrow=0.31,
                 )
             )
-    add_line(hand, build, bone.centre, placed(within_walls(outline(plate - 0.5, plate + 0.5)), base, degrees))
+    add_line(hand, build, bone.centre, place_on_hand(clip_to_cortex(outline(plate - 0.5, plate + 0.5)), base, degrees))
 
 
 def _add_sesamoid(hand: Skeleton, build: Build, place: Place) -> None:

@@ -1,4 +1,4 @@
-"""Outlines of bones as they mature: from a dot to a facetted body, from a disc to a cap.
+"""Outlines of bones as they mature: from a dot to a body with facets, from a disc to a cap.
 
 All lengths are millimetres of an adult male hand. An outline is a closed polygon, float64 [n, 2], of (x, y).
 """
@@ -45,7 +45,7 @@ PLATES: Final = {
     "middle_phalanx": 0.118,
     "distal_phalanx": 0.165,
 }
-"""Where along the bone its growth plate lies."""
+"""Position of the growth plate along the bone, 0 at the base to 1 at the tip."""
 
 _CURVES: Final = {name: PchipInterpolator(*np.array(points).T) for name, points in PROFILES.items()}
 
@@ -57,8 +57,8 @@ def half_width(kind: str, t: Points, flare: float) -> Points:
     return np.where(curve > 1.0, 1.0 + (curve - 1.0) * end, curve)
 
 
-def rounded(points: npt.ArrayLike, times: int = 3) -> Points:
-    """Cut the corners of a closed polygon (Chaikin); towards a quadratic B-spline."""
+def round_corners(points: npt.ArrayLike, times: int = 3) -> Points:
+    """Round the corners of a closed polygon (Chaikin), towards a quadratic B-spline."""
     outline = np.asarray(points, dtype=np.float64)
     for _ in range(times):
         following = np.roll(outline, -1, axis=0)
@@ -67,21 +67,21 @@ def rounded(points: npt.ArrayLike, times: int = 3) -> Points:
     return outline
 
 
-def resampled(outline: Points, count: int) -> Points:
-    """The same closed polygon with `count` points at equal distances."""
+def resample(outline: Points, count: int) -> Points:
+    """Resample a closed polygon to `count` points at equal distances."""
     closed = np.concatenate([outline, outline[:1]])
     along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
     at = np.linspace(0.0, along[-1], count, endpoint=False)
     return np.stack([np.interp(at, along, closed[:, 0]), np.interp(at, along, closed[:, 1])], axis=1)
 
 
-def ripened(mature: Points, centre: Place, size: float, shape: float) -> Points:
-    """A centre on the way to its adult outline.
+def ripen(mature: Points, centre: Place, size: float, shape: float) -> Points:
+    """The outline of a carpal bone on the way to its adult outline.
 
     Args:
         mature: the adult outline.
-        centre: where ossification starts.
-        size: 0 to 1 of the adult's length.
+        centre: the point where ossification starts.
+        size: 0 to 1 of the adult length.
         shape: 0 the ellipse that fits best, 1 the adult outline.
     """
     middle = mature.mean(axis=0)
@@ -97,31 +97,32 @@ def ripened(mature: Points, centre: Place, size: float, shape: float) -> Points:
     return np.asarray(here + size * ((1.0 - shape) * ellipse + shape * offsets))
 
 
-def disc(mature: Points, plate_side: float, width: float, height: float, shape: float) -> Points:
-    """An epiphysis in coordinates (u across, v away from the growth plate), on the way to its adult outline.
+def grow_disc(mature: Points, plate_side: float, width: float, height: float, shape: float) -> Points:
+    """The outline of an epiphysis on the way to its adult outline; coordinates (u across, v away from the plate).
 
     Args:
         mature: the adult outline; v = 0 at the plate.
-        plate_side: where its side towards the plate lies now, millimetres of v.
-        width, height: 0 to 1 of the adult's.
+        plate_side: v of its side towards the plate, in millimetres.
+        width, height: 0 to 1 of the adult size.
         shape: 0 an oval disc, 1 the adult outline.
     """
     low, high = mature.min(axis=0), mature.max(axis=0)
     centre, half = (low + high) / 2, (high - low) / 2
     unit = (mature - centre) / half
-    # Point by point along both outlines: an adult outline with a hollow would fold if it were pulled to its middle.
+    # Interpolated point by point between both outlines: scaled towards its middle, an adult outline with a hollow would
+    # fold.
     first, turn = math.atan2(unit[0, 1], unit[0, 0]), np.linspace(0.0, 2 * math.pi, len(unit), endpoint=False)
     area = unit[:, 0] * np.roll(unit[:, 1], -1) - np.roll(unit[:, 0], -1) * unit[:, 1]
     angle = first + math.copysign(1.0, float(area.sum())) * turn
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    ring = resampled(ring / (np.abs(ring) ** 2.3).sum(axis=1, keepdims=True) ** (1 / 2.3) * half, len(ring)) / half
+    ring = resample(ring / (np.abs(ring) ** 2.3).sum(axis=1, keepdims=True) ** (1 / 2.3) * half, len(ring)) / half
     form = (1.0 - shape) * ring + shape * unit
     now = half * (width, height)
     return np.asarray((centre[0], plate_side + now[1]) + form * now)
 
 
-def clipped(outline: Points, place: Place, normal: Place) -> Points:
-    """The part of a closed polygon on the side of a line through `place` that `normal` points to."""
+def clip_to_side(outline: Points, place: Place, normal: Place) -> Points:
+    """Clip a closed polygon to one side of a line through `place`: the side to which `normal` points."""
     side = (outline - np.asarray(place)) @ np.asarray(normal)
     following = np.roll(side, -1)
     inside = side >= 0

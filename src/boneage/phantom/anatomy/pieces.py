@@ -1,4 +1,4 @@
-"""What a hand's skeleton is made of: pieces of bone with what is inside, in millimetres of an adult hand."""
+"""The parts of a hand's skeleton: pieces of bone with their structure, in millimetres of an adult hand."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SUBCHONDRAL_MM: Final = 0.34
 
 @dataclass(frozen=True)
 class Shaft:
-    """What lies along a long bone, each float64 [n] over `at` millimetres from `base` in direction `degrees`.
+    """The structure along a long bone: float64 [n] each, at `at` millimetres from `base` in direction `degrees`.
 
     Attributes:
-        half, aside: half width, and how far the middle lies to the thumb's side of the axis.
-        depth: half of the bone's depth towards the tube.
+        half, aside: half width, and the distance of the middle from the axis, to the thumb's side.
+        depth: half of the bone's depth, towards the X-ray tube.
         cortex: thickness of the dense wall.
         marrow: share of bone in the marrow space, 0 to 1.
     """
@@ -38,17 +38,17 @@ class Shaft:
 
 @dataclass(frozen=True)
 class Piece:
-    """One ossified piece as the film sees it.
+    """One ossified piece, as projected.
 
     Attributes:
         centre: the name of its ossification centre.
-        part: "shaft", "epiphysis", "whole" (fused), "body" (carpal bones, sesamoid) or "line" (where a plate was).
+        part: "shaft", "epiphysis", "whole" (fused), "body" (carpal bones, sesamoid), "hook" or "line" (closed plate).
         outline: closed polygon, float64 [n, 2].
         depth: half of the greatest depth, for pieces without a shaft.
-        edge: over how many millimetres from the outline the depth rises.
+        edge: millimetres from the outline over which the depth rises.
         cortex, marrow: as in `Shaft`.
-        shaft: what lies along it, for long bones.
-        weight: 1, or less while a plate closes and the open and the fused bone are both partly there.
+        shaft: the structure along it, for long bones.
+        weight: 1; less while a plate closes, when the open and the fused bone overlap.
     """
 
     centre: str
@@ -64,13 +64,13 @@ class Piece:
 
 @dataclass
 class Skeleton:
-    """All pieces of a hand, the states of its centres, and its key points (names -> places)."""
+    """All pieces of a hand, the states of its ossification centres, and its key points by name."""
 
     pieces: list[Piece] = field(default_factory=list)
     states: dict[str, CentreState] = field(default_factory=dict)
     key_points: dict[str, Place] = field(default_factory=dict)
     ends: dict[str, Points] = field(default_factory=dict)
-    """Adult outline of the distal end of radius and ulna, where it will be."""
+    """Adult outlines of the distal ends of radius and ulna, at any age."""
 
 
 _WOBBLE_DEGREES: Final = np.array([(1.0, 6.0, 9.0, 0.0)] + 4 * [(1.0, 2.4, 3.0, 3.0)])
@@ -79,7 +79,7 @@ _WOBBLE_DEGREES: Final = np.array([(1.0, 6.0, 9.0, 0.0)] + 4 * [(1.0, 2.4, 3.0, 
 
 @dataclass(frozen=True)
 class Posture:
-    """How the hand lies: `spread` stretches the angles between the fingers, degrees are towards the thumb."""
+    """How the hand lies. `spread` scales the angles between the fingers; degrees are towards the thumb."""
 
     spread: float
     thumb_degrees: float
@@ -99,7 +99,7 @@ class Posture:
 
 @dataclass(frozen=True)
 class Build:
-    """What shapes every bone of one child at one age: how grown, how stout, and its own random numbers."""
+    """What shapes every bone of one child at one age: growth, stoutness and random numbers."""
 
     child: Child
     age_months: float
@@ -113,18 +113,18 @@ class Build:
 
     @property
     def cartilage(self) -> float:
-        """Share of an end without epiphysis that has not ossified yet."""
+        """Share of a bone end without epiphysis that has not ossified yet."""
         return max(0.0, 1.0 - (self.growth - 0.3) / 0.6)
 
 
 def along(start: Place, degrees: float, length: float, aside: float = 0.0) -> Place:
-    """The place `length` millimetres from `start`; 0 degrees points to the fingertips, 90 to the thumb."""
+    """The point `length` millimetres from `start`; 0 degrees points to the fingertips, 90 to the thumb."""
     sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
     return start[0] + length * sine + aside * cosine, start[1] + length * cosine - aside * sine
 
 
-def placed(local: Points, base: Place, degrees: float) -> Points:
-    """(u across, t along) of a bone -> the hand's millimetres."""
+def place_on_hand(local: Points, base: Place, degrees: float) -> Points:
+    """Coordinates of a bone (u across, t along) -> coordinates of the hand, both in millimetres."""
     sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
     u, t = local.T
     return np.stack([base[0] + t * sine + u * cosine, base[1] + t * cosine - u * sine], axis=1)

@@ -1,7 +1,8 @@
-"""The adult hand that every phantom grows towards: where bones lie and how large they are.
+"""The adult hand towards which every phantom grows: positions and sizes of its bones.
 
-Millimetres of an adult male left hand as the film shows it: x towards the thumb, y towards the fingertips, from the
-middle of the capitate. Lengths and widths are rounded from published radiogrammetry; outlines were drawn by hand.
+Millimetres of an adult male left hand, palm down, as a radiograph shows it: x towards the thumb, y towards the
+fingertips, from the middle of the capitate. Lengths and widths are rounded from published radiogrammetry; outlines were
+drawn by hand.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from boneage.phantom.anatomy.outlines import Place
 
 @dataclass(frozen=True)
 class Carpal:
-    """A carpal bone: corners of its outline (before rounding), where it starts to ossify, half its depth."""
+    """A carpal bone: corners of its outline (before rounding), the point where it starts to ossify, half its depth."""
 
     corners: tuple[Place, ...]
     start: Place

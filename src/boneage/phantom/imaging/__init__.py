@@ -1,1 +1,1 @@
-"""From anatomy to pixels: projection, texture, exposure, markers."""
+"""From anatomy to pixels: soft tissue, projection, texture, exposure, markers."""

@@ -1,4 +1,4 @@
-"""What technicians lay on the film: the side's letter with initials, on a plate or without."""
+"""Side markers: the letter of the side with the technician's initials, with or without a plate."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Layer = npt.NDArray[np.float32]
 _LETTERS: Final = "ABCDEFGHJKLMNPRSTUW"
 
 
-def marker(side: str, height: int, rng: np.random.Generator) -> tuple[Layer, Layer]:
-    """A side marker.
+def draw_marker(side: str, height: int, rng: np.random.Generator) -> tuple[Layer, Layer]:
+    """Draw a side marker.
 
     Args:
-        side: its letter, "L" or "R".
+        side: the letter, "L" or "R".
         height: of the letter, in pixels.
 
     Returns:
-        The letters' and the plate's cover of each pixel, float32 [h, w] in [0, 1]; already turned.
+        Coverage of each pixel by the letters and by the plate, float32 [h, w] in [0, 1] each; rotated.
     """
     height = max(height, 8)
     side_pixels = height * 6
@@ -45,7 +45,7 @@ def marker(side: str, height: int, rng: np.random.Generator) -> tuple[Layer, Lay
             x, y = (x0 + x1) / 2, y0 - above * 0.55
             draw.ellipse((x - hole, y - hole, x + hole, y + hole), fill=90)
     turn = float(rng.normal(0.0, 4.0)) if rng.random() < 0.5 else float(rng.uniform(-60.0, 60.0))
-    # A cassette read from its other side shows the letter mirrored.
+    # A cassette that is read from its back shows the letter mirrored.
     mirrored = rng.random() < 0.04
     layers = []
     for layer in (letters, plate):
@@ -57,7 +57,7 @@ def marker(side: str, height: int, rng: np.random.Generator) -> tuple[Layer, Lay
 
 
 def _write(letters: Image.Image, side: str, height: int, rng: np.random.Generator) -> float:
-    """The side's letter in the middle with initials below, beside, or one under the other; where they end below."""
+    """Write the letter with initials below, beside, or one under the other; returns the y where they end."""
     count = int(rng.choice((0, 2, 3), p=(0.12, 0.38, 0.5)))
     initials = "".join(_LETTERS[int(index)] for index in rng.integers(0, len(_LETTERS), count))
     size = height * float(rng.uniform(0.45, 0.75))
@@ -83,7 +83,7 @@ def _write(letters: Image.Image, side: str, height: int, rng: np.random.Generato
 
 
 def _bead(letters: Image.Image, middle: tuple[float, float], radius: float, rng: np.random.Generator) -> None:
-    """The capsule with a few steel balls that shows how a cassette stood."""
+    """Draw the capsule with a few steel balls that shows how a cassette stood."""
     draw = ImageDraw.Draw(letters)
     (x, y), r = middle, radius
     draw.ellipse((x - r, y - r, x + r, y + r), outline=255, width=max(1, round(r * 0.22)))

@@ -1,7 +1,7 @@
-"""Bones and soft tissue -> attenuation along each ray, on the film's grid.
+"""Bones -> attenuation along each ray, on the grid of the detector.
 
-A bone is a tube of dense cortex around marrow with little bone in it. Its depth follows an elliptical cross-section,
-so that walls seen edge on are bright without being told to. Where bones lie over each other their attenuation adds.
+A bone is a tube of dense cortex around marrow with little bone in it. Its depth follows an elliptical cross-section, so
+that walls are bright where rays pass along them. Attenuations of overlapping bones add up.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from boneage.phantom.imaging.texture import Grain
 Layer = npt.NDArray[np.float32]
 
 CORTEX_PER_MM: Final = 0.093
-"""Linear attenuation of dense bone above that of the soft tissue it replaces, at a hand film's 50 to 55 kV."""
+"""Linear attenuation of dense bone above that of the soft tissue that it replaces, at 50 to 55 kV."""
 
 _FINE: Final = 2
-"""Bones are drawn so many times as large as the film, then averaged: smooth edges."""
+"""Bones are drawn on a grid so many times finer than the image, then averaged, for smooth edges."""
 _MARGIN: Final = 16
-"""Pixels of the film."""
+"""Pixels of the image."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """The step from millimetres of an adult hand to pixels of the film (measured at pixel edges) and back.
+    """The map from millimetres of an adult hand to pixels of the image (measured at pixel edges).
 
     Attributes:
         matrix: float64 [2, 2]; pixels = matrix @ millimetres + origin.
@@ -54,7 +54,7 @@ def draw_bone(image: Layer, piece: Piece, placement: Placement, grain: Grain) ->
     """Add a piece's attenuation to `image`, float32 [height, width], in place."""
     pixels = placement.to_pixels(piece.outline)
     height, width = image.shape
-    # A margin beyond the film: a piece that the film cuts has no wall there.
+    # A margin beyond the image: a piece that the border cuts has no wall there.
     x0, y0 = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - 1, -_MARGIN)
     x1, y1 = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + 2, (width + _MARGIN, height + _MARGIN))
     left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
@@ -74,7 +74,9 @@ def draw_bone(image: Layer, piece: Piece, placement: Placement, grain: Grain) ->
     place = np.stack([(columns + 0.5) / _FINE + x0, (rows + 0.5) / _FINE + y0], axis=1) - placement.origin
     places = (place @ inverse.T).astype(np.float32)
     attenuation = (
-        _solid(piece, depth, places, grain) if piece.shaft is None else _tube(piece, piece.shaft, depth, places, grain)
+        _render_solid(piece, depth, places, grain)
+        if piece.shaft is None
+        else _render_tube(piece, piece.shaft, depth, places, grain)
     )
     fine = np.zeros(mask.shape, dtype=np.float32)
     fine[rows, columns] = attenuation * np.float32(piece.weight)
@@ -83,7 +85,7 @@ def draw_bone(image: Layer, piece: Piece, placement: Placement, grain: Grain) ->
 
 
 def _chord(outside: Layer) -> Layer:
-    """Depth of an ellipse at a distance from its middle, both in half axes; 0 beyond it."""
+    """Depth of an ellipse at a distance from its middle, both in half axes; 0 outside it."""
     return np.asarray(np.sqrt(np.maximum(0.0, 1.0 - outside * outside)), dtype=np.float32)
 
 
@@ -91,7 +93,7 @@ def _rise(depth: Layer, over: float) -> Layer:
     return _chord(1.0 - np.clip(depth / np.float32(over), 0.0, 1.0))
 
 
-def _solid(piece: Piece, depth: Layer, places: Layer, grain: Grain) -> Layer:
+def _render_solid(piece: Piece, depth: Layer, places: Layer, grain: Grain) -> Layer:
     outer = np.float32(2 * piece.depth) * _rise(depth, piece.edge)
     wall = np.float32(piece.cortex) * grain.wall(places[:, 0], places[:, 1])
     inside = np.maximum(np.float32(piece.depth) - wall, np.float32(0.1))
@@ -101,12 +103,12 @@ def _solid(piece: Piece, depth: Layer, places: Layer, grain: Grain) -> Layer:
     return np.asarray(np.float32(CORTEX_PER_MM) * ((outer - inner) + inner * np.float32(piece.marrow) * net))
 
 
-def _tube(piece: Piece, shaft: Shaft, depth: Layer, places: Layer, grain: Grain) -> Layer:
+def _render_tube(piece: Piece, shaft: Shaft, depth: Layer, places: Layer, grain: Grain) -> Layer:
     angle = np.radians(shaft.degrees)
     sine, cosine = np.float32(np.sin(angle)), np.float32(np.cos(angle))
     x, y = places[:, 0] - np.float32(shaft.base[0]), places[:, 1] - np.float32(shaft.base[1])
     t, u = x * sine + y * cosine, x * cosine - y * sine
-    # Tables are looked up by index: far cheaper than interpolating five of them.
+    # Looking up tables by index is far faster than interpolating five of them.
     step = shaft.at[1] - shaft.at[0]
     fine_at = np.arange(0.0, shaft.at[-1] + step, 0.2)
     index = np.clip(t / 0.2, 0, len(fine_at) - 1).astype(np.intp)

@@ -35,7 +35,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 class HandTruth(Protocol):
-    """What is known of a hand, in pixels of the film as it was written (`boneage.phantom.reading.KnownHand`)."""
+    """What is known of a hand, in pixels of the film as it was written (`boneage.phantom.truth_folder.KnownHand`)."""
 
     @property
     def mask(self) -> Mask: ...

@@ -12,22 +12,22 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from boneage.phantom.anatomy.outlines import Place, rounded
+from boneage.phantom.anatomy.outlines import Place, round_corners
 from boneage.phantom.anatomy.pieces import Skeleton, along
 from boneage.phantom.imaging.projection import Placement
 
 Layer = npt.NDArray[np.float32]
 
 TISSUE_PER_MM: Final = 0.044
-"""Linear attenuation of soft tissue at a hand film's 50 to 55 kV."""
+"""Linear attenuation of soft tissue at the 50 to 55 kV of hand radiographs."""
 
 _GRID: Final = 170
-"""Tissue is smooth: it is drawn at most about so many pixels wide, then enlarged to the film."""
+"""Pixels; tissue is smooth, so it is drawn at most about so wide, then enlarged to the image."""
 
 _BEYOND: Final = 30
-"""Coarse pixels: what leaves the film goes on so far, and has no rounded border there."""
+"""Coarse pixels; bodies that leave the image continue so far beyond it, without a rounded border."""
 
-# Half widths of the fingers at the knuckle, the middle of the first phalanx, each joint and near the tip, mm.
+# Half widths of the fingers in millimetres: at the knuckle, the middle of the first phalanx, each joint, near the tip.
 _FINGERS: Final = {
     1: (14.0, 12.3, 12.0, 11.0, 9.2),
     2: (12.4, 11.4, 11.2, 10.3, 8.5),
@@ -39,11 +39,11 @@ _FINGERS: Final = {
 
 @dataclass(frozen=True)
 class SoftTissue:
-    """What soft tissue does to the film.
+    """The soft tissue of a hand.
 
     Attributes:
         attenuation: float32 [height, width].
-        outline: bool [height, width], where the hand is.
+        outline: bool [height, width], the pixels of the hand.
     """
 
     attenuation: Layer
@@ -90,13 +90,13 @@ class _Slab:
     ) -> None:
         """A flat body with rounded borders; `added` to what is there, else the thicker of both.
 
-        It gets `deeper` by this share a millimetre below the wrist: towards the elbow.
+        The body gets deeper towards the elbow: by the share `deeper` for each millimetre below the wrist.
         """
         image = Image.new("L", (self.width, self.height), 0)
         ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in self.pixels(outline)], fill=1)
         mask = np.pad(np.asarray(image), _BEYOND, mode="edge")
         signed = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(1 - mask)
-        # Smoothed, the distance has no stairs along the outline.
+        # Smoothing removes the stairs along the outline.
         smooth = ndimage.gaussian_filter(signed, max(1.0, 1.2 * self.pixels_per_mm))[_BEYOND:-_BEYOND, _BEYOND:-_BEYOND]
         deep = np.maximum(smooth, 0.0) / self.pixels_per_mm
         rise = 1.0 - np.clip(deep / edge, 0.0, 1.0)
@@ -112,17 +112,17 @@ class _Slab:
             np.maximum(self.thickness, body, out=self.thickness)
 
 
-def soft_tissue(
+def render_soft_tissue(
     hand: Skeleton, placement: Placement, shape: tuple[int, int], chubby: float, rng: np.random.Generator
 ) -> SoftTissue:
-    """Attenuation of the soft tissue of a hand, bones not taken out.
+    """Render the soft tissue of a hand, without holes for the bones.
 
     Args:
-        hand: its bones.
-        placement: of the hand on the film.
-        shape: (height, width) of the film in pixels.
+        hand: its skeleton.
+        placement: of the hand in the image.
+        shape: (height, width) of the image in pixels.
         chubby: widths over those of an adult hand of the same length.
-        rng: muscles, fat and folds of this hand.
+        rng: for muscles, fat and folds.
     """
     slab = _Slab(shape, placement)
     points = hand.key_points
@@ -131,7 +131,7 @@ def soft_tissue(
     palm = _palm(points, chubby)
     slab.body(palm, 14.0, 17.0)
     slab.body(_forearm(points, chubby), 17.0, 24.0, deeper=0.003)
-    # The web between fingers and the wrist's sides are smooth.
+    # The webs between the fingers and the sides of the wrist are smooth.
     soft = ndimage.gaussian_filter(slab.thickness, 1.1 * slab.pixels_per_mm)
     slab.thickness = np.maximum(np.clip(2.0 * soft - 4.0, 0.0, soft), slab.thickness * np.float32(0.75))
     _muscles(slab, points, rng)
@@ -150,7 +150,7 @@ def _finger(slab: _Slab, points: dict[str, Place], number: int, radii: list[floa
     heads = [points[f"{name}{number}_head"] for name in names]
     base, last = points[f"DP{number}_base"], heads[-1]
     length = math.dist(base, last)
-    # The soft tip reaches beyond the bone.
+    # The soft fingertip reaches beyond the bone.
     beyond = (radii[-1] - 2.6) / length
     tip = (last[0] - (last[0] - base[0]) * beyond * 0.55, last[1] - (last[1] - base[1]) * beyond * 0.55)
     middle = tuple((a + b) / 2 for a, b in zip(heads[0], heads[1], strict=True))
@@ -169,7 +169,7 @@ def _between(a: Place, b: Place, share: float) -> Place:
 
 
 def _palm(points: dict[str, Place], chubby: float) -> npt.NDArray[np.float64]:
-    """From the wrist round the little finger's side, over the webs, to the thumb's ball."""
+    """The outline of the palm: from the wrist along the little finger's side and the webs to the ball of the thumb."""
     wide = 10.0 * chubby
     little = points["MC5_head"]
     webs = []
@@ -198,7 +198,7 @@ def _palm(points: dict[str, Place], chubby: float) -> npt.NDArray[np.float64]:
         (forearm[0][0] + 24 * chubby, forearm[0][1] + 4),
         (forearm[0][0] + 8 * chubby, forearm[0][1] - 12),
     ]
-    return np.asarray(rounded(corners, 3))
+    return np.asarray(round_corners(corners, 3))
 
 
 def _forearm(points: dict[str, Place], chubby: float) -> npt.NDArray[np.float64]:
@@ -207,18 +207,18 @@ def _forearm(points: dict[str, Place], chubby: float) -> npt.NDArray[np.float64]
     top = (np.asarray(points["distal_radius"]) + np.asarray(points["distal_ulna"])) / 2
     axis = (top - down) / np.linalg.norm(top - down)
     across = np.array([axis[1], -axis[0]])
-    # The radius reaches farther to its side of the plates' middle than the ulna to the other.
+    # The radius extends further from the middle of the plates than the ulna.
     top = top + 4.0 * across
     wide = 0.5 + 0.5 * chubby
     at = np.array([34.0, 30.0, 22.0, 10.0, 0.0, -15.0, -35.0, -60.0, -100.0, -150.0, -250.0])
     half = np.array([7.0, 18.0, 26.5, 31.0, 33.0, 33.2, 32.0, 32.0, 35.0, 40.0, 44.0]) * wide
     right = top + at[:, None] * axis + half[:, None] * across
     left = top + at[:, None] * axis - half[:, None] * across
-    return np.asarray(rounded(np.concatenate([left[::-1], right]), 2))
+    return np.asarray(round_corners(np.concatenate([left[::-1], right]), 2))
 
 
 def _muscles(slab: _Slab, points: dict[str, Place], rng: np.random.Generator) -> None:
-    """Bodies that are seen within the palm: thumb and little finger balls, the muscle of the first web."""
+    """Add the muscles of the palm: the balls of thumb and little finger, and the first web."""
     thumb, index = points["MC1_head"], points["MC2_head"]
     foot = points["MC2_base"]
     web = [
@@ -226,7 +226,7 @@ def _muscles(slab: _Slab, points: dict[str, Place], rng: np.random.Generator) ->
         _between(index, thumb, 0.32), _between(index, thumb, 0.70), _between(points["MC1_base"], thumb, 0.75),
         _between(points["MC1_base"], thumb, 0.35),
     ]  # fmt: skip
-    slab.body(rounded(web), rng.uniform(0.2, 1.6), 8.0, added=True)
+    slab.body(round_corners(web), rng.uniform(0.2, 1.6), 8.0, added=True)
     scale = slab.pixels_per_mm
     inside = slab.thickness > 0
     lumps = (
@@ -243,11 +243,11 @@ def _muscles(slab: _Slab, points: dict[str, Place], rng: np.random.Generator) ->
 
 
 def _texture(slab: _Slab, rng: np.random.Generator) -> Layer:
-    """Fat between muscles: streaks of a few per cent, mostly along the hand."""
+    """The texture of fat between muscles: streaks of a few per cent, mostly along the hand."""
     scale = slab.pixels_per_mm
     texture = np.ones((slab.height, slab.width), dtype=np.float32)
     for (along_mm, across_mm), strength in (((16.0, 2.6), 0.022), ((5.0, 4.0), 0.018), ((1.8, 0.9), 0.012)):
-        # Drawn on a grid of the streaks' own size, then enlarged: cheap.
+        # Drawn on a coarse grid of the streaks' size, then enlarged, to save time.
         rows = max(2, math.ceil(slab.height / (along_mm * scale)) + 1)
         columns = max(2, math.ceil(slab.width / (across_mm * scale)) + 1)
         small = rng.standard_normal((rows, columns), dtype=np.float32)
