@@ -1,4 +1,4 @@
-"""What several tests share: a stand-in model of a few ONNX nodes, small films, and a data set of phantoms."""
+"""Fixtures of several tests: a stand-in model of a few ONNX nodes, small images, a data set of phantoms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from boneage.model.writing import write_model
 from boneage.phantom.dataset import Settings, write_phantoms
 from boneage.radiograph import Radiograph
 
-# A busy machine is no failure.
+# Slowness of a busy machine must not fail a test.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
@@ -32,11 +32,11 @@ RegionalHeads = tuple[dict[str, Any], dict[str, bytes]]
 
 
 def localizer_bytes(weights: dict[str, npt.NDArray[np.float32]], constant: float | None = None) -> bytes:
-    """A localizer: the view averaged over 8x8 cells, minus its mean, times fixed weights a cell.
+    """A localizer: the view averaged over 8x8 cells, minus its mean, times a fixed weight for each cell.
 
     Args:
         weights: output name -> float32 [8, 8].
-        constant: all outputs have this value at every place instead.
+        constant: the value of all outputs everywhere, instead.
     """
     from onnx import TensorProto, helper
 
@@ -112,24 +112,26 @@ def regressor_bytes(
 
 
 def gate_bytes(kind: int, degrees: float = 0.0) -> bytes:
-    """A gate that takes every view for the same kind and the same turn (the second of a batch for the opposite)."""
+    """A gate that answers every view with one kind and one rotation (the second of a batch with its opposite)."""
     from onnx import TensorProto, helper
 
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    said = {
+    outputs_of = {
         "kinds": np.eye(5, dtype=np.float32)[[kind, kind]],
         "pose": np.array([[cos, sin], [cos, -sin]], np.float32),
         "inverted": np.zeros(2, np.float32),
         "ood_score": np.ones(2, np.float32),
     }
-    nodes = [helper.make_node("Identity", [f"{name}_said"], [name]) for name in said]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, values.shape) for name, values in said.items()]
+    nodes = [helper.make_node("Identity", [f"{name}_value"], [name]) for name in outputs_of]
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, values.shape) for name, values in outputs_of.items()
+    ]
     view = helper.make_tensor_value_info("view", TensorProto.UINT8, ["n", 1, VIEW_SIZE, VIEW_SIZE])
-    return _model_bytes(nodes, [view], outputs, {f"{name}_said": values for name, values in said.items()})
+    return _model_bytes(nodes, [view], outputs, {f"{name}_value": values for name, values in outputs_of.items()})
 
 
 def with_gate(parts: RegionalHeads, kind: int, degrees: float = 0.0) -> RegionalHeads:
-    """The parts of a model with such a gate in front."""
+    """The settings and networks of a model, with such a gate."""
     settings, networks = parts
     gate = {"network": "gate", "min_hand_probability": 0.5, "max_ood_score": 2.0, "tilt_degrees": 12.0}
     listed = {**settings["networks"], "gate": {"input_size": VIEW_SIZE}}
@@ -137,7 +139,7 @@ def with_gate(parts: RegionalHeads, kind: int, degrees: float = 0.0) -> Regional
 
 
 def _model_bytes(nodes: list[Any], inputs: list[Any], outputs: list[Any], constants: dict[str, Any]) -> bytes:
-    # Here, not above: onnx comes with the extra [train], and most tests do without.
+    # Imported here: onnx comes with the extra [train], and most tests do not need it.
     import onnx
     from onnx import helper, numpy_helper
 
@@ -154,7 +156,7 @@ def _standin_parts() -> RegionalHeads:
     upper[2:5], lower[5:7] = 1.0, 1.0
     networks = {
         "hand": localizer_bytes({"attention": np.ones((CELLS, CELLS), np.float32)}),
-        # One network may serve several regions by different outputs.
+        # One network may localize several regions, each with an output of its own.
         "bones": localizer_bytes({"carpus": lower, "metacarpus": upper}),
         "regressor": regressor_bytes(3),
     }
@@ -183,7 +185,7 @@ def _standin_parts() -> RegionalHeads:
 
 
 def _hand(width: int = 120, height: int = 150) -> npt.NDArray[np.uint8]:
-    """A hand made of rectangles: forearm, palm and four fingers on a dark ground with a little texture."""
+    """A hand of rectangles: forearm, palm and four fingers on a dark background with a little texture."""
     x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
     image = 12 + 6 * np.sin(40 * x) * np.cos(31 * y)
     image[(x > 0.38) & (x < 0.62) & (y > 0.7)] = 170
@@ -196,7 +198,7 @@ def _hand(width: int = 120, height: int = 150) -> npt.NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def standin_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a whole stand-in model; read it, never write into it."""
+    """The folder of a stand-in model; read-only."""
     settings, networks = _standin_parts()
     return write_model(tmp_path_factory.mktemp("models") / "standin", settings, networks)
 
@@ -212,14 +214,14 @@ def layered_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def standin_parts() -> RegionalHeads:
-    """Settings and ONNX bytes of the stand-in model, to change and to write with `write_model`."""
+    """Settings and ONNX bytes of the stand-in model, to be changed and written with `write_model`."""
     settings, networks = _standin_parts()
     return copy.deepcopy(settings), networks
 
 
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of 30 phantoms 64 pixels wide, some of each split by id; read it, never write into it."""
+    """The folder of 30 phantoms 64 pixels wide, with cases of every split; read-only."""
     return write_phantoms(tmp_path_factory.mktemp("phantoms") / "set", 30, Settings(size=64)).folder
 
 
@@ -254,7 +256,7 @@ def hand_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gated_model(tmp_path: Path, standin_parts: RegionalHeads) -> Callable[..., Path]:
-    """Makes a model folder whose gate takes every film for one of `KINDS`, turned by so many degrees."""
+    """Makes a model folder whose gate sees every image as one of `KINDS`, rotated by so many degrees."""
 
     def make(kind: int, degrees: float = 0.0) -> Path:
         return write_model(tmp_path / f"gated-{kind}-{degrees:.0f}", *with_gate(standin_parts, kind, degrees))

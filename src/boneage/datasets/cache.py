@@ -168,15 +168,6 @@ class ImageCache:
         if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
             mapped.madvise(mmap.MADV_DONTNEED)
 
-    def full_size(self, case_id: str) -> tuple[int, int]:
-        """(height, width) of the radiograph itself, in pixels.
-
-        Raises:
-            DatasetError: the cache has no image of that case (code `not_in_cache`).
-        """
-        entry = self._entry(case_id)
-        return entry.full_height, entry.full_width
-
     @property
     def digest(self) -> str:
         """sha256 (hex) over the short side, and id, shape and pixels of every image, sorted by id.

@@ -90,7 +90,7 @@ def _decode(path: Path, entry: Entry, short_side: int | None, read: Read | None)
     height, width = image.shape
     pixels = image.tobytes()
     content = hashlib.sha256(pixels).hexdigest()[:16]
-    decoded = Entry(entry.id, file, size, mtime_ns, 0, height, width, radiograph.height, radiograph.width, content)
+    decoded = Entry(entry.id, file, size, mtime_ns, 0, height, width, content)
     return decoded, pixels
 
 

@@ -26,7 +26,6 @@ class Entry:
         size, mtime_ns: of the radiograph when it was read; a different value means that it has changed.
         offset: first byte of the image in the flat file.
         height, width: of the image in pixels (0 where the radiograph could not be read).
-        full_height, full_width: of the radiograph in pixels.
         content: first 16 hex digits of the sha256 of the image's pixels.
         error: why the radiograph could not be read, or "".
     """
@@ -38,8 +37,6 @@ class Entry:
     offset: int = 0
     height: int = 0
     width: int = 0
-    full_height: int = 0
-    full_width: int = 0
     content: str = ""
     error: str = ""
 
