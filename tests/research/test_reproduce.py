@@ -1,10 +1,13 @@
-"""`boneage reproduce` on a few phantoms: what it writes, what it keeps, and what it says when it cannot."""
+"""`boneage reproduce` on a few phantoms: what it writes, what it keeps, and what it refuses."""
 
 from __future__ import annotations
 
 import csv
 import re
 import shutil
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +19,18 @@ pytest.importorskip("lightning")
 
 from boneage.assessment import NOTICE
 from boneage.cli import app
-from boneage.cli.reproduce import _command
 from boneage.datasets import read_boxes
+from boneage.errors import UsageError
 from boneage.evaluation.bootstrap import figure
 from boneage.phantom.dataset import Settings, write_phantoms
 from boneage.regions import Box
-from boneage.research import EXPERIMENTS
-from boneage.research.region_cells import PAPER_TAU
+from boneage.research import experiments
+from boneage.research.experiments import EXPERIMENTS
+from boneage.research.reproduce import Request, check_request, list_experiments, shorten_command
 from boneage.research.results import MAE, Line, Result
 from boneage.research.runner import ExperimentRunner
+from boneage.research.scales import SCALES, find_scale
+from boneage.research.tau_table import PAPER_TAU
 
 QUICK = ("--set", "age.schedule.epochs=1", "--set", "age.size=32", "--set", "cases=16", "--set", "sex_size=32")
 LOCALIZERS = [
@@ -43,7 +49,7 @@ def hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def quick(hands: Path, out: Path, *arguments: object) -> Any:
     return run(
-        *arguments, "--scale", "tiny", "--data", hands, "--out", out, "--cache", hands.parent / "films",
+        *arguments, "--scale", "tiny", "--data", hands, "--out", out, "--cache", hands.parent / "images",
         "--accelerator", "cpu", *QUICK,
     )  # fmt: skip
 
@@ -56,24 +62,95 @@ def rows(file: Path) -> list[dict[str, str]]:
 def test_without_an_experiment_it_lists_them() -> None:
     result = run()
     assert result.exit_code == 0
-    for name in ("table1", "table2", "table3", "table4", "table5", "figure1", "figure3", "figure4", "figure5"):
-        assert f"\n{name} " in f"\n{result.stdout}"
-    assert len(result.stdout.splitlines()) == len(EXPERIMENTS)
+    assert result.stdout == f"{list_experiments()}\n"
+    assert [line.split()[0] for line in result.stdout.splitlines()] == list(EXPERIMENTS)
 
 
-def test_what_cannot_be_run_says_so(hands: Path, tmp_path: Path) -> None:
-    result = run("table9", "--data", hands, "--out", tmp_path / "out")
-    assert result.exit_code == 2
-    assert "'table9' is no experiment. Take all, or some of table1, " in result.stderr
-    assert "--data DIR" in run("table3").stderr
-    result = run("table3", "--data", hands, "--out", tmp_path / "out", "--scale", "huge")
-    assert result.exit_code == 2
-    assert "--scale huge: take one of paper, compact, tiny." in result.stderr
-    result = run("table3", "--data", hands, "--out", tmp_path / "out", "--set", "age.sizes=3")
-    assert "there is no 'sizes' here" in result.stderr
-    result = run("table2", "--data", hands, "--out", tmp_path / "out", "--weights", tmp_path / "none")
-    assert "there is no such folder" in result.stderr
+def test_every_experiment_is_the_file_of_its_name() -> None:
+    files = {file.stem for file in Path(experiments.__file__).parent.glob("*.py")} - {"__init__"}
+    assert files == {name.replace("-", "_") for name in EXPERIMENTS}
+    for file in files:
+        assert callable(import_module(f"boneage.research.experiments.{file}").run)
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_every_scale_is_found_by_its_name(name: str) -> None:
+    scale = find_scale(name)
+    assert (scale.name, scale.phase_1.name) == (name, name)
+    assert list(scale.sizes) == sorted(scale.sizes)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"experiments": ["table3", "table9"]}, "unknown_experiment"),
+        ({"data": None}, "no_data_set"),
+        ({"out": None}, "no_output_folder"),
+        ({"weights": "no/such/folder"}, "no_such_folder"),
+    ],
+)
+def test_a_request_that_cannot_be_run_is_refused(change: dict[str, Any], code: str, refuses: Any) -> None:
+    request = {"experiments": ["table3"], "data": Path("data"), "out": Path("out"), **change}
+    with refuses(UsageError, code):
+        check_request(Request(**request))
+
+
+def test_an_unknown_scale_or_setting_is_refused_before_anything_is_written(
+    hands: Path, tmp_path: Path, refuses: Any
+) -> None:
+    with refuses(UsageError, "unknown_scale"):
+        find_scale("huge")
+    for wrong in (("--scale", "huge"), ("--set", "age.sizes=3"), ("--weights", tmp_path / "none")):
+        result = run("table3", "--data", hands, "--out", tmp_path / "out", *wrong)
+        assert result.exit_code == 2
+        assert result.stderr.startswith("Error: ")
     assert not (tmp_path / "out").exists()
+
+
+WITHOUT_TORCH = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "timm", "lightning"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+for name in [name for name in sys.modules if name.partition(".")[0] in ("torch", "timm", "lightning")]:
+    del sys.modules[name]
+sys.meta_path.insert(0, Missing())
+from boneage.cli import app
+app(sys.argv[1:])
+"""
+
+
+def run_without_torch(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, "reproduce", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_without_torch_it_lists_the_experiments() -> None:
+    done = run_without_torch()
+    assert (done.returncode, done.stdout) == (0, f"{list_experiments()}\n"), done.stderr
+
+
+def test_without_torch_an_experiment_is_refused_with_what_to_install(
+    hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: Any
+) -> None:
+    done = run_without_torch("table3", "--data", hands, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "pip install 'boneage[train]'" in done.stderr
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with refuses(UsageError, "training_not_installed"):
+        check_request(Request(["table3"], hands, tmp_path / "out"))
+
+
+def test_the_help_names_the_extra_in_its_brackets() -> None:
+    assert "boneage[train]" in run("--help").stdout
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +173,7 @@ def test_a_table_has_figures_intervals_and_the_papers(table3: Path) -> None:
         assert row["notice"] == NOTICE
     assert [row["against"] for row in table] == ["", *["none"] * 4]
     text = (table3 / "table3.md").read_text()
-    assert "# Table III: the sex, on the whole film" in text
+    assert "# Table III: the sex, on the whole image" in text
     setting = "Scale tiny: set (phantoms, not radiographs), 16 training cases, 32 px, 1 epoch"
     assert f"{setting}, start from tiny_start.safetensors; measured on the" in text
     assert "One training a cell: intervals and p-values are over cases, not over trainings." in text
@@ -104,13 +181,13 @@ def test_a_table_has_figures_intervals_and_the_papers(table3: Path) -> None:
     assert (table3 / "table3.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_figures_are_those_of_the_kept_answers(table3: Path) -> None:
+def test_figures_are_those_of_the_kept_predictions(table3: Path) -> None:
     errors = {}
-    for file in (table3 / "cells").glob("*/seed-0/answers.csv"):
-        answers = rows(file)
-        assert all(1.0 <= float(row["predicted_months"]) <= 240.0 for row in answers)
-        gone = [float(row["predicted_months"]) - float(row["age_months"]) for row in answers]
-        errors[round(float(np.abs(gone).mean()), 4)] = np.abs(gone)
+    for file in (table3 / "cells").glob("*/seed-0/predictions.csv"):
+        predictions = rows(file)
+        assert all(1.0 <= float(row["predicted_months"]) <= 240.0 for row in predictions)
+        differences = [float(row["predicted_months"]) - float(row["age_months"]) for row in predictions]
+        errors[round(float(np.abs(differences).mean()), 4)] = np.abs(differences)
     table = rows(table3 / "table3.csv")
     assert {round(float(row["MAE, months"]), 4) for row in table} == set(errors)
     first, second = (errors[round(float(row["MAE, months"]), 4)] for row in table[:2])
@@ -132,16 +209,16 @@ def test_another_folder_gives_the_same_numbers(hands: Path, table3: Path, tmp_pa
 
 
 def test_a_stopped_run_leaves_what_it_found(hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = ExperimentRunner.answers
-    asked = []
+    measure = ExperimentRunner.measure
+    measured = []
 
-    def stopping(self: ExperimentRunner, cell: Any) -> Any:
-        asked.append(cell.title)
-        if len(asked) == 3:
+    def measure_two_cells(self: ExperimentRunner, cell: Any) -> Any:
+        measured.append(cell.title)
+        if len(measured) == 3:
             raise KeyboardInterrupt
-        return answers(self, cell)
+        return measure(self, cell)
 
-    monkeypatch.setattr(ExperimentRunner, "answers", stopping)
+    monkeypatch.setattr(ExperimentRunner, "measure", measure_two_cells)
     assert quick(hands, tmp_path, "table3").exit_code != 0
     table = rows(tmp_path / "table3.csv")
     assert [bool(row["MAE, months"]) for row in table] == [True, True, False, False, False]
@@ -152,7 +229,7 @@ def test_a_stopped_run_leaves_what_it_found(hands: Path, tmp_path: Path, monkeyp
     assert all(row["MAE, months"] for row in rows(tmp_path / "table3.csv"))
 
 
-def test_a_cell_without_weights_stays_empty_and_says_so(hands: Path, tmp_path: Path) -> None:
+def test_a_cell_without_weights_stays_empty_with_the_reason(hands: Path, tmp_path: Path) -> None:
     one = (
         "--set",
         "backbones=test_resnet",
@@ -184,7 +261,7 @@ def test_localization_is_scored_at_every_tau(hands: Path, tmp_path: Path) -> Non
     assert {row["truth"] for row in table} == {"region_1", "wrist"}
     assert {row["months either side"] for row in table} == {"0", "6", "24"}
     assert {float(row[taus]) for row in table} >= set(PAPER_TAU.values())
-    # A tau of 0 keeps the whole film: its overlap is the truth's share of it.
+    # A tau of 0 keeps the whole image: its overlap is the truth's share of it.
     for truth in ("region_1", "wrist"):
         share = np.mean([Box(*box).area for box in read_boxes(boxes)[truth].values()])
         for row in table:
@@ -192,32 +269,32 @@ def test_localization_is_scored_at_every_tau(hands: Path, tmp_path: Path) -> Non
                 assert float(row["mIoU"]) == pytest.approx(share, abs=2e-3)
 
 
-def test_localization_without_boxes_says_so(hands: Path, tmp_path: Path) -> None:
+def test_localization_without_boxes_gives_no_figures_and_the_reason(hands: Path, tmp_path: Path) -> None:
     assert quick(hands, tmp_path, "table1").exit_code == 0
-    assert "No film of this data set has a reader's box for it (--boxes)." in (tmp_path / "table1.md").read_text()
+    assert "No image of this data set has a reader's box for it (--boxes)." in (tmp_path / "table1.md").read_text()
     assert not (tmp_path / "cells").exists()
 
 
-def test_peers_learn_from_the_truth_that_phantoms_have(hands: Path, tmp_path: Path) -> None:
+def test_baselines_learn_from_the_truth_that_phantoms_have(hands: Path, tmp_path: Path) -> None:
     result = quick(hands, tmp_path, "baselines", "--localizers", "compact-2026-11e")
     assert result.exit_code == 0, result.stderr
-    table = {row["design"]: row for row in rows(tmp_path / "peers.csv")}
+    table = {row["design"]: row for row in rows(tmp_path / "baselines.csv")}
     assert len(table) == 9
-    # Its design cannot be built so small; that must not stop the others.
+    # Its design cannot be built so small. The others go on.
     assert "64 pixels or more" in table.pop("spampinato-2017")["empty"]
     for name, row in table.items():
         assert float(row["MAE, months"]) > 0, name
     assert table["escobar-2019"]["learns from"] == "ages, box, key points"
-    assert "is told the case's own mask" in table["deeplasia-true-mask"]["learns from"]
-    assert "Halabi et al." in (tmp_path / "peers.md").read_text()
+    assert "gets the case's own mask" in table["deeplasia-true-mask"]["learns from"]
+    assert "Halabi et al." in (tmp_path / "baselines.md").read_text()
 
 
-def test_peers_that_need_a_truth_stay_empty_without_it(hands: Path, tmp_path: Path) -> None:
+def test_baselines_that_need_a_truth_stay_empty_without_it(hands: Path, tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     shutil.copytree(hands, plain, ignore=shutil.ignore_patterns("truth"))
     result = quick(plain, tmp_path / "out", "baselines", "--localizers", "compact-2026-11e")
     assert result.exit_code == 0, result.stderr
-    table = {row["design"]: row for row in rows(tmp_path / "out" / "peers.csv")}
+    table = {row["design"]: row for row in rows(tmp_path / "out" / "baselines.csv")}
     for name in ("iglovikov-2018", "escobar-2019", "deeplasia-true-mask"):
         assert table[name]["empty"] == "needs masks or key points, which only phantoms have"
     assert table["deeplasia-box"]["MAE, months"]
@@ -236,7 +313,7 @@ def test_one_network_end_to_end_is_measured_in_months_and_boxes(hands: Path, tmp
 
 
 def test_distributions_and_curves_are_drawn(hands: Path, tmp_path: Path) -> None:
-    few = ("--set", "recipe.tau.cases=16", "--set", "recipe.tau.regressor.schedule.epochs=1")
+    few = ("--set", "phase_1.tau.cases=16", "--set", "phase_1.tau.regressor.schedule.epochs=1")
     result = quick(hands, tmp_path, "figure4", "figure5", "--localizers", "compact-2026-11e", *few)
     assert result.exit_code == 0, result.stderr
     for name in ("figure4.png", "figure5-tau.png", "figure5-lambda.png"):
@@ -256,12 +333,12 @@ def test_a_bar_in_a_label_does_not_end_its_cell(tmp_path: Path) -> None:
     assert {len(re.split(r"(?<!\\)\|", row)) for row in rows} == {4}
 
 
-def test_a_result_says_how_to_rebuild_it() -> None:
-    words = ["reproduce", "table3", "--data", "/films/my films", "--out=/x/table3", "--quiet", "--set", "age.size=32"]
-    assert _command(words) == "boneage reproduce {name} --data 'my films' --out table3 --set age.size=32"
+def test_a_result_ends_with_the_command_that_rebuilds_it() -> None:
+    words = ["reproduce", "table3", "--data", "/data/my set", "--out=/x/table3", "--quiet", "--set", "age.size=32"]
+    assert shorten_command(words) == "boneage reproduce {name} --data 'my set' --out table3 --set age.size=32"
 
 
-def test_pictures_show_what_the_cascade_saw(hands: Path, tmp_path: Path) -> None:
+def test_pictures_are_written_and_named(hands: Path, tmp_path: Path) -> None:
     result = quick(hands, tmp_path, "figure1", "figure3", "--localizers", "compact-2026-11e")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines() == [str(tmp_path / "figure1.png"), str(tmp_path / "figure3.png")]

@@ -1,4 +1,4 @@
-"""One network of an experiment: trained on a workshop's films, then asked about cases that it never saw."""
+"""Adapters: every kind of age network, trained by a `TrainingRun` and measured in the same way."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader
 
 from boneage.ages import FIRST_MONTH, LAST_MONTH
 from boneage.regions import Box, Region
-from boneage.research.baselines import Baseline, baseline_months
-from boneage.research.networks.end_to_end import EndToEnd, EndToEndLearner, EndToEndSettings, image_boxes
+from boneage.research.baselines import Baseline, predict_months
+from boneage.research.networks.end_to_end import EndToEnd, EndToEndLearner, EndToEndSettings, boxes_on_image
+from boneage.research.networks.l1_regressor import L1Learner, L1Regressor, predict_l1_months
 from boneage.training.age.regressor import RegressorLearner, regressor_months
 from boneage.training.data.views_data import Example, Labelled, RegionsOf, Source, ViewsData, ViewSource
 from boneage.training.networks.losses import expectation
@@ -29,23 +30,23 @@ from boneage.views import View, cut, whole
 
 @dataclass(frozen=True)
 class AgeAdapter:
-    """An age network to be trained and measured.
+    """What the experiment runner needs to know of an age network in order to train and measure it.
 
     Attributes:
-        parts: everything beside data and regions that its answers depend on; goes into its key.
-        network: makes it, with its starting weights.
-        learner: (network, seed, steps an epoch) -> its learner.
+        parts: everything besides data and regions that its predictions depend on; becomes part of the cell's key.
+        build: makes the network with its starting weights.
+        make_learner: (network, seed, steps an epoch) -> its learner.
         months: (network, batch) -> bone ages, float32 [n].
         sources: what its input channels are cut from.
         size: side of its views.
-        jitter, schedule: of its training.
-        data: how views are cut, and what a loss learns from beside them.
-        corrected: a straight line through (answer, age) of *validation* corrects its answers.
+        augmentation, schedule: of its training.
+        data: how views are cut, and which targets come with them.
+        corrected: a straight line through (prediction, age) of *validation* corrects its predictions.
     """
 
     parts: tuple[Any, ...]
-    network: Callable[[], nn.Module]
-    learner: Callable[[nn.Module, int, int], Learner]
+    build: Callable[[], nn.Module]
+    make_learner: Callable[[nn.Module, int, int], Learner]
     months: Callable[[nn.Module, Example], Tensor]
     sources: tuple[Source, ...]
     size: int
@@ -55,18 +56,37 @@ class AgeAdapter:
     corrected: bool = False
 
     @classmethod
-    def of(cls, settings: RegressorSettings, start: str) -> AgeAdapter:
-        """The project's own age network."""
+    def of_distribution(cls, settings: RegressorSettings, start: str) -> AgeAdapter:
+        """This project's age network, which learns a distribution over months."""
 
-        def learner(network: nn.Module, seed: int, steps: int) -> RegressorLearner:
+        def make_learner(network: nn.Module, seed: int, steps: int) -> RegressorLearner:
             assert isinstance(network, AgeRegressor)
             return RegressorLearner(network, settings, seed=seed, steps_per_epoch=steps)
 
         return cls(
             (settings, start_key(start)),
             lambda: AgeRegressor(settings, start=start),
-            learner,
+            make_learner,
             lambda network, batch: regressor_months(network, batch, settings),
+            tuple(ViewSource(View(name)) for name in settings.views),
+            settings.size,
+            settings.augmentation,
+            settings.schedule,
+        )
+
+    @classmethod
+    def of_l1(cls, settings: RegressorSettings, start: str) -> AgeAdapter:
+        """The same network with one number for an answer."""
+
+        def make_learner(network: nn.Module, seed: int, steps: int) -> L1Learner:
+            assert isinstance(network, L1Regressor)
+            return L1Learner(network, settings, seed=seed, steps_per_epoch=steps)
+
+        return cls(
+            ("l1", settings, start_key(start)),
+            lambda: L1Regressor(settings, start=start),
+            make_learner,
+            lambda network, batch: predict_l1_months(network, batch, mirror=settings.average_mirror),
             tuple(ViewSource(View(name)) for name in settings.views),
             settings.size,
             settings.augmentation,
@@ -79,6 +99,7 @@ class AgeAdapter:
         baseline: Baseline,
         backbone: Backbone,
         size: int,
+        *,
         start: str,
         augmentation: Augmentation,
         schedule: Schedule,
@@ -88,7 +109,7 @@ class AgeAdapter:
             (baseline.name, backbone, size, start_key(start), augmentation, schedule),
             lambda: baseline.network(backbone, size, start=start),
             lambda network, seed, steps: baseline.learner(network, schedule, seed=seed, steps_per_epoch=steps),
-            lambda network, batch: baseline_months(network, batch.views, batch.sex),
+            lambda network, batch: predict_months(network, batch.views, batch.sex),
             baseline.sources,
             size * baseline.scale,
             augmentation,
@@ -99,16 +120,16 @@ class AgeAdapter:
 
     @classmethod
     def of_end_to_end(cls, settings: EndToEndSettings, start: str, augmentation: Augmentation) -> AgeAdapter:
-        """The one network that finds the regions and answers."""
+        """The network that learns regions and age together."""
 
-        def learner(network: nn.Module, seed: int, steps: int) -> EndToEndLearner:
+        def make_learner(network: nn.Module, seed: int, steps: int) -> EndToEndLearner:
             assert isinstance(network, EndToEnd)
             return EndToEndLearner(network, settings, seed=seed, steps_per_epoch=steps)
 
         return cls(
             (settings, start_key(start), augmentation),
             lambda: EndToEnd(settings, start=start),
-            learner,
+            make_learner,
             lambda network, batch: expectation(network(batch.views, batch.sex)),
             (ViewSource(View.O),),
             settings.view_size,
@@ -117,77 +138,79 @@ class AgeAdapter:
         )
 
 
-def trained(run: TrainingRun, stage: Stage, adapter: AgeAdapter, found: RegionsOf, seed: int, label: str) -> nn.Module:
-    """The trial's network after its training, in evaluation mode; goes on where the stage's folder stands."""
+def train_network(
+    run: TrainingRun, stage: Stage, adapter: AgeAdapter, regions_of: RegionsOf, seed: int, label: str
+) -> nn.Module:
+    """Train the adapter's network; returns it in evaluation mode.
+
+    A training that was stopped goes on from the stage's folder; a finished one is read from there.
+    """
     torch.manual_seed(seed)
     return run.fitted(
-        adapter.network(),
-        lambda network, steps: adapter.learner(network, seed, steps),
-        run.data(adapter.data, adapter.sources, found, adapter.size, adapter.augmentation, seed=seed),
+        adapter.build(),
+        lambda network, steps: adapter.make_learner(network, seed, steps),
+        run.data(adapter.data, adapter.sources, regions_of, adapter.size, adapter.augmentation, seed=seed),
         stage,
         adapter.schedule,
         label,
     )
 
 
-def months_of(
-    run: TrainingRun, adapter: AgeAdapter, network: nn.Module, cases: Sequence[Labelled], found: RegionsOf
+def predict_ages(
+    run: TrainingRun, adapter: AgeAdapter, network: nn.Module, cases: Sequence[Labelled], regions_of: RegionsOf
 ) -> npt.NDArray[np.float64]:
-    """The bone ages that the network gives, float64 [cases] in months, within the age axis: L1 alone knows no ends."""
+    """The network's bone ages, float64 [cases] in months.
+
+    They are limited to the age axis, 1 to 240 months: a network with L1 can answer beyond it.
+    """
     device = "cuda" if run.machine.uses_gpu else "cpu"
     network.eval().to(device)
     with torch.inference_mode():
-        answers = [
+        predicted = [
             adapter.months(network, Example(*(part.to(device) for part in batch))).cpu()
-            for batch in _batches(run, adapter, cases, found)
+            for batch in _load_batches(run, adapter, cases, regions_of)
         ]
     network.cpu()
-    months: npt.NDArray[np.float64] = torch.cat(answers).double().clamp(FIRST_MONTH, LAST_MONTH).numpy()
+    months: npt.NDArray[np.float64] = torch.cat(predicted).double().clamp(FIRST_MONTH, LAST_MONTH).numpy()
     return months
 
 
-def distributions_of(
-    run: TrainingRun, adapter: AgeAdapter, network: nn.Module, cases: Sequence[Labelled], found: RegionsOf
+def predict_distributions(
+    run: TrainingRun, adapter: AgeAdapter, network: nn.Module, cases: Sequence[Labelled], regions_of: RegionsOf
 ) -> npt.NDArray[np.float64]:
-    """The learned distributions over months 1..240 of a network that has them, float64 [cases, 240]."""
+    """The network's distributions over months 1 to 240, float64 [cases, 240]; each sums to 1."""
     network.eval()
     with torch.inference_mode():
         rows = [
             torch.softmax(network(batch.views, batch.sex).double(), dim=1)
-            for batch in _batches(run, adapter, cases, found)
+            for batch in _load_batches(run, adapter, cases, regions_of)
         ]
     return torch.cat(rows).numpy()
 
 
-def boxes_of(run: TrainingRun, adapter: AgeAdapter, network: EndToEnd, ids: Sequence[str]) -> list[dict[Region, Box]]:
-    """The boxes that an end-to-end network finds on films, in their pixels."""
+def predict_boxes(
+    run: TrainingRun, adapter: AgeAdapter, network: EndToEnd, ids: Sequence[str]
+) -> list[dict[Region, Box]]:
+    """The boxes that an end-to-end network finds on images, in pixels of the images."""
     boxes = []
     network.eval()
     with torch.inference_mode():
         for case_id in ids:
             image = run.training_set.images.image(case_id)
             view = cut(image, whole(image), adapter.size, squash=run.squash)
-            # The sex changes the answer and not where it looks.
-            found = network.found(torch.from_numpy(view.copy())[None, None], torch.ones(1, 1))
-            boxes.append(image_boxes(found.boxes[0], image, squash=run.squash))
+            # The boxes do not depend on the sex.
+            output = network.locate(torch.from_numpy(view.copy())[None, None], torch.ones(1, 1))
+            boxes.append(boxes_on_image(output.boxes[0], image, squash=run.squash))
     return boxes
 
 
-def parameters_of(network: nn.Module) -> int:
-    """How many numbers were learnt."""
+def count_parameters(network: nn.Module) -> int:
+    """The number of learned parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _batches(run: TrainingRun, adapter: AgeAdapter, cases: Sequence[Labelled], found: RegionsOf) -> DataLoader[Example]:
-    data = adapter.data(run.training_set.images, cases, adapter.sources, found, adapter.size, squash=run.squash)
+def _load_batches(
+    run: TrainingRun, adapter: AgeAdapter, cases: Sequence[Labelled], regions_of: RegionsOf
+) -> DataLoader[Example]:
+    data = adapter.data(run.training_set.images, cases, adapter.sources, regions_of, adapter.size, squash=run.squash)
     return DataLoader(data, batch_size=64)
-
-
-__all__ = [
-    "AgeAdapter",
-    "boxes_of",
-    "distributions_of",
-    "months_of",
-    "parameters_of",
-    "trained",
-]

@@ -1,89 +1,212 @@
-"""Which experiments there are, and running them."""
+"""Run experiments: from the options of `boneage reproduce` to tables and figures in a folder."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import importlib.util
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from boneage.errors import UsageError
-from boneage.research import age_experiments as ages
-from boneage.research import baseline_experiments as compared_baselines
-from boneage.research import figures as pictures
-from boneage.research import localization_experiments as localization
-from boneage.research.results import Result
-from boneage.research.runner import ExperimentRunner
+from boneage.atomic import removed_if_empty
+from boneage.errors import OutputError, UsageError
+from boneage.research.experiments import EXPERIMENTS
+from boneage.research.scales import Scale, find_scale
 
-_TABLES: Final[Mapping[str, Callable[[ExperimentRunner, ages.Report], Result]]] = {
-    "table1": localization.table1,
-    "table2": ages.table2,
-    "table3": ages.table3,
-    "table4": ages.table4,
-    "table5": ages.table5,
-    "figure5": ages.figure5,
-    "delta": ages.delta,
-    "label-width": localization.label_width,
-    "localizer-loss": localization.localizer_loss,
-    "whole-or-hand": localization.whole_or_hand,
-    "class-average": localization.class_average,
-    "fusion": ages.fusion,
-    "kl-direction": ages.kl_direction,
-    "data-size": ages.data_size,
-    "baselines": compared_baselines.baselines,
-    "end-to-end": compared_baselines.end_to_end,
-}
-_PICTURES: Final[Mapping[str, Callable[[ExperimentRunner, Path], Path]]] = {
-    "figure1": pictures.figure1,
-    "figure3": pictures.figure3,
-    "figure4": pictures.figure4,
-}
+if TYPE_CHECKING:
+    from boneage.datasets import Columns
+    from boneage.research.results import Picture, Result
+    from boneage.research.runner import ExperimentRunner
+    from boneage.training.run.hardware import Machine
+
+_LIBRARIES: Final = ("torch", "timm", "lightning")
 
 
-def _rank(name: str) -> tuple[int, str]:
-    """Tables first, then figures, then what is beyond the paper."""
-    return (0 if name.startswith("table") else 1 if name.startswith("figure") else 2), name
+@dataclass(frozen=True)
+class Request:
+    """What to run, on which data, into which folder.
+
+    Attributes:
+        experiments: names of `EXPERIMENTS`, or "all".
+        data: folder of the data set; `table`, `columns`, `images` as for `boneage.datasets.read_dataset`.
+        out: folder of the results and of the trained cells.
+        scale: one of `boneage.research.scales.SCALES`.
+        assignments: `key=value` pairs that replace settings of the scale.
+        boxes, reader: CSV of readers' boxes, and the reader whose boxes are taken.
+        localizers, weights, cache, seed: as for `ExperimentRunner`.
+        command: the command that rebuilds a result; `{name}` in it stands for the experiment.
+    """
+
+    experiments: Sequence[str]
+    data: Path | None
+    out: Path | None
+    scale: str = "compact"
+    assignments: Sequence[str] = ()
+    table: Path | None = None
+    columns: Columns | None = None
+    images: Path | None = None
+    boxes: Path | None = None
+    reader: str | None = None
+    localizers: str | None = None
+    weights: str | None = None
+    cache: Path | None = None
+    seed: int = 0
+    command: str = ""
 
 
-EXPERIMENTS: Final = {
-    name: " ".join((function.__doc__ or "").split())
-    for name, function in sorted({**_TABLES, **_PICTURES}.items(), key=lambda item: _rank(item[0]))
-}
-"""Name -> what it shows."""
+def list_experiments() -> str:
+    """The experiments, one a line: name and what it shows."""
+    width = max(map(len, EXPERIMENTS))
+    return "\n".join(f"{name:{width}}  {summary}" for name, summary in EXPERIMENTS.items())
 
 
-def reproduce(runner: ExperimentRunner, names: Sequence[str], command: str = "") -> list[Path]:
-    """Run experiments; what is complete in the bench's folder is not run again.
+def reproduce(request: Request, machine: Machine) -> list[Path]:
+    """Run the experiments of a request.
 
-    Args:
-        bench: data, scale, folder.
-        names: of `EXPERIMENTS`, or "all".
-        command: what rebuilds a result; `{name}` in it becomes the experiment's name.
+    The same request goes on where it was stopped: cells that are complete in `out` are not trained again.
 
     Returns:
-        The Markdown files and pictures, in the order in which they were made. A table is written anew after each of
-        its cells, so that a stopped run leaves what it has found.
+        The Markdown files and pictures, in the order in which they were made.
 
     Raises:
-        UsageError: no such experiment.
-        DatasetError, TrainingError, OutputError: see `ExperimentRunner`.
+        UsageError: a training library is not installed (`training_not_installed`), there is no such experiment
+            (`unknown_experiment`), scale (`unknown_scale`) or folder of weights (`no_such_folder`), or the request
+            names no data set (`no_data_set`) or no output folder (`no_output_folder`).
+        DatasetError: the data set cannot be learned from.
+        OutputError: a file could not be read or written; what is complete stays.
+        TrainingError: phase I cannot be trained.
+    """
+    names, data, out = check_request(request)
+    from boneage.training.pipeline import check_out
+
+    with removed_if_empty(out):
+        scale = _choose_scale(request)
+        check_out(out, resume=True)
+        runner = _make_runner(request, scale, data, out, machine)
+        try:
+            return run_experiments(runner, names, request.command)
+        except OSError as error:
+            place = error.filename or out
+            raise OutputError(
+                f"{place}: could not be read or written ({error.strerror or error}). Free some space or check your "
+                "permissions, and give the command again: it goes on where it stopped.",
+                code="results_not_written",
+            ) from error
+
+
+def choose_experiments(names: Sequence[str]) -> list[str]:
+    """The experiments in the order given, each once; "all" stands for all of them.
+
+    Raises:
+        UsageError: there is no such experiment (`unknown_experiment`).
     """
     if unknown := [name for name in names if name not in EXPERIMENTS and name != "all"]:
-        raise UsageError(f"'{unknown[0]}' is no experiment. Take all, or some of {', '.join(EXPERIMENTS)}.")
-    wanted = list(EXPERIMENTS) if "all" in names else list(dict.fromkeys(names))
+        raise UsageError(
+            f"There is no experiment '{unknown[0]}'. Take all, or some of {', '.join(EXPERIMENTS)}.",
+            code="unknown_experiment",
+        )
+    return list(EXPERIMENTS) if "all" in names else list(dict.fromkeys(names))
+
+
+def check_request(request: Request) -> tuple[list[str], Path, Path]:
+    """Check what can be checked before a training library is loaded.
+
+    Returns:
+        The experiments, the folder of the data set, the output folder.
+
+    Raises:
+        UsageError: see `reproduce`.
+    """
+    names = choose_experiments(request.experiments)
+    if request.data is None:
+        raise UsageError("Name the data set (--data DIR).", code="no_data_set")
+    if request.out is None:
+        raise UsageError("Name a folder for the results (--out DIR).", code="no_output_folder")
+    if request.weights not in (None, "timm") and not Path(str(request.weights)).is_dir():
+        raise UsageError(f"--weights {request.weights}: there is no such folder.", code="no_such_folder")
+    if missing := [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]:
+        raise UsageError(
+            f"Experiments train networks and need {', '.join(missing)}, which this installation lacks: "
+            "pip install 'boneage[train]'.",
+            code="training_not_installed",
+        )
+    return names, request.data, request.out
+
+
+def run_experiments(runner: ExperimentRunner, names: Sequence[str], command: str = "") -> list[Path]:
+    """Run experiments of `EXPERIMENTS` and write their results to the runner's folder.
+
+    Args:
+        command: rebuilds a result; `{name}` in it stands for the experiment.
+
+    Returns:
+        The Markdown files and pictures, in the order in which they were made.
+    """
     made: list[Path] = []
+    for place, name in enumerate(names):
 
-    def keep(result: Result) -> None:
-        dataclasses.replace(result, command=command.replace("{name}", name)).write(runner.out)
-        file = runner.out / f"{result.name}.md"
-        if file not in made:
-            made.append(file)
+        def write(result: Result | Picture, rebuild: str = command.replace("{name}", name)) -> None:
+            file = dataclasses.replace(result, command=rebuild).write(runner.out)
+            if file not in made:
+                made.append(file)
 
-    for place, name in enumerate(wanted):
-        left = ", ".join(wanted[place + 1 :])
+        left = ", ".join(names[place + 1 :])
         runner.say(f"{name}: {EXPERIMENTS[name]}" + (f" Left after it: {left}." if left else ""))
-        if name in _PICTURES:
-            made.append(_PICTURES[name](runner, runner.out))
-        else:
-            keep(_TABLES[name](runner, keep))
+        import_module(f"boneage.research.experiments.{name.replace('-', '_')}").run(runner, write)
     return made
+
+
+def shorten_command(arguments: Sequence[str]) -> str:
+    """The command line of `boneage reproduce` for the foot of a result.
+
+    `{name}` stands for the experiments, and files and folders are given by their last name.
+    """
+    if arguments[:1] != ["reproduce"]:
+        return ""
+    kept: list[str] = []
+    rest = iter(arguments[1:])
+    for word in rest:
+        if not word.startswith("--"):
+            continue
+        option, equals, value = word.partition("=")
+        if option == "--quiet":
+            continue
+        value = value if equals else next(rest, "")
+        kept += [option, value if option == "--set" else Path(value).name]
+    return " ".join(["boneage reproduce {name}", shlex.join(kept)])
+
+
+def _choose_scale(request: Request) -> Scale:
+    from boneage.training.recipes import replaced
+
+    return replaced(find_scale(request.scale), request.assignments)
+
+
+def _make_runner(request: Request, scale: Scale, data: Path, out: Path, machine: Machine) -> ExperimentRunner:
+    from boneage.datasets import read_boxes, read_dataset
+    from boneage.model.folder import load_model
+    from boneage.phantom.truth_folder import TruthFolder
+    from boneage.research.runner import ExperimentRunner
+
+    boxes = read_boxes(request.boxes, reader=request.reader) if request.boxes is not None else None
+    if request.localizers is not None:
+        load_model(request.localizers)
+    dataset = read_dataset(data, table=request.table, columns=request.columns, images=request.images)
+    if machine.progress:
+        print(dataset.report(), file=sys.stderr, flush=True)
+    return ExperimentRunner(
+        dataset,
+        scale,
+        out,
+        machine,
+        cache=request.cache,
+        localizers=request.localizers,
+        weights=request.weights,
+        boxes=boxes,
+        truth=TruthFolder(data) if (data / "truth").is_dir() else None,
+        seed=request.seed,
+    )

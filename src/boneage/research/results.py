@@ -1,4 +1,4 @@
-"""What an experiment found: a table of figures with intervals, the paper's beside them, as CSV, Markdown and PNG."""
+"""Results of experiments: tables of figures with intervals and the paper's figures beside them, and pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAE: Final = "MAE, months"
 DIFFERENCE: Final = "difference, months"
 MIOU: Final = "mIoU"
 AP50: Final = "AP50"
-GAIN: Final = "mIoU over the mean box"
+GAIN: Final = "mIoU over the mean-box baseline"
 OUTSIDE: Final = "mIoU outside training"
 _INK, _FAINT = "#1f2933", "#7b8794"
 _HUES: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -38,9 +38,9 @@ class Line:
         labels: one for each label column.
         figures: measure -> figure with its 95 % interval.
         paper: measure -> the paper's figure.
-        against: what a difference is to, as it is called in the table.
+        against: the row that a difference is taken from, as the table names it.
         empty: why there is no figure.
-        facts: further columns (cases learnt from, parameters, seconds).
+        facts: further columns (training cases, parameters, seconds).
     """
 
     labels: tuple[str, ...]
@@ -58,14 +58,14 @@ class Result:
     Attributes:
         name: of its files.
         title: what is compared.
-        setting: scale, data and budget; stands in every title.
+        setting: scale, data and budget, for the line below every title.
         columns: names of the label columns.
         lines: in the order of the table.
-        measures: measures in the order of the columns; the first is what is drawn.
+        measures: in the order of the columns; the first one is drawn.
         notes: what a reader must know.
-        curve: the last label column is a number and is drawn as an axis; the one before it tells curves apart, those
-            before that make panels.
-        command: rebuilds it.
+        curve: scale of the x axis where the figure is a curve; "" for a dot a line. The last label column is the axis,
+            the one before it distinguishes curves, and those before that make panels.
+        command: rebuilds the result.
     """
 
     name: str
@@ -78,50 +78,57 @@ class Result:
     curve: Literal["linear", "log", ""] = ""
     command: str = ""
 
-    def write(self, folder: Path) -> None:
-        """Write `<name>.csv`, `<name>.md` and `<name>.png`.
+    def write(self, folder: Path) -> Path:
+        """Write `<name>.csv`, `<name>.md` and `<name>.png`; returns the Markdown file.
 
         Raises:
             OutputError: the folder cannot be written to.
         """
-        write_atomically(folder / f"{self.name}.csv", self.csv())
-        write_atomically(folder / f"{self.name}.md", self.markdown())
+        file = folder / f"{self.name}.md"
+        write_atomically(folder / f"{self.name}.csv", self.to_csv())
+        write_atomically(file, self.to_markdown())
         if any(self.measures[0] in line.figures for line in self.lines):
-            write_atomically(folder / f"{self.name}.png", png(self.drawing()))
+            write_atomically(folder / f"{self.name}.png", png(self.draw()))
+        return file
 
-    def csv(self) -> str:
-        """One row a line; for each measure its value, interval, n, and the paper's value."""
+    def to_csv(self) -> str:
+        """One row a line: for each measure its value, interval, n, and the paper's value."""
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
-        parts = [
+        columns = [
             f"{measure} {what}" for measure in self.measures for what in ("", "lower 95", "upper 95", "n", "paper")
         ]
-        facts = self._facts()
-        writer.writerow([*self.columns, *(part.strip() for part in parts), "against", *facts, "empty", "notice"])
+        facts = self._fact_columns()
+        writer.writerow([*self.columns, *(column.strip() for column in columns), "against", *facts, "empty", "notice"])
         for line in self.lines:
             row: list[Any] = list(line.labels)
             for measure in self.measures:
                 figure = line.figures.get(measure, Figure(None, None, None, 0))
-                row += [_number(figure.value), _number(figure.lower), _number(figure.upper), figure.n or ""]
+                row += [
+                    _format_number(figure.value),
+                    _format_number(figure.lower),
+                    _format_number(figure.upper),
+                    figure.n or "",
+                ]
                 row.append(line.paper.get(measure, ""))
             writer.writerow([*row, line.against, *(line.facts.get(fact, "") for fact in facts), line.empty, NOTICE])
         return table.getvalue()
 
-    def markdown(self) -> str:
+    def to_markdown(self) -> str:
         """A heading, the table and its notes."""
         shown = [measure for measure in self.measures if any(measure in line.figures for line in self.lines)]
-        of_paper = [measure for measure in self.measures if any(measure in line.paper for line in self.lines)]
-        facts = self._facts()
+        stated = [measure for measure in self.measures if any(measure in line.paper for line in self.lines)]
+        facts = self._fact_columns()
         head = [
             *self.columns,
             *(f"{measure} (95 %)" for measure in shown),
-            *(f"paper's {measure}" for measure in of_paper),
+            *(f"paper's {measure}" for measure in stated),
             *facts,
         ]
         rows = [head, ["---"] * len(head)]
         for line in self.lines:
             cells = [
-                _shown(line.figures[measure], line.against if measure == DIFFERENCE else "")
+                _format_figure(line.figures[measure], line.against if measure == DIFFERENCE else "")
                 if measure in line.figures
                 else (line.empty or "-" if measure == shown[0] else "")
                 for measure in shown
@@ -132,11 +139,11 @@ class Result:
                 [
                     *line.labels,
                     *cells,
-                    *(f"{line.paper[measure]:g}" if measure in line.paper else "" for measure in of_paper),
+                    *(f"{line.paper[measure]:g}" if measure in line.paper else "" for measure in stated),
                     *(str(line.facts.get(fact, "")) for fact in facts),
                 ]
             )
-        text = [f"# {self.title}", "", self.setting, "", *map(_row, rows), ""]
+        text = [f"# {self.title}", "", self.setting, "", *map(_format_row, rows), ""]
         missing = [line for line in self.lines if line.empty and not shown]
         text += [f"- {' '.join(line.labels)}: {line.empty}." for line in missing]
         text += [f"- {note}" for note in self.notes]
@@ -144,23 +151,48 @@ class Result:
             text += ["", f"Rebuild it: `{self.command}`"]
         return "\n".join([*text, "", NOTICE, ""])
 
-    def drawing(self) -> Drawing:
-        """The first measure with its intervals, the paper's figures as hollow diamonds."""
-        return _curves(self) if self.curve else _dots(self)
+    def draw(self) -> Drawing:
+        """Draw the first measure with its intervals; the paper's figures are hollow diamonds."""
+        return _draw_curves(self) if self.curve else _draw_dots(self)
 
-    def _facts(self) -> list[str]:
+    def _fact_columns(self) -> list[str]:
         return list(dict.fromkeys(fact for line in self.lines for fact in line.facts))
 
 
-def _row(cells: Iterable[str]) -> str:
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A figure of the paper.
+
+    Attributes:
+        name: of its file.
+        drawing: what is drawn.
+        command: rebuilds it.
+    """
+
+    name: str
+    drawing: Drawing
+    command: str = ""
+
+    def write(self, folder: Path) -> Path:
+        """Write `<name>.png`; returns the file.
+
+        Raises:
+            OutputError: the folder cannot be written to.
+        """
+        file = folder / f"{self.name}.png"
+        write_atomically(file, png(self.drawing, dpi=130))
+        return file
+
+
+def _format_row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _shown(figure: Figure, against: str) -> str:
+def _format_figure(figure: Figure, against: str) -> str:
     if figure.value is None:
         return "-"
     sign = "+" if against else ""
@@ -171,10 +203,10 @@ def _shown(figure: Figure, against: str) -> str:
     return f"{text} against {against}" if against else text
 
 
-def _dots(result: Result) -> Drawing:
+def _draw_dots(result: Result) -> Drawing:
     measure = result.measures[0]
     lines = [line for line in result.lines if measure in line.figures or not line.figures]
-    drawing, (axes,) = canvas(result.title, result.setting, 7.6, 1.5 + 0.34 * len(lines))
+    drawing, (axes,) = make_canvas(result.title, result.setting, 7.6, 1.5 + 0.34 * len(lines))
     with styled():
         for place, line in enumerate(lines):
             figure = line.figures.get(measure)
@@ -194,17 +226,17 @@ def _dots(result: Result) -> Drawing:
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(
-            f"{measure}, 95 % interval; ◇ the paper's" if _has_paper(result) else f"{measure}, 95 % interval"
+            f"{measure}, 95 % interval; ◇ the paper's" if _states_paper(result) else f"{measure}, 95 % interval"
         )
     return drawing
 
 
-def _curves(result: Result) -> Drawing:
-    """A panel for each text before the last two columns, a curve for each text of the last but one."""
+def _draw_curves(result: Result) -> Drawing:
+    """Draw a panel for each text before the last two columns, and a curve for each text of the last but one."""
     panels = list(dict.fromkeys(line.labels[:-2] for line in result.lines))
     across = min(3, len(panels))
     down = -(-len(panels) // across)
-    drawing, grid = canvas(
+    drawing, grid = make_canvas(
         result.title,
         result.setting,
         7.2 if across == 1 else 3.7 * across,
@@ -215,19 +247,19 @@ def _curves(result: Result) -> Drawing:
     with styled():
         for axes, panel in zip(grid, panels, strict=False):
             lines = [line for line in result.lines if line.labels[:-2] == panel]
-            _curves_of(axes, result, lines)
+            _draw_panel(axes, result, lines)
             if len(panels) > 1:
                 axes.set_title(TRUTH_NAMES.get(panel[-1], ", ".join(filter(None, panel))), fontsize=9)
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
-        stated = "; ◇ the paper's" if _has_paper(result) else ""
+        stated = "; ◇ the paper's" if _states_paper(result) else ""
         grid[0].set_ylabel(f"{result.measures[0]}, 95 % interval{stated}")
         for axes in grid[max(0, len(panels) - across) : len(panels)]:
             axes.set_xlabel(result.columns[-1])
     return drawing
 
 
-def _curves_of(axes: Axes, result: Result, lines: Sequence[Line]) -> None:
+def _draw_panel(axes: Axes, result: Result, lines: Sequence[Line]) -> None:
     measure = result.measures[0]
     lines = [line for line in lines if measure in line.figures and line.figures[measure].value is not None]
     names = list(dict.fromkeys(line.labels[-2:-1] for line in lines))
@@ -256,7 +288,7 @@ def _curves_of(axes: Axes, result: Result, lines: Sequence[Line]) -> None:
         if GAIN in line.figures
     ]
     if floors:
-        axes.axhline(floors[0], color=_FAINT, linewidth=0.9, linestyle=":", label="always the mean box")
+        axes.axhline(floors[0], color=_FAINT, linewidth=0.9, linestyle=":", label="mean-box baseline")
     if result.curve == "log":
         positive = [float(line.labels[-1]) for line in lines if line.labels[-1] and float(line.labels[-1]) > 0]
         axes.set_xscale("symlog", linthresh=min(positive, default=1.0))
@@ -264,14 +296,14 @@ def _curves_of(axes: Axes, result: Result, lines: Sequence[Line]) -> None:
         axes.legend(fontsize=7.5)
 
 
-def _has_paper(result: Result) -> bool:
+def _states_paper(result: Result) -> bool:
     return any(result.measures[0] in line.paper for line in result.lines)
 
 
-def canvas(
+def make_canvas(
     title: str, setting: str, width: float, height: float, down: int = 1, across: int = 1
 ) -> tuple[Drawing, list[Axes]]:
-    """A figure of so many inches with a title, its setting, the notice, and down x across axes."""
+    """A figure of `width` x `height` inches with title, setting, notice, and `down` x `across` axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
 

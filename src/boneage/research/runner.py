@@ -1,4 +1,4 @@
-"""Where experiments are run: one data set, one scale, one folder; every cell is trained once and kept."""
+"""The experiment runner: one data set, one scale, one folder. Every cell is trained once and kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,23 @@ from boneage.datasets import ImageCache, has_phantoms, with_dropped
 from boneage.errors import DatasetError, TrainingError, UsageError
 from boneage.model.folder import available_cores
 from boneage.regions import Region
-from boneage.research.adapters import AgeAdapter, distributions_of, months_of, parameters_of, trained
+from boneage.research.adapters import (
+    AgeAdapter,
+    count_parameters,
+    predict_ages,
+    predict_distributions,
+    train_network,
+)
+from boneage.research.age_cells import (
+    PREDICTIONS_FILE,
+    AgeCell,
+    Cell,
+    CellPredictions,
+    Unavailable,
+    read_predictions,
+    write_predictions,
+)
 from boneage.research.baselines import HandTruth, LinearCorrection
-from boneage.research.cells import ANSWERS, AgeCell, Answers, Cell, NotAtHand, read_answers, write_answers
 from boneage.research.scales import Scale
 from boneage.training.data.training_set import SparingImages, TrainingSet, labelled
 from boneage.training.data.views_data import FromTable, Labelled, NoRegions, RegionsOf
@@ -35,23 +49,29 @@ if TYPE_CHECKING:
     from boneage.datasets import Dataset
 
 Truths = Mapping[str, Mapping[str, tuple[float, float, float, float]]]
+"""Reader's label -> case id -> box, as `boneage.datasets.read_boxes` gives them."""
+_PURPOSES: Final = (("train", "to learn from"), ("validation", "to search tau on"), ("test", "to measure on"))
 
 
 class ExperimentRunner:
-    """A data set, a scale and a folder.
+    """Trains and measures the cells of experiments.
 
     Args:
-        dataset: as `boneage.datasets.read_dataset` gives it; cells learn from *train*, phase I searches on
-            *validation*, everything is measured on *test*, and nothing is chosen there.
+        dataset: from `boneage.datasets.read_dataset`. Cells learn from *train*, phase I searches its thresholds on
+            *validation*, and everything is measured on *test*, where nothing is chosen.
         scale: networks, sizes, epochs.
-        out: cells come to `out/cells`, phase I to `out/phase_1`.
+        out: cells are kept in `out/cells`, phase I in `out/phase_1`.
         machine: devices, workers, precision.
-        cache: folder for the decoded images; `out/images` if left out.
-        localizers: name or folder of a model whose regions are taken, in place of training phase I.
-        weights: folder of ImageNet weights, `<timm name>.*.safetensors` or `.pth`; or "timm" for timm's own.
-        truth: of phantoms, for what learns from masks and key points; see `boneage.phantom.truth_folder.TruthFolder`.
-        boxes: truths that localization is measured against, see `boneage.datasets.read_boxes`.
+        cache: folder of the cached images; `out/images` if left out.
+        localizers: name or folder of a model whose regions are taken instead of training phase I.
+        weights: folder of ImageNet weights, `<timm name>.*.safetensors` or `.pth`; "timm" lets timm fetch its own.
+        truth: of phantoms, for baselines that learn from masks and key points
+            (`boneage.phantom.truth_folder.TruthFolder`).
+        boxes: readers' boxes to measure localization against.
         seed: of all randomness.
+
+    Raises:
+        UsageError: the scale has `repeats` below 1 (`bad_repeats`).
     """
 
     def __init__(
@@ -69,7 +89,7 @@ class ExperimentRunner:
         seed: int = 0,
     ) -> None:
         if scale.repeats < 1:
-            raise UsageError(f"repeats={scale.repeats}: each cell is trained at least once.")
+            raise UsageError(f"repeats={scale.repeats}: each cell is trained at least once.", code="bad_repeats")
         self.scale, self.out, self.machine, self.seed = scale, out, machine, seed
         self.weights = weights
         self.localizers = localizers
@@ -78,59 +98,27 @@ class ExperimentRunner:
         self._dataset = dataset
         self._images = cache or out / "images"
 
-    @cached_property
-    def recipe(self) -> Recipe:
-        """The scale's phase I, with the start and the localizers that were asked for."""
-        recipe = self.scale.recipe
-        return dataclasses.replace(
-            recipe,
-            pretrained=self.start_for(recipe.hand.backbone),
-            localizers=self.localizers,
-            seed=self.seed,
-            phase_1_cases=None,
-            gate=None,
-            regional_heads=False,
-        )
-
-    def start_for(self, backbone: Backbone) -> str:
-        """Where a network of the scale starts: the scale's own file, ImageNet weights at hand, else "none"."""
-        start = self.scale.recipe.pretrained
-        if start != "timm":
-            return start
-        found = self.start_of(backbone.name)
-        return found if isinstance(found, str) else "none"
-
-    def start_of(self, network: str) -> str | NotAtHand:
-        """ImageNet weights of one of timm's networks, or why there are none."""
-        if self.weights == "timm":
-            return "timm"
-        if self.weights is None:
-            return NotAtHand("no ImageNet weights were given (--weights)")
-        files = sorted(
-            file
-            for file in Path(self.weights).glob(f"{network}.*")
-            if file.suffix in (".safetensors", ".pth") and file.is_file()
-        )
-        return str(files[0]) if files else NotAtHand(f"ImageNet weights of {network} are not at hand")
+    # The data
 
     @cached_property
     def _used(self) -> tuple[Dataset, ImageCache]:
-        """The data set as far as it can be learnt from and measured on, with its films."""
+        """The cases that can be learned from and measured on, with their cached images."""
         dataset = self._dataset.check_for_training()
-        short_side = self.scale.recipe.image_short_side
+        short_side = self.recipe.image_short_side
         cache = ImageCache.build(dataset, self._images, short_side=short_side, progress=self.machine.progress)
         used = with_dropped(dataset, cache.dropped).check_for_training()
-        for split, purpose in (("train", "learnt from"), ("validation", "used to search tau"), ("test", "measured on")):
+        for split, purpose in _PURPOSES:
             if not labelled(used, split):  # type: ignore[arg-type]
                 raise DatasetError(
-                    f"{used.name}: no case of it falls into *{split}*, which is {purpose}. Take more cases, or a table "
-                    "with a column that says the split."
+                    f"{used.name}: *{split}* has no case {purpose}. Take more cases, or a table with a column for the "
+                    "split.",
+                    code="empty_split",
                 )
         return used, cache
 
     @cached_property
     def training_set(self) -> TrainingSet:
-        """Films of all splits; *train* thinned to the scale's cases."""
+        """Images of all splits with the labels of *train*, thinned to the scale's cases, and *validation*."""
         used, cache = self._used
         training_set = TrainingSet(
             SparingImages(cache),
@@ -144,8 +132,8 @@ class ExperimentRunner:
         return training_set.thinned(self.scale.cases, self.seed)
 
     @cached_property
-    def report(self) -> tuple[Labelled, ...]:
-        """The cases that everything is measured on."""
+    def test(self) -> tuple[Labelled, ...]:
+        """The cases of *test*."""
         return labelled(self._used[0], "test")
 
     @cached_property
@@ -159,98 +147,139 @@ class ExperimentRunner:
         """The split of each case."""
         return {case.id: case.split for case in self._used[0].cases}
 
+    # Where networks start
+
+    def choose_start(self, backbone: Backbone) -> str:
+        """Starting weights of a network: the scale's own file, else ImageNet weights, else "none" (random)."""
+        start = self.scale.phase_1.pretrained
+        if start != "timm":
+            return start
+        found = self.find_imagenet_weights(backbone.name)
+        return found if isinstance(found, str) else "none"
+
+    def find_imagenet_weights(self, network: str) -> str | Unavailable:
+        """ImageNet weights of one of timm's networks, or why there are none."""
+        if self.weights == "timm":
+            return "timm"
+        if self.weights is None:
+            return Unavailable("no ImageNet weights were given (--weights)")
+        files = sorted(
+            file
+            for file in Path(self.weights).glob(f"{network}.*")
+            if file.suffix in (".safetensors", ".pth") and file.is_file()
+        )
+        return str(files[0]) if files else Unavailable(f"ImageNet weights of {network} are missing in --weights")
+
+    # Regions
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The scale's phase I with the starting weights and localizers of this run."""
+        phase_1 = self.scale.phase_1
+        return dataclasses.replace(
+            phase_1,
+            pretrained=self.choose_start(phase_1.hand.backbone),
+            localizers=self.localizers,
+            seed=self.seed,
+        )
+
     @cached_property
     def phase_1(self) -> tuple[TrainingRun, LocalizerChain, RegionsTable]:
-        """Workshop, localizers and the regions of all films that are learnt from or measured on."""
+        """Training run and localizers of phase I, and the regions of all cases."""
         self.say("phase I: the regions behind the views")
         run, chain, table = localized(self.recipe, self.training_set, self.out / "phase_1", self.machine)
-        stage = run.stage("regions-report", chain.key, [case.id for case in self.report])
+        stage = run.stage("regions-test", chain.key, [case.id for case in self.test])
         file = stage.folder / "regions.csv"
         if not stage.complete:
             stage.begin()
-            of_test = run.finder.regions(chain.steps, [case.id for case in self.report], {})
+            of_test = run.finder.regions(chain.steps, [case.id for case in self.test], {})
             write_regions(file, of_test, self._sizes(of_test))
             stage.finish(images=len(of_test))
         return run, chain, {**table, **read_regions(file)}
 
-    def training_run(self, name: str, cases: int | None = None) -> TrainingRun:
-        """A workshop for one cell, in a folder of its own."""
-        training_set = self.training_set.thinned(cases, self.seed)
-        return TrainingRun(self.recipe, training_set, self.out / "cells" / name, self.machine)
-
     @cached_property
     def finder(self) -> Finder:
-        """Finds regions of many films."""
+        """Finds the regions of many images."""
         return Finder(self.training_set.images, self.recipe.layout, available_cores(), self.machine.progress)
 
-    def found(self, regions: frozenset[Region]) -> tuple[RegionsOf, str]:
-        """The regions of the films and the key of what found them; nothing is trained where none are needed."""
+    def find_regions(self, regions: frozenset[Region]) -> tuple[RegionsOf, str]:
+        """The regions of all cases and the key of the localizers; phase I is not trained where none are needed."""
         if not regions:
             return NoRegions(), ""
         _, chain, table = self.phase_1
         return FromTable(table), chain.key
 
-    def key(self, *parts: object) -> str:
-        """The key of a cell that depends on `parts`, the data and the scale's film size."""
+    # Cells
+
+    def training_run(self, name: str, cases: int | None = None) -> TrainingRun:
+        """The training run of one cell, in its own folder."""
+        training_set = self.training_set.thinned(cases, self.seed)
+        return TrainingRun(self.recipe, training_set, self.out / "cells" / name, self.machine)
+
+    def make_key(self, *parts: object) -> str:
+        """The key of a cell that depends on `parts`, the data and the size of the cached images."""
         recipe = self.recipe
         return key_of(self.training_set.key, recipe.image_short_side, recipe.layout, self.seed, *parts)
 
-    def answers(self, cell: Cell) -> Answers:
-        """What a cell says of *test*; trained where that has not been done.
+    def measure(self, cell: Cell) -> CellPredictions:
+        """A cell's predictions on *test*; the cell is trained first, unless it is complete.
 
         Raises:
             TrainingError: its network cannot be built or trained.
         """
-        adapter, (found, _), run, name = self._cell(cell)
-        ids = [case.id for case in self.report]
+        adapter, regions_of, run, name = self._prepare(cell)
+        ids = [case.id for case in self.test]
         rows, facts = [], {}
         for repeat in range(self.scale.repeats):
             stage = run.stage(f"seed-{self.seed + repeat}", name, repeat)
-            file = stage.folder / ANSWERS
+            file = stage.folder / PREDICTIONS_FILE
             if not stage.complete:
                 began, resumed = time.monotonic(), any(stage.folder.glob("*"))
                 stage.begin()
-                network = trained(run, stage, adapter, found, self.seed + repeat, cell.title)
+                network = train_network(run, stage, adapter, regions_of, self.seed + repeat, cell.title)
                 seconds = time.monotonic() - began
-                months = months_of(run, adapter, network, self.report, found)
+                months = predict_ages(run, adapter, network, self.test, regions_of)
                 if adapter.corrected:
                     validation = run.training_set.validation
-                    answered = months_of(run, adapter, network, validation, found)
-                    if len(validation) < 2 or not np.ptp(answered):
+                    predicted = predict_ages(run, adapter, network, validation, regions_of)
+                    if len(validation) < 2 or not np.ptp(predicted):
                         raise TrainingError(
-                            f"{cell.title}: its answers are corrected by a line through those of *validation*, whose "
-                            f"{len(validation)} cases give none. Take more cases."
+                            f"{cell.title}: a line through its predictions on *validation* corrects those on *test*, "
+                            f"and the {len(validation)} cases of *validation* give no line. Take more cases.",
+                            code="no_linear_correction",
                         )
-                    months = LinearCorrection.fitted(answered, [case.age_months for case in validation])(months)
-                write_answers(file, self.report, months)
+                    months = LinearCorrection.fit(predicted, [case.age_months for case in validation])(months)
+                write_predictions(file, self.test, months)
                 stage.finish(
                     title=cell.title,
                     cases=len(run.training_set.train),
-                    parameters=parameters_of(network),
-                    # Of a training that was stopped only the last leg is known.
+                    parameters=count_parameters(network),
+                    # For a training that was stopped only the time of its last part is known.
                     training_seconds="" if resumed else round(seconds),
                 )
-            rows.append(read_answers(file, ids))
+            rows.append(read_predictions(file, ids))
             facts = dict(stage.facts)
-        return Answers(tuple(ids), np.array([case.age_months for case in self.report]), np.stack(rows), facts)
+        return CellPredictions(tuple(ids), np.array([case.age_months for case in self.test]), np.stack(rows), facts)
 
-    def network(self, cell: Cell) -> tuple[TrainingRun, Any]:
-        """A cell's workshop and its first network, trained where that has not been done."""
-        self.answers(cell)
-        adapter, (found, _), run, name = self._cell(cell)
+    def load_network(self, cell: Cell) -> tuple[TrainingRun, Any]:
+        """A cell's training run and its first network; the cell is trained first, unless it is complete."""
+        self.measure(cell)
+        adapter, regions_of, run, name = self._prepare(cell)
         stage = run.stage(f"seed-{self.seed}", name, 0)
-        return run, trained(run, stage, adapter, found, self.seed, cell.title)
+        return run, train_network(run, stage, adapter, regions_of, self.seed, cell.title)
 
-    def _cell(self, cell: Cell) -> tuple[AgeAdapter, tuple[RegionsOf, str], TrainingRun, str]:
-        adapter, found = cell.adapter(self), cell.found(self)
-        labels = [(case.id, case.age_months, case.sex.value) for case in self.report]
-        name = self.key("age", *adapter.parts, found[1], cell.cases, labels)
-        return adapter, found, self.training_run(name, cell.cases), name
+    def predict_distributions(self, cell: AgeCell, cases: Sequence[Labelled]) -> npt.NDArray[np.float64]:
+        """The distributions of a cell's first network over months 1 to 240, float64 [cases, 240]."""
+        run, network = self.load_network(cell)
+        return predict_distributions(run, cell.make_adapter(self), network, cases, cell.find_regions(self)[0])
 
-    def distributions(self, cell: AgeCell, cases: Sequence[Labelled]) -> npt.NDArray[np.float64]:
-        """The distributions that a cell's first network has learnt for some cases, float64 [cases, 240]."""
-        run, network = self.network(cell)
-        return distributions_of(run, cell.adapter(self), network, cases, cell.found(self)[0])
+    def _prepare(self, cell: Cell) -> tuple[AgeAdapter, RegionsOf, TrainingRun, str]:
+        adapter, (regions_of, regions_key) = cell.make_adapter(self), cell.find_regions(self)
+        labels = [(case.id, case.age_months, case.sex.value) for case in self.test]
+        name = self.make_key("age", *adapter.parts, regions_key, cell.cases, labels)
+        return adapter, regions_of, self.training_run(name, cell.cases), name
+
+    # Words for titles and progress
 
     @property
     def data(self) -> str:
@@ -258,7 +287,7 @@ class ExperimentRunner:
         kind = " (phantoms, not radiographs)" if self.training_set.phantom else ""
         return f"Scale {self.scale.name}: {self.training_set.name}{kind}"
 
-    def setting(
+    def describe(
         self,
         size: int | str,
         epochs: int,
@@ -272,23 +301,23 @@ class ExperimentRunner:
 
         Args:
             size, epochs, cases: of the cells; `cases` None for all training cases of the scale.
-            measured: what they were measured on, where that is not *test*.
-            regions: whether views are cut from regions, so that it matters who found them.
-            start: whether all cells start alike.
+            measured: what they are measured on, where that is not *test*.
+            regions: views are cut from regions, so the line names the model whose localizers found them.
+            start: all cells have the same starting weights, so the line names them.
         """
-        learnt = min(cases or len(self.training_set.train), len(self.training_set.train))
+        learned = min(cases or len(self.training_set.train), len(self.training_set.train))
         times = f", {self.scale.repeats} trainings a cell" if self.scale.repeats > 1 else ""
-        file = self.start_for(self.scale.age.backbone)
+        file = self.choose_start(self.scale.age.backbone)
         begun = f", {'random start' if file == 'none' else f'start from {Path(file).name}'}" if start else ""
         by = f", regions of {Path(self.localizers).name}" if self.localizers and regions else ""
         return (
-            f"{self.data}, {learnt:,} training cases, {size} px, "
+            f"{self.data}, {learned:,} training cases, {size} px, "
             f"{epochs} epoch{'s' if epochs != 1 else ''}{times}{begun}{by}; "
-            f"measured on {measured or f'the {len(self.report):,} cases of report'}"
+            f"measured on {measured or f'the {len(self.test):,} cases of test'}"
         )
 
     def say(self, text: str) -> None:
-        """A line for the user."""
+        """Print a line of progress on standard error."""
         if self.machine.progress:
             print(text, file=sys.stderr, flush=True)
 

@@ -1,10 +1,11 @@
-"""Peers: one interface, what they see, what they learn from, and that each learns."""
+"""Baselines: one interface, what they see, what they learn from, and that each learns."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,14 +25,14 @@ from boneage.research.baselines import (
     LinearCorrection,
     MaskedSource,
     WithHandMaps,
-    answered_months,
-    baseline_months,
+    decode_months,
+    predict_months,
 )
 from boneage.research.baselines.baseline import l1_months, l2_months
-from boneage.research.baselines.maps import SmallUNet, gaussian_maps
-from boneage.research.baselines.posed import points_in_crop
-from boneage.research.baselines.registered import dice_loss, registration
-from boneage.research.baselines.seen import KEY_POINTS, Known, Places, TruthData, attention_mask
+from boneage.research.baselines.escobar_2019 import points_to_crop
+from boneage.research.baselines.iglovikov_2018 import dice_loss, register_hand
+from boneage.research.baselines.map_networks import SmallUNet, draw_heat_maps
+from boneage.research.baselines.sources import KEY_POINTS, TrueRegions, TruthData, TruthTargets, threshold_attention
 from boneage.research.baselines.whole_image import DeformationNetwork, hard_label_loss
 from boneage.training.data.views_data import Example, FromTable, NoRegions, ViewSource
 from boneage.training.recipes.settings import NO_AUGMENTATION, Augmentation, Backbone, Schedule
@@ -49,7 +50,7 @@ def network(baseline: Baseline, size: int = SIZE) -> torch.nn.Module:
 
 
 class ToyTruth:
-    """A truth for toy films: the hand is the left half, the key points lie on a diagonal."""
+    """A truth for toy images: the hand is the left half, the key points lie on a diagonal."""
 
     def __init__(self, images: dict[str, np.ndarray], enlarged: int = 1) -> None:
         self.images, self.enlarged = images, enlarged
@@ -79,7 +80,7 @@ def batch(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_peer_answers_months_and_says_whose_it_is(name: str, toy: ModuleType) -> None:
+def test_every_baseline_predicts_months_and_names_its_publication(name: str, toy: ModuleType) -> None:
     baseline = BASELINES[name]
     views, ages, sex, _ = batch(baseline, toy)
     assert views.dtype == torch.uint8
@@ -88,7 +89,7 @@ def test_every_peer_answers_months_and_says_whose_it_is(name: str, toy: ModuleTy
         answer = network(baseline).eval()(views, sex)
     assert answer.dtype == torch.float32
     assert answer.shape in [(4,), (4, 240)]
-    months = answered_months(answer)
+    months = decode_months(answer)
     assert months.shape == (4,)
     assert ((months > 60) & (months < 190)).all()
     assert torch.isfinite(baseline.loss(answer, ages))
@@ -98,7 +99,7 @@ def test_every_peer_answers_months_and_says_whose_it_is(name: str, toy: ModuleTy
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_peers_loss_falls_and_the_same_seed_gives_the_same_numbers(name: str, toy: ModuleType) -> None:
+def test_every_baselines_loss_falls_and_the_same_seed_gives_the_same_numbers(name: str, toy: ModuleType) -> None:
     baseline = BASELINES[name]
     examples = batch(baseline, toy)
 
@@ -124,12 +125,12 @@ def test_every_peers_loss_falls_and_the_same_seed_gives_the_same_numbers(name: s
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"spampinato-2017"}))
-def test_the_sex_is_an_input_and_its_absence_is_said(name: str, toy: ModuleType) -> None:
+def test_the_sex_is_an_input_and_its_absence_is_refused(name: str, toy: ModuleType, refuses: Any) -> None:
     net = network(BASELINES[name]).eval()
     views, _, sex, _ = batch(BASELINES[name], toy, 2)
     with torch.no_grad():
         assert not torch.allclose(net(views, torch.ones_like(sex)), net(views, -torch.ones_like(sex)))
-    with pytest.raises(UsageError, match="sex input"):
+    with refuses(UsageError, "sex_missing"):
         net(views, None)
 
 
@@ -140,7 +141,7 @@ def test_the_error_is_in_months_and_may_be_averaged_over_mirror_images(toy: Modu
     learner = baseline.learner(net, SCHEDULE, seed=0, steps_per_epoch=1, average_mirror=True)
     with torch.no_grad():
         months = (net(examples.views, examples.sex) + net(examples.views.flip(3), examples.sex)) / 2
-        assert torch.allclose(baseline_months(net, examples.views, examples.sex, mirror=True), months)
+        assert torch.allclose(predict_months(net, examples.views, examples.sex, mirror=True), months)
         assert torch.allclose(learner.error(net, examples), (months - examples.age_months).abs())
 
 
@@ -166,62 +167,66 @@ def test_losses_by_hand() -> None:
 
 def test_the_correction_is_the_least_squares_line() -> None:
     # Means 20 and 26; sum of products 400, of squares 200: slope 2, intercept 26 - 2 * 20.
-    correction = LinearCorrection.fitted([10, 20, 30], [6, 26, 46])
+    correction = LinearCorrection.fit([10, 20, 30], [6, 26, 46])
     assert (correction.intercept, correction.slope) == (pytest.approx(-14.0), pytest.approx(2.0))
     assert correction([20.0, 200.0]).tolist() == [pytest.approx(26.0), 240.0]
     assert LinearCorrection()([5.5]).tolist() == [5.5]
     # Means 2 and 7/3; products 3, squares 2.
-    uneven = LinearCorrection.fitted([1, 2, 3], [1, 2, 4])
+    uneven = LinearCorrection.fit([1, 2, 3], [1, 2, 4])
     assert (uneven.slope, uneven.intercept) == (pytest.approx(1.5), pytest.approx(7 / 3 - 3))
 
 
 @pytest.mark.parametrize(
-    ("answers", "ages", "said"),
-    [([1], [1], "two cases"), ([1, 2], [1], "two cases"), ([5, 5], [1, 2], "all answers are the same")],
+    ("predicted", "ages", "code"),
+    [
+        ([1], [1], "unpaired_predictions"),
+        ([1, 2], [1], "unpaired_predictions"),
+        ([5, 5], [1, 2], "no_linear_correction"),
+    ],
 )
-def test_what_no_line_goes_through(answers: list[float], ages: list[float], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        LinearCorrection.fitted(answers, ages)
+def test_points_without_a_line_are_refused(predicted: list[float], ages: list[float], code: str, refuses: Any) -> None:
+    with refuses(UsageError, code):
+        LinearCorrection.fit(predicted, ages)
 
 
 # Masks
 
 
-FILM = np.full((40, 30), 100, dtype=np.uint8)
+IMAGE = np.full((40, 30), 100, dtype=np.uint8)
 
 
 def test_the_box_mask_blackens_everything_outside_the_box() -> None:
     found = Localization({Region.HAND: Box(5, 10, 25, 30)})
-    picture, box = MaskedSource("box")(FILM, found)
+    picture, box = MaskedSource("box")(IMAGE, found)
     assert box == Box(5, 10, 25, 30)
     assert (picture[10:30, 5:25] == 100).all()
     assert int((picture > 0).sum()) == 20 * 20
-    assert (FILM == 100).all()
+    assert (IMAGE == 100).all()
 
 
-def test_the_true_mask_blackens_what_is_no_hand() -> None:
-    mask = np.zeros(FILM.shape, dtype=bool)
+def test_the_true_mask_blackens_everything_outside_the_hand() -> None:
+    mask = np.zeros(IMAGE.shape, dtype=bool)
     mask[3:20, 4:9] = mask[15:20, 4:20] = True
-    picture, box = MaskedSource("truth")(FILM, Known({}, mask=mask))
+    picture, box = MaskedSource("truth")(IMAGE, TrueRegions({}, mask=mask))
     assert box == Box(4, 3, 20, 20)
     assert np.array_equal(picture > 0, mask)
 
 
-def test_the_attention_mask_is_the_largest_part_over_tau_on_the_film() -> None:
+def test_the_attention_mask_is_the_largest_component_over_tau_on_the_image() -> None:
     evidence = np.zeros((4, 4), dtype=np.float32)
     evidence[1:4, 1:3] = 1.0
     evidence[0, 3] = 0.6
-    # The map lies over a square that reaches 5 pixels beyond the film on both sides; a cell is 10 film pixels.
+    # The map covers a square that reaches 5 pixels beyond the image on both sides; a cell is 10 pixels of the image.
     attention = Attention(evidence, Box(-5, 0, 35, 40))
-    mask = attention_mask(attention, FILM.shape, 0.5)
+    mask = threshold_attention(attention, IMAGE.shape, 0.5)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     assert (rows[0], rows[-1], columns[0], columns[-1]) == (10, 39, 5, 24)
-    picture, box = MaskedSource("attention", 0.5)(FILM, Localization({}, {Region.HAND: attention}))
+    picture, box = MaskedSource("attention", 0.5)(IMAGE, Localization({}, {Region.HAND: attention}))
     assert np.array_equal(picture > 0, mask)
     assert box == Box(5, 10, 25, 40)
 
 
-def test_maps_are_joined_to_a_table(toy: ModuleType) -> None:
+def test_hand_maps_are_added_to_the_regions_of_a_table(toy: ModuleType) -> None:
     images = toy.ToyFilms(1)  # 72 x 64: the localizer's square reaches 4 pixels beyond it on either side
     evidence = np.zeros((9, 9), dtype=np.float32)
     evidence[3:5, 2:5] = 1.0
@@ -231,19 +236,20 @@ def test_maps_are_joined_to_a_table(toy: ModuleType) -> None:
     assert box == Box(12, 24, 36, 40)
 
 
-def test_a_map_without_evidence_leaves_the_film_as_it_is() -> None:
+def test_a_map_without_evidence_leaves_the_image_as_it_is() -> None:
     attention = Attention(np.zeros((4, 4), dtype=np.float32), Box(0, 0, 40, 40))
-    picture, box = MaskedSource("attention")(FILM, Localization({}, {Region.HAND: attention}))
-    assert picture is FILM
-    assert box == whole(FILM)
+    picture, box = MaskedSource("attention")(IMAGE, Localization({}, {Region.HAND: attention}))
+    assert picture is IMAGE
+    assert box == whole(IMAGE)
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("truth", "FromTruth"), ("attention", "keep boxes only"), ("box", "phase I has found")]
+    ("kind", "code"),
+    [("truth", "true_mask_missing"), ("attention", "attention_map_missing"), ("box", "hand_box_missing")],
 )
-def test_masks_say_what_they_lack(kind: str, said: str) -> None:
-    with pytest.raises(TrainingError, match=said):
-        MaskedSource(kind)(FILM, Localization())  # type: ignore[arg-type]
+def test_a_mask_without_its_source_is_refused(kind: str, code: str, refuses: Any) -> None:
+    with refuses(TrainingError, code):
+        MaskedSource(kind)(IMAGE, Localization())  # type: ignore[arg-type]
 
 
 # The truth
@@ -260,7 +266,7 @@ def test_the_truth_of_phantoms_is_read_back(tmp_path: Path) -> None:
     assert set(KEY_POINTS) <= set(hand.key_points)
 
 
-def test_a_folder_without_truth_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_truth_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="phantoms only"):
         TruthFolder(tmp_path)
     (tmp_path / "truth").mkdir()
@@ -271,7 +277,7 @@ def test_a_folder_without_truth_is_said(tmp_path: Path) -> None:
         TruthFolder(tmp_path)("8")
 
 
-def test_the_truth_is_scaled_to_the_film(toy: ModuleType) -> None:
+def test_the_truth_is_scaled_to_the_image(toy: ModuleType) -> None:
     images = toy.ToyFilms(1)
     known = FromTruth(ToyTruth(images.pictures, enlarged=3), images)("c0", None)
     plain = FromTruth(ToyTruth(images.pictures), images)("c0", None)
@@ -282,19 +288,19 @@ def test_the_truth_is_scaled_to_the_film(toy: ModuleType) -> None:
     assert np.allclose(known.key_points, plain.key_points)  # type: ignore[arg-type]
 
 
-def test_a_missing_key_point_is_said(toy: ModuleType) -> None:
+def test_a_missing_key_point_is_refused(toy: ModuleType, refuses: Any) -> None:
     images = toy.ToyFilms(1)
 
     def truth(case_id: str) -> KnownHand:
         hand = ToyTruth(images.pictures)(case_id)
         return KnownHand(hand.mask, hand.boxes, {k: v for k, v in hand.key_points.items() if k != "capitate"})
 
-    with pytest.raises(TrainingError, match="lacks the key points capitate"):
+    with refuses(TrainingError, "key_points_missing"):
         FromTruth(truth, images)("c0", None)
 
 
 @pytest.mark.parametrize(
-    "look",
+    "geometry",
     [
         GeometricAugmentation(),
         GeometricAugmentation(25.0, 1.2, 0.05, -0.03),
@@ -303,42 +309,42 @@ def test_a_missing_key_point_is_said(toy: ModuleType) -> None:
     ids=["plain", "turned", "mirror"],
 )
 @pytest.mark.parametrize("squash", [False, True])
-def test_points_follow_the_view(look: GeometricAugmentation, squash: bool) -> None:
+def test_points_follow_the_view(geometry: GeometricAugmentation, squash: bool) -> None:
     image = np.zeros((120, 90), dtype=np.uint8)
     image[66:69, 30:33] = 255
     box = Box(5, 10, 85, 115)
-    (place,) = points_in_view([(31.5, 67.5)], box, 64, squash=squash, augmentation=look)
-    view = cut(image, box, 64, squash=squash, augmentation=look).astype(float)
+    (place,) = points_in_view([(31.5, 67.5)], box, 64, squash=squash, augmentation=geometry)
+    view = cut(image, box, 64, squash=squash, augmentation=geometry).astype(float)
     y, x = np.mgrid[:64, :64] + 0.5
     assert np.allclose(place, [(view * x).sum() / view.sum(), (view * y).sum() / view.sum()], atol=0.35)
 
 
 def test_targets_lie_where_the_view_shows_them(toy: ModuleType) -> None:
     views, _, _, targets = batch(BASELINES["iglovikov-2018"], toy, 2)
-    places = Places.of(targets)
+    truth = TruthTargets.unpack(targets)
     side = views.shape[2]
-    assert places.mask.shape == (2, 1, side // 4, side // 4)
-    # 72 x 64 films letterboxed to a square: 4 of 72 are padding on either side; the hand is the left half.
-    assert torch.allclose(places.box[0], torch.tensor([4 / 72, 0.0, 0.5, 1.0]), atol=0.02)
-    assert torch.allclose(places.points[0, 0], torch.tensor([(4 + 6.4) / 72, 0.1]), atol=1e-4)
-    assert places.mask[0, 0, 10, 8] == 1.0
-    assert places.mask[0, 0, 10, 20] == 0.0
+    assert truth.mask.shape == (2, 1, side // 4, side // 4)
+    # 72 x 64 images letterboxed to a square: 4 of 72 are padding on either side; the hand is the left half.
+    assert torch.allclose(truth.box[0], torch.tensor([4 / 72, 0.0, 0.5, 1.0]), atol=0.02)
+    assert torch.allclose(truth.points[0, 0], torch.tensor([(4 + 6.4) / 72, 0.1]), atol=1e-4)
+    assert truth.mask[0, 0, 10, 8] == 1.0
+    assert truth.mask[0, 0, 10, 20] == 0.0
 
 
 @pytest.mark.parametrize("name", KNOWING)
-def test_peers_that_need_truth_say_so(name: str, toy: ModuleType) -> None:
+def test_baselines_that_need_a_truth_refuse_to_learn_without_it(name: str, toy: ModuleType, refuses: Any) -> None:
     baseline = BASELINES[name]
     training_set = toy.toy_material(2, 1)
-    with pytest.raises(TrainingError, match="phantoms only"):
+    with refuses(TrainingError, "truth_missing"):
         baseline.views(training_set.images, training_set.train, NoRegions(), SIZE, augmentation=NO_AUGMENTATION)[0]
-    # For measuring no truth is asked for; to learn from such batches is refused.
+    # Measuring needs no truth. Learning from the same batches is refused.
     plain = baseline.views(training_set.images, training_set.train, NoRegions(), SIZE)
     examples = Example(*(torch.stack(parts) for parts in zip(plain[0], plain[1], strict=True)))
     net = network(baseline).eval()
     learner = baseline.learner(net, SCHEDULE, seed=0, steps_per_epoch=1)
     with torch.no_grad():
         assert learner.error(net, examples).shape == (2,)
-    with pytest.raises(TrainingError, match="leave this peer out"):
+    with refuses(TrainingError, "truth_missing"):
         learner.loss(net, examples)
 
 
@@ -347,55 +353,55 @@ def test_peers_that_need_truth_say_so(name: str, toy: ModuleType) -> None:
 
 def test_registration_puts_capitate_and_fingertip_in_place_and_thumbs_to_the_right() -> None:
     def where(affine: torch.Tensor, point: list[float]) -> torch.Tensor:
-        """Where a frame's cut shows a place of the view, -1..1."""
+        """Where a frame's cut shows a point of the view, -1 to 1."""
         return torch.linalg.solve(affine[:, :2], 2 * torch.tensor(point) - 1 - affine[:, 2])
 
     tip, capitate, thumb = [0.5, 0.1], [0.5, 0.7], [0.8, 0.4]
-    hand = registration(torch.tensor([[tip, capitate, thumb]]))[0, 0]
+    hand = register_hand(torch.tensor([[tip, capitate, thumb]]))[0, 0]
     assert torch.allclose(where(hand, capitate), torch.tensor([0.0, 0.45 / 0.7]), atol=1e-5)
     assert torch.allclose(where(hand, tip), torch.tensor([0.0, -0.55 / 0.7]), atol=1e-5)
     assert where(hand, thumb)[0] > 0
-    mirrored = registration(torch.tensor([[tip, capitate, [0.2, 0.4]]]))[0, 0]
+    mirrored = register_hand(torch.tensor([[tip, capitate, [0.2, 0.4]]]))[0, 0]
     assert torch.allclose(where(mirrored, [0.2, 0.4]), where(hand, thumb), atol=1e-5)
     # Turned by 90 degrees about the middle of the view, the hand is registered to the same place.
-    turned = registration(torch.tensor([[[0.9, 0.5], [0.3, 0.5], [0.6, 0.8]]]))[0, 0]
+    turned = register_hand(torch.tensor([[[0.9, 0.5], [0.3, 0.5], [0.6, 0.8]]]))[0, 0]
     assert torch.allclose(where(turned, [0.6, 0.8]), where(hand, thumb), atol=1e-5)
-    together = registration(torch.full((1, 3, 2), 0.5))
+    together = register_hand(torch.full((1, 3, 2), 0.5))
     assert torch.isfinite(together).all()
     assert torch.linalg.det(together[0, :, :, :2]).abs().min() > 0
 
 
 def test_heat_maps_by_hand() -> None:
-    heat = gaussian_maps(torch.tensor([[[0.25, 0.75]]]), 2, 0.5)
+    heat = draw_heat_maps(torch.tensor([[[0.25, 0.75]]]), 2, 0.5)
     assert heat[0, 0, 1, 0] == 1.0
     assert heat[0, 0, 1, 1] == pytest.approx(np.exp(-0.5))
     assert heat[0, 0, 0, 1] == pytest.approx(np.exp(-1.0))
     crop = torch.tensor([[0.25, 0.5, 0.75, 1.0]])
-    assert torch.allclose(points_in_crop(torch.tensor([[[0.5, 0.75]]]), crop), torch.tensor([[[0.5, 0.5]]]))
+    assert torch.allclose(points_to_crop(torch.tensor([[[0.5, 0.75]]]), crop), torch.tensor([[[0.5, 0.5]]]))
 
 
 def test_the_mask_network_answers_at_its_inputs_size() -> None:
     assert SmallUNet()(torch.zeros(2, 1, 16, 16)).shape == (2, 1, 16, 16)
 
 
-def test_the_deformation_starts_as_none_and_learns() -> None:
+def test_the_deformation_starts_as_the_identity_and_learns(refuses: Any) -> None:
     net = DeformationNetwork(BACKBONE, SIZE, "none")
     views = torch.randint(0, 255, (2, 1, SIZE, SIZE)).byte()
     assert torch.allclose(net.affine(torch.randn(2, 32)), torch.tensor([1.0, 0, 0, 0, 1, 0]).expand(2, 6))
     net(views).sum().backward()
     assert net.affine.weight.grad is not None
     assert net.affine.weight.grad.abs().sum() > 0
-    with pytest.raises(UsageError, match="64 pixels or more"):
+    with refuses(UsageError, "size_too_small"):
         DeformationNetwork(BACKBONE, 32, "none")
 
 
 @pytest.mark.parametrize("name", KNOWING)
-def test_sizes_that_do_not_fit_are_said(name: str) -> None:
-    with pytest.raises(UsageError, match="multiple of 8"):
+def test_sizes_that_do_not_fit_are_refused(name: str, refuses: Any) -> None:
+    with refuses(UsageError, "bad_size"):
         BASELINES[name].network(BACKBONE, 36)
 
 
-def test_whole_film_peers_see_the_whole_film() -> None:
+def test_whole_image_baselines_see_the_whole_image() -> None:
     assert BASELINES["winner-2017"].sources == (ViewSource(View.O),)
     assert not BASELINES["winner-2017"].needs
     assert BASELINES["deeplasia-box"].regions == {Region.HAND}

@@ -1,7 +1,13 @@
-"""Peers: the designs of other methods as networks here, trained on the same data, budget and small backbone.
+"""Baselines: other methods' designs, trained on the same data with the same budget and backbone.
 
-Each follows its publication's description (citation in `Peer.citation`, deviations in `Peer.differs`), written anew; at
-scale its authors' own backbone can be given. Figures compare designs under equal means, not the published systems.
+    whole_image      the 2017 winner, Deeplasia, a classifier of 240 classes, Spampinato et al.
+    iglovikov_2018   mask, key points, three regions in a registered frame
+    escobar_2019     box, heat maps of key points, and a network that reads both
+    sources          what they see and learn from: masks, the truth of phantoms
+    baseline         the interface that all of them share
+
+Each is written anew from its publication (`Baseline.citation`), and `Baseline.differs` lists the differences. Figures
+compare designs under equal means, not the published systems.
 """
 
 from __future__ import annotations
@@ -13,12 +19,12 @@ from boneage.research.baselines.baseline import (
     Baseline,
     BaselineLearner,
     LinearCorrection,
-    answered_months,
-    baseline_months,
+    decode_months,
+    predict_months,
 )
-from boneage.research.baselines.posed import ESCOBAR_2019
-from boneage.research.baselines.registered import IGLOVIKOV_2018
-from boneage.research.baselines.seen import FromTruth, HandTruth, MaskedSource, TruthData, WithHandMaps
+from boneage.research.baselines.escobar_2019 import ESCOBAR_2019
+from boneage.research.baselines.iglovikov_2018 import IGLOVIKOV_2018
+from boneage.research.baselines.sources import FromTruth, HandTruth, MaskedSource, TruthData, WithHandMaps
 from boneage.research.baselines.whole_image import (
     CLASSIFIER_240,
     DEEPLASIA_ATTENTION,
@@ -53,6 +59,6 @@ __all__ = [
     "MaskedSource",
     "TruthData",
     "WithHandMaps",
-    "answered_months",
-    "baseline_months",
+    "decode_months",
+    "predict_months",
 ]  # fmt: skip

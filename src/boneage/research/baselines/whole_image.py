@@ -1,4 +1,4 @@
-"""Peers that look at a whole film or hand at once."""
+"""Baselines that see the whole image, or the whole hand, at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from boneage.errors import UsageError
 from boneage.regions import Region
 from boneage.research.baselines.baseline import Baseline, Head, l2_months
-from boneage.research.baselines.seen import MaskedSource, MaskKind
+from boneage.research.baselines.sources import MaskedSource, MaskKind
 from boneage.training.data.views_data import ViewSource
 from boneage.training.networks.networks import AgeRegressor, Features
 from boneage.training.recipes.settings import Backbone, RegressorSettings
@@ -31,27 +31,27 @@ class DenseRegressor(nn.Module):
         return months
 
 
-def _winner(backbone: Backbone, size: int, start: str) -> nn.Module:
+def _build_winner(backbone: Backbone, size: int, start: str) -> nn.Module:
     return DenseRegressor(backbone, start, (1000, 1000), sex=32, dropout=0.0)
 
 
-def _deeplasia(backbone: Backbone, size: int, start: str) -> nn.Module:
+def _build_deeplasia(backbone: Backbone, size: int, start: str) -> nn.Module:
     return DenseRegressor(backbone, start, (1024, 512), sex=32, dropout=0.2)
 
 
 def hard_label_loss(logits: Tensor, age_months: Tensor) -> Tensor:
-    """Cross entropy of logits [n, 240] with the one month that the label (rounded) names: float32 []."""
+    """Cross entropy of logits [n, 240] with the month of the rounded label: float32 []."""
     return F.cross_entropy(logits.float(), age_months.round().long().clamp(1, logits.shape[1]) - 1)
 
 
-def _classifier(backbone: Backbone, size: int, start: str) -> nn.Module:
+def _build_classifier(backbone: Backbone, size: int, start: str) -> nn.Module:
     return AgeRegressor(RegressorSettings(views=("O",), size=size, backbone=backbone), start=start)
 
 
 class DeformationNetwork(nn.Module):
     """BoNet of Spampinato et al.: early layers, a spatial transformer over their map, further layers, one dense layer.
 
-    `forward`: views uint8 [n, 1, S, S], sex (not looked at) -> months float32 [n].
+    `forward`: views uint8 [n, 1, S, S], sex (ignored) -> months float32 [n].
     """
 
     _HIDDEN, _WIDTH, _GRID = 2048, 128, 4
@@ -89,13 +89,14 @@ class DeformationNetwork(nn.Module):
             self.early.train()
         if cells < 2 * self._GRID:
             raise UsageError(
-                f"the deformation layer needs views of 64 pixels or more, not {size}: its map has {cells}."
+                f"the deformation layer needs views of 64 pixels or more, not {size}: its map has {cells} cells.",
+                code="size_too_small",
             )
 
     def forward(self, views: Tensor, sex: Tensor | None = None) -> Tensor:
         x = self.before(self.early(views)).float()
         affine = self.affine(self.locate(x)).float().reshape(-1, 2, 3)
-        # Places in half precision would be off by cells.
+        # Coordinates in half precision would be off by cells.
         with torch.autocast(x.device.type, enabled=False):
             grid = F.affine_grid(affine, list(x.shape), align_corners=False)
             x = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
@@ -103,20 +104,20 @@ class DeformationNetwork(nn.Module):
         return months
 
 
-def _deformation(backbone: Backbone, size: int, start: str) -> nn.Module:
+def _build_deformation(backbone: Backbone, size: int, start: str) -> nn.Module:
     return DeformationNetwork(backbone, size, start)
 
 
-def _deeplasia_baseline(name: str, kind: MaskKind, said: str) -> Baseline:
+def _make_deeplasia(name: str, kind: MaskKind, mask: str) -> Baseline:
     return Baseline(
         name,
         "Rassmann et al., Deeplasia: deep learning for bone age assessment validated on skeletal dysplasias, Pediatric "
         "Radiology 54 (2024) 82-95",
-        f"The hand mask is {said}; theirs came from a segmentation network trained on drawn masks. One network of the "
+        f"The hand mask is {mask}; theirs came from a segmentation network trained on drawn masks. One network of the "
         "given backbone instead of three EfficientNets at 512 to 1024 pixels. The number and widths of the dense "
         "layers (1024, 512 here) and the dropout are uncertain.",
         (MaskedSource(kind),),
-        _deeplasia,
+        _build_deeplasia,
         regions=frozenset({Region.HAND}),
         needs=frozenset({"mask"}) if kind == "truth" else frozenset(),
         corrected=True,
@@ -127,26 +128,26 @@ WINNER_2017 = Baseline(
     "winner-2017",
     "Cicero and Bilbily, 16 Bit: winner of the RSNA challenge of 2017; Halabi et al., The RSNA Pediatric Bone Age "
     "Machine Learning Challenge, Radiology 290 (2019) 498-503",
-    "The given backbone instead of InceptionV3 at 500 pixels, one network instead of five, no ten looks a film. How "
-    "they pooled the last map is uncertain: the global average here.",
+    "The given backbone instead of InceptionV3 at 500 pixels, one network instead of five, and one view instead of "
+    "ten augmented ones. How they pooled the last map is uncertain: the global average here.",
     (ViewSource(View.O),),
-    _winner,
+    _build_winner,
 )
 
-DEEPLASIA_BOX = _deeplasia_baseline("deeplasia-box", "box", "the hand box that phase I finds from ages alone")
-DEEPLASIA_ATTENTION = _deeplasia_baseline(
+DEEPLASIA_BOX = _make_deeplasia("deeplasia-box", "box", "the hand box that phase I finds from ages alone")
+DEEPLASIA_ATTENTION = _make_deeplasia(
     "deeplasia-attention", "attention", "phase I's attention map of the hand, cut at a tenth of its maximum"
 )
-DEEPLASIA_TRUE_MASK = _deeplasia_baseline("deeplasia-true-mask", "truth", "the true one of phantoms")
+DEEPLASIA_TRUE_MASK = _make_deeplasia("deeplasia-true-mask", "truth", "the true one of phantoms")
 
 CLASSIFIER_240 = Baseline(
     "classifier-240",
     "Lee et al., Fully automated deep learning system for bone age assessment, J. Digit. Imaging 30 (2017) 427-441 "
     "(the idea of classes of age)",
-    "240 classes of one month, the whole film with the sex, answered by the expectation instead of the likeliest "
+    "240 classes of one month, the whole image with the sex; the answer is the expectation instead of the likeliest "
     "class.",
     (ViewSource(View.O),),
-    _classifier,
+    _build_classifier,
     hard_label_loss,
 )
 
@@ -156,8 +157,8 @@ SPAMPINATO_2017 = Baseline(
     "Image Analysis 36 (2017) 41-51",
     "The first layers are the given backbone's first three stages instead of OverFeat's; three 3x3 layers around the "
     "deformation layer; no sex, as theirs. The loss (squared error here), the widths, and the place of the deformation "
-    "layer among the last layers are uncertain. Theirs learnt on the Digital Hand Atlas.",
+    "layer among the last layers are uncertain. Theirs learned from the Digital Hand Atlas.",
     (ViewSource(View.O),),
-    _deformation,
+    _build_deformation,
     l2_months,
 )

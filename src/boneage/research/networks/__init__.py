@@ -1,1 +1,1 @@
-"""Networks that only experiments train."""
+"""Networks that only experiments train: L1, end to end."""

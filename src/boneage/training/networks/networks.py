@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import timm
 import torch
@@ -143,6 +143,8 @@ class AgeRegressor(nn.Module):
     -> logits float32 [n, 240], or months float32 [n] for a scalar network.
     """
 
+    ANSWERS: ClassVar[int] = CLASSES
+    """Width of the last layer."""
     _CENTER_MONTHS, _SCALE_MONTHS = 127.0, 40.0
 
     def __init__(self, settings: RegressorSettings, *, start: str = "none") -> None:
@@ -178,7 +180,7 @@ class AgeRegressor(nn.Module):
                 layers += [nn.Linear(before, after), nn.ReLU()]
             self.sex = nn.Sequential(*layers)
             width += settings.sex[-1]
-        self.answer = nn.Linear(width, 1 if self.scalar else CLASSES)
+        self.answer = nn.Linear(width, 1 if self.scalar else self.ANSWERS)
         if self.scalar:
             nn.init.normal_(self.answer.weight, 0.0, 0.01)
             nn.init.zeros_(self.answer.bias)
