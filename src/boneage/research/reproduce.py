@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from boneage.atomic import removed_if_empty
 from boneage.errors import OutputError, UsageError
+from boneage.progress import say
 from boneage.research.experiments import EXPERIMENTS
 from boneage.research.scales import Scale, find_scale
 
@@ -196,8 +196,7 @@ def _make_runner(request: Request, scale: Scale, data: Path, out: Path, machine:
     if request.localizers is not None:
         load_model(request.localizers)
     dataset = read_dataset(data, table=request.table, columns=request.columns, images=request.images)
-    if machine.progress:
-        print(dataset.report(), file=sys.stderr, flush=True)
+    say(dataset.report(), quiet=not machine.progress)
     return ExperimentRunner(
         dataset,
         scale,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from boneage.datasets import ImageCache, has_phantoms, with_dropped
 from boneage.errors import DatasetError, TrainingError, UsageError
 from boneage.model.folder import available_cores
+from boneage.progress import say
 from boneage.regions import Region
 from boneage.research.adapters import (
     AgeAdapter,
@@ -318,8 +318,7 @@ class ExperimentRunner:
 
     def say(self, text: str) -> None:
         """Print a line of progress on standard error."""
-        if self.machine.progress:
-            print(text, file=sys.stderr, flush=True)
+        say(text, quiet=not self.machine.progress)
 
     def _sizes(self, table: RegionsTable) -> dict[str, tuple[int, int]]:
         shapes = {case_id: self.training_set.images.image(case_id).shape for case_id in table}
