@@ -18,8 +18,8 @@ import torch
 from boneage.training.age import model_parts
 from boneage.training.networks import export
 from boneage.training.pipeline import train_on
-from boneage.training.recipes.settings import Recipe
-from boneage.training.run import fit, stage
+from boneage.training.recipes.recipe import Recipe
+from boneage.training.run import callbacks, stage
 from boneage.training.run.hardware import Machine
 
 spec = importlib.util.spec_from_file_location("toy", Path(__file__).with_name("toy.py"))
@@ -108,7 +108,7 @@ def arm(kill: Kill) -> None:
 
     finish, write, write_model = stage.Stage.finish, export.write_atomically, model_parts.write_model
     if kill.how == "epoch":
-        fit._History.on_train_batch_end = second_epoch  # type: ignore[method-assign, assignment]
+        callbacks.History.on_train_batch_end = second_epoch  # type: ignore[method-assign, assignment]
     elif kill.how == "end":
         stage.Stage.finish = die_or_finish  # type: ignore[method-assign, assignment]
     elif kill.how == "export":

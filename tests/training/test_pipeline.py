@@ -21,7 +21,8 @@ from boneage.radiograph import Radiograph
 from boneage.regions import Region
 from boneage.training.data.views_data import FromTable, ViewsData, ViewSource
 from boneage.training.localization.regions_table import read_regions
-from boneage.training.networks.networks import AgeRegressor, dropped_to_half
+from boneage.training.networks.age_network import AgeRegressor
+from boneage.training.networks.backbone import round_to_half
 from boneage.training.pipeline import train_on
 from boneage.training.run.hardware import Machine
 from boneage.views import View
@@ -68,7 +69,7 @@ def test_an_assessment_gives_what_torch_gives(toy: ModuleType, trained: Path) ->
     recipe, training_set = toy.toy_recipe(), toy.toy_material()
     network = AgeRegressor(recipe.regressor)
     network.load_state_dict(load_file(trained / "regressor" / "weights.safetensors"))
-    dropped_to_half(network.eval())
+    round_to_half(network.eval())
     regions = read_regions(trained / "regions" / "regions.csv")
     sources = [ViewSource(View(name)) for name in recipe.regressor.views]
     data = ViewsData(
@@ -106,7 +107,7 @@ def test_complete_stages_are_not_run_again_and_changed_ones_are(
         return {name for name, time in finished(out).items() if before.get(name) != time}
 
     assert rerun("regressor.kl_weight=0.1") == {"regressor", "calibration"}
-    assert "stage regressor its settings" in capsys.readouterr().err
+    assert "stage regressor runs again: its settings" in capsys.readouterr().err
     # The map of region 2 stays as it is: a fixed tau only cuts it elsewhere, and needs no search.
     assert rerun("region_2.tau=0.5") == {"regions", "regressor", "calibration"}
     assert rerun("region_2.tau=0.5", "regressor_seed=9") == {"regressor", "calibration"}

@@ -24,8 +24,9 @@ from boneage.phantom import phantom
 from boneage.pipeline.localization import RegionLocalizer, cut_views
 from boneage.regions import Region
 from boneage.training.localization.student import OUTPUTS, Student
+from boneage.training.networks.age_network import AgeRegressor
+from boneage.training.networks.backbone import round_to_half
 from boneage.training.networks.export import export_regressor, export_student
-from boneage.training.networks.networks import AgeRegressor, dropped_to_half
 from boneage.training.recipes.settings import Backbone, RegressorSettings, StudentSettings
 from boneage.views import View
 
@@ -125,7 +126,7 @@ def untrained(network: torch.nn.Module) -> Any:
     for name, parameter in network.named_parameters():
         if name.startswith(("answer", "tail.3")):
             parameter.data.mul_(20.0)
-    dropped_to_half(network.eval())
+    round_to_half(network.eval())
     return network
 
 

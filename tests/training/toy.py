@@ -11,11 +11,11 @@ from boneage.ages import Sex
 from boneage.training.data.training_set import TrainingSet
 from boneage.training.data.views_data import Labelled
 from boneage.training.localization import prior
-from boneage.training.recipes import replaced
+from boneage.training.recipes import replace_settings
+from boneage.training.recipes.recipe import Recipe
 from boneage.training.recipes.settings import (
     Backbone,
     LocalizerSettings,
-    Recipe,
     RegressorSettings,
     Schedule,
     StudentSettings,
@@ -74,7 +74,7 @@ def toy_recipe(*assignments: str) -> Recipe:
     """The paper's chain: views of 32 pixels, batches of 4, two epochs a fit, dropout and averages on."""
     recipe = _RECIPE
     short = dataclasses.replace(recipe.regressor.schedule, batch=4)
-    return replaced(
+    return replace_settings(
         dataclasses.replace(
             recipe,
             hand=dataclasses.replace(recipe.hand, size=32, schedule=short),

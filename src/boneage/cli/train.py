@@ -23,14 +23,16 @@ def train(
     images: Images = None,
     column: Column = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Folder for the decoded films; trainings may share it. Else OUT/films.")
+        Path | None,
+        typer.Option(help="Folder for the decoded images; trainings may share it. Default: OUT/images."),
     ] = None,
     terms: Annotated[str, typer.Option(help="The data set's terms of use, for the model's provenance.")] = "",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where it stopped; complete stages are not run again.")
     ] = False,
     index: Annotated[
-        bool, typer.Option("--index", help="Also make an index of the training cases, OUT/index.npz (ids and ages).")
+        bool,
+        typer.Option("--index", help="Also index the training cases (ids and ages) in OUT/index.npz."),
     ] = False,
     assign: Annotated[
         list[str] | None,
@@ -44,16 +46,16 @@ def train(
 ) -> None:
     """Train both phases from ages alone and write a model folder.
 
-    Killed at any moment, the same command with --resume goes on from the last finished epoch to the same weights.
+    Interrupted at any moment, the same command with --resume goes on from the last finished epoch, to the same weights.
     """
-    # Here, not above: torch takes seconds to import, and --help should not.
+    # Imported here because torch takes seconds, and --help should not.
     from boneage.datasets import read_dataset
     from boneage.training.heads.similar_cases import INDEX_FILE
-    from boneage.training.pipeline import check, check_out, train
-    from boneage.training.recipes import find_recipe, replaced
+    from boneage.training.pipeline import check_out, train
+    from boneage.training.recipes import find_recipe, replace_settings
 
-    settings = replaced(find_recipe(recipe), assign or [])
-    check(settings)
+    settings = replace_settings(find_recipe(recipe), assign or [])
+    settings.check()
     columns = named_columns(column)
     machine = machine_of(workers, accelerator, precision, quiet=quiet, devices=devices)
     with removed_if_empty(out):
@@ -67,7 +69,8 @@ def train(
             place = error.filename or out
             raise OutputError(
                 f"{place}: could not be read or written ({error.strerror or error}). Free some space or check your "
-                "rights, and go on with --resume."
+                "rights, and go on with --resume.",
+                code="unwritable_file",
             ) from error
     typer.echo(f"The model is in {folder}. Measure it: boneage evaluate --model {folder} --data {data}", err=True)
     if index:

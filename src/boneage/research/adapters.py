@@ -19,8 +19,8 @@ from boneage.research.networks.end_to_end import EndToEnd, EndToEndLearner, EndT
 from boneage.research.networks.l1_regressor import L1Learner, L1Regressor, predict_l1_months
 from boneage.training.age.regressor import RegressorLearner, regressor_months
 from boneage.training.data.views_data import Example, Labelled, RegionsOf, Source, ViewsData, ViewSource
+from boneage.training.networks.age_network import AgeRegressor
 from boneage.training.networks.losses import expectation
-from boneage.training.networks.networks import AgeRegressor
 from boneage.training.recipes.settings import Augmentation, Backbone, RegressorSettings, Schedule
 from boneage.training.run.learner import Learner
 from boneage.training.run.stage import Stage, start_key
@@ -146,7 +146,7 @@ def train_network(
     A training that was stopped goes on from the stage's folder; a finished one is read from there.
     """
     torch.manual_seed(seed)
-    return run.fitted(
+    return run.fit(
         adapter.build(),
         lambda network, steps: adapter.make_learner(network, seed, steps),
         run.data(adapter.data, adapter.sources, regions_of, adapter.size, adapter.augmentation, seed=seed),

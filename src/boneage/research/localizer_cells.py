@@ -16,7 +16,8 @@ from boneage.pipeline.localization import Localization
 from boneage.regions import Region
 from boneage.research.runner import ExperimentRunner
 from boneage.training.data.views_data import FromTable, NoRegions, RegionsOf
-from boneage.training.localization.phase_1 import fitted_localizer, localizer_step
+from boneage.training.localization.chain import make_step
+from boneage.training.localization.localizer import fit_localizer
 from boneage.training.localization.regions_table import Maps, read_maps, write_maps
 from boneage.training.networks.export import export_localizer
 from boneage.training.recipes.settings import LocalizerSettings, needed_regions
@@ -142,10 +143,10 @@ def _train(runner: ExperimentRunner, cell: LocalizerCell) -> tuple[list[Localize
     shown = run.stage(f"maps-{settings.class_average}", name, settings, runner.boxed)
     file = shown.folder / NETWORK_FILE
     # The caller sets tau.
-    step = localizer_step(cell.region, file, settings, 0.5)
+    step = make_step(cell.region, file, settings, tau=0.5)
     if not (stage.complete and shown.complete):
         stage.begin()
-        network = fitted_localizer(run, stage, trained, regions_of, start, runner.seed, cell.title)
+        network = fit_localizer(run, stage, trained, regions_of, start=start, seed=runner.seed, label=cell.title)
         network.class_average = settings.class_average
         shown.begin()
         export_localizer(network, file, settings.size, half=run.recipe.fp16_weights)

@@ -181,9 +181,9 @@ def shorten_command(arguments: Sequence[str]) -> str:
 
 
 def _choose_scale(request: Request) -> Scale:
-    from boneage.training.recipes import replaced
+    from boneage.training.recipes import replace_settings
 
-    return replaced(find_scale(request.scale), request.assignments)
+    return replace_settings(find_scale(request.scale), request.assignments)
 
 
 def _make_runner(request: Request, scale: Scale, data: Path, out: Path, machine: Machine) -> ExperimentRunner:

@@ -35,12 +35,13 @@ from boneage.research.age_cells import (
 )
 from boneage.research.baselines import HandTruth, LinearCorrection
 from boneage.research.scales import Scale
-from boneage.training.data.training_set import SparingImages, TrainingSet, labelled
+from boneage.training.data.training_set import SparingImages, TrainingSet, collect_labelled
 from boneage.training.data.views_data import FromTable, Labelled, NoRegions, RegionsOf
-from boneage.training.localization.phase_1 import LocalizerChain
+from boneage.training.localization.chain import LocalizerChain
 from boneage.training.localization.regions_table import Finder, RegionsTable, read_regions, write_regions
-from boneage.training.pipeline import localized
-from boneage.training.recipes.settings import Backbone, Recipe
+from boneage.training.pipeline import find_regions
+from boneage.training.recipes.recipe import Recipe
+from boneage.training.recipes.settings import Backbone
 from boneage.training.run.hardware import Machine
 from boneage.training.run.stage import key_of
 from boneage.training.run.training_run import TrainingRun
@@ -108,7 +109,7 @@ class ExperimentRunner:
         cache = ImageCache.build(dataset, self._images, short_side=short_side, progress=self.machine.progress)
         used = with_dropped(dataset, cache.dropped).check_for_training()
         for split, purpose in _PURPOSES:
-            if not labelled(used, split):  # type: ignore[arg-type]
+            if not collect_labelled(used, split):  # type: ignore[arg-type]
                 raise DatasetError(
                     f"{used.name}: *{split}* has no case {purpose}. Take more cases, or a table with a column for the "
                     "split.",
@@ -122,19 +123,19 @@ class ExperimentRunner:
         used, cache = self._used
         training_set = TrainingSet(
             SparingImages(cache),
-            labelled(used, "train"),
-            labelled(used, "validation"),
+            collect_labelled(used, "train"),
+            collect_labelled(used, "validation"),
             used.name,
             "",
             has_phantoms(used),
             cache.digest,
         )
-        return training_set.thinned(self.scale.cases, self.seed)
+        return training_set.thin(self.scale.cases, self.seed)
 
     @cached_property
     def test(self) -> tuple[Labelled, ...]:
         """The cases of *test*."""
-        return labelled(self._used[0], "test")
+        return collect_labelled(self._used[0], "test")
 
     @cached_property
     def boxed(self) -> tuple[str, ...]:
@@ -187,7 +188,7 @@ class ExperimentRunner:
     def phase_1(self) -> tuple[TrainingRun, LocalizerChain, RegionsTable]:
         """Training run and localizers of phase I, and the regions of all cases."""
         self.say("phase I: the regions behind the views")
-        run, chain, table = localized(self.recipe, self.training_set, self.out / "phase_1", self.machine)
+        run, chain, table = find_regions(self.recipe, self.training_set, self.out / "phase_1", self.machine)
         stage = run.stage("regions-test", chain.key, [case.id for case in self.test])
         file = stage.folder / "regions.csv"
         if not stage.complete:
@@ -213,7 +214,7 @@ class ExperimentRunner:
 
     def training_run(self, name: str, cases: int | None = None) -> TrainingRun:
         """The training run of one cell, in its own folder."""
-        training_set = self.training_set.thinned(cases, self.seed)
+        training_set = self.training_set.thin(cases, self.seed)
         return TrainingRun(self.recipe, training_set, self.out / "cells" / name, self.machine)
 
     def make_key(self, *parts: object) -> str:

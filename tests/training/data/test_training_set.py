@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from boneage.datasets import read_dataset
-from boneage.training.data.training_set import SparingImages, TrainingSet, decoded
+from boneage.training.data.training_set import SparingImages, TrainingSet, decode
 from boneage.training.recipes import find_recipe
 
 
 @pytest.fixture(scope="module")
 def training_set(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
     images = tmp_path_factory.mktemp("films")
-    return decoded(
+    return decode(
         find_recipe("tiny"),
         read_dataset(phantoms),
         images,

@@ -8,12 +8,14 @@ import onnx
 import pytest
 import torch
 
-from boneage.errors import TrainingError, UsageError
+from boneage.errors import TrainingError
 from boneage.model.network import open_session
 from boneage.training.localization.student import OUTPUTS, Student
 from boneage.training.networks import export
+from boneage.training.networks.age_network import AgeRegressor
+from boneage.training.networks.backbone import round_to_half
 from boneage.training.networks.export import export_localizer, export_regressor, export_student
-from boneage.training.networks.networks import AgeRegressor, Localizer, dropped_to_half
+from boneage.training.networks.localizer import Localizer
 from boneage.training.recipes.settings import Backbone, LocalizerSettings, RegressorSettings, StudentSettings
 
 SMALL = Backbone("mobilenetv2_050")
@@ -49,7 +51,7 @@ def test_an_exported_localizer_gives_torchs_maps(tmp_path: Path, pooling: Any, b
     file = export_localizer(network, tmp_path / "new" / "hand.onnx", 64)
     assert network.training
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
-    dropped_to_half(network.eval())
+    round_to_half(network.eval())
     for count in (1, 5):
         view = views(count, 1, 64)
         with torch.no_grad():
@@ -69,7 +71,7 @@ def test_an_exported_regressor_answers_as_torch_does(tmp_path: Path, changes: di
     shaken(network)
     file = export_regressor(network, tmp_path / "regressor.onnx", ("H", "R1"), 32, half=half)
     if half:
-        dropped_to_half(network)
+        round_to_half(network)
     picture, sex = views(5, 2, 32), torch.tensor([[1.0], [-1.0], [1.0], [1.0], [-1.0]])
     with torch.no_grad():
         expected = torch.softmax(network.eval()(picture, sex), 1).numpy()
@@ -110,12 +112,6 @@ def test_a_network_without_the_sex(tmp_path: Path) -> None:
     assert [entry.name for entry in session.get_outputs()] == ["distribution", "features"]
 
 
-def test_a_scalar_network_does_not_become_a_model(tmp_path: Path, refuses: Any) -> None:
-    scalar = AgeRegressor(RegressorSettings(views=("O",), size=32, backbone=SMALL, scalar=True))
-    with refuses(UsageError, "scalar_regressor"):
-        export_regressor(scalar, tmp_path / "scalar.onnx", ("O",), 32)
-
-
 def test_the_papers_head(tmp_path: Path) -> None:
     settings = RegressorSettings(
         views=("H",), size=96, backbone=Backbone("mobilenetv2_050", stages=4), head="paper", dropout=0.0
@@ -128,7 +124,7 @@ def test_a_student_has_one_output_for_each_region(tmp_path: Path) -> None:
     settings = StudentSettings(size=64, backbone=Backbone("mobilenetv2_050", stages=4), channels=8)
     network = Student(settings)
     file = export_student(network, tmp_path / "student.onnx", 64, OUTPUTS)
-    dropped_to_half(network.eval())
+    round_to_half(network.eval())
     session = open_session(file)
     assert [entry.name for entry in session.get_outputs()] == [
         "attention_hand", "attention_region_1", "attention_region_2",
@@ -153,7 +149,7 @@ def test_half_precision_halves_the_file_and_keeps_vectors(tmp_path: Path) -> Non
 def test_a_network_that_was_exported_wrongly_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: Any
 ) -> None:
-    monkeypatch.setattr(export, "dropped_to_half", lambda network: network.network.answer.bias.data.normal_())
+    monkeypatch.setattr(export, "round_to_half", lambda network: network.network.answer.bias.data.normal_())
     network = AgeRegressor(RegressorSettings(views=("O",), size=32, backbone=SMALL))
     right = export.stored_in_half
 

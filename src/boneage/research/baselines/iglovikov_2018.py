@@ -14,7 +14,7 @@ from boneage.research.baselines.map_networks import SmallUNet
 from boneage.research.baselines.sources import KEY_POINTS, TruthData, TruthTargets
 from boneage.research.networks.cuts import warp
 from boneage.training.data.views_data import Example, ViewSource
-from boneage.training.networks.networks import Features
+from boneage.training.networks.backbone import Features
 from boneage.training.recipes.settings import Backbone
 from boneage.views import View
 

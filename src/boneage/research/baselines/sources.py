@@ -236,11 +236,11 @@ class TruthData(ViewsData):
     are no targets; `NO_AUGMENTATION` gives plain views with targets.
     """
 
-    def looks(
+    def make_views(
         self, image: ImageArray, regions: Localization, size: int, rng: np.random.Generator | None
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         if rng is None or self.augmentation is None:
-            return super().looks(image, regions, size, rng)
+            return super().make_views(image, regions, size, rng)
         if not isinstance(regions, TrueRegions) or regions.mask is None or regions.key_points is None:
             raise TrainingError(
                 "this baseline learns from masks and key points, which only phantoms have. Give the regions by "

@@ -13,7 +13,8 @@ from boneage.regions import Region
 from boneage.research.baselines.baseline import Baseline, Head, l2_months
 from boneage.research.baselines.sources import MaskedSource, MaskKind
 from boneage.training.data.views_data import ViewSource
-from boneage.training.networks.networks import AgeRegressor, Features
+from boneage.training.networks.age_network import AgeRegressor
+from boneage.training.networks.backbone import Features
 from boneage.training.recipes.settings import Backbone, RegressorSettings
 from boneage.views import View
 

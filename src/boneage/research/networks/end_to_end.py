@@ -16,12 +16,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from boneage.ages import LAST_MONTH
 from boneage.errors import UsageError
 from boneage.regions import Box, Region
 from boneage.research.networks.cuts import crop, enclose_in_square
 from boneage.training.data.views_data import Example
+from boneage.training.networks.age_network import AgeRegressor
+from boneage.training.networks.backbone import Features
 from boneage.training.networks.losses import distribution_loss, expectation, soft_label
-from boneage.training.networks.networks import CLASSES, AgeRegressor, Features
 from boneage.training.recipes.settings import Backbone, RegressorSettings, Schedule
 from boneage.training.run.learner import Learner
 from boneage.views import Frame, ImageArray, whole
@@ -116,7 +118,7 @@ class EndToEnd(nn.Module):
             nn.BatchNorm2d(settings.channels),
             nn.ReLU(),
         )
-        self.ages = nn.Conv2d(settings.channels, CLASSES, 1)
+        self.ages = nn.Conv2d(settings.channels, LAST_MONTH, 1)
         self.attention = nn.Conv2d(settings.channels, _REGIONS, 1)
         # All cells start alike. From random weights the boxes would go to a random place and stay there.
         for layer in (self.ages, self.attention):

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from boneage.training.data.views_data import Example
-from boneage.training.networks.networks import AgeRegressor
+from boneage.training.networks.age_network import AgeRegressor
 from boneage.training.recipes.settings import RegressorSettings
 from boneage.training.run.learner import Learner
 

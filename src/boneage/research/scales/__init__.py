@@ -13,7 +13,8 @@ from importlib import import_module
 from typing import Final
 
 from boneage.errors import UsageError
-from boneage.training.recipes.settings import LocalizerSettings, Recipe, RegressorSettings
+from boneage.training.recipes.recipe import Recipe
+from boneage.training.recipes.settings import LocalizerSettings, RegressorSettings
 
 SCALES: Final = ("paper", "compact", "tiny")
 TABLE_II_BACKBONES: Final[Mapping[str, str]] = {

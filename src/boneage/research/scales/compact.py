@@ -13,11 +13,11 @@ of the recipe `compact`: it learns by cross entropy, looks for regions 1 and 2 o
 from dataclasses import replace
 
 from boneage.research.scales import Scale
+from boneage.training.recipes.recipe import Recipe
 from boneage.training.recipes.settings import (
     Augmentation,
     Backbone,
     LocalizerSettings,
-    Recipe,
     RegressorSettings,
     Schedule,
     StudentSettings,

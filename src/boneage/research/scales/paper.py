@@ -9,11 +9,11 @@ Score:    the paper reports 4.3 months for H+R1+R2 with the distribution, on 500
 from dataclasses import replace
 
 from boneage.research.scales import Scale
+from boneage.training.recipes.recipe import Recipe
 from boneage.training.recipes.settings import (
     NO_AUGMENTATION,
     Backbone,
     LocalizerSettings,
-    Recipe,
     RegressorSettings,
     Schedule,
     TauSettings,

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from boneage.research.scales import Scale
 from boneage.training import recipes
+from boneage.training.recipes.recipe import Recipe
 from boneage.training.recipes.settings import (
     NO_AUGMENTATION,
     Augmentation,
     Backbone,
     LocalizerSettings,
-    Recipe,
     RegressorSettings,
     Schedule,
     StudentSettings,

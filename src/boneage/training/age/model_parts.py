@@ -12,7 +12,7 @@ from boneage.model.by_age import PLAIN_TAIL
 from boneage.model.document import GateSettings, TrainingData
 from boneage.model.folder import Model, Network, load_model
 from boneage.model.writing import draft_model, write_model
-from boneage.training.localization.phase_1 import LocalizerChain, origin_of
+from boneage.training.localization.chain import LocalizerChain, origin_of
 from boneage.training.run.training_run import TrainingRun
 
 MODEL_FOLDER: Final = "model"

@@ -16,10 +16,10 @@ from boneage.pipeline.localization import cut_views
 from boneage.training.age.calibration import COVERAGE, calibrate
 from boneage.training.age.regressor import RegressorLearner
 from boneage.training.data.views_data import FromTable, ViewsData, ViewSource
-from boneage.training.localization.phase_1 import LocalizerChain
+from boneage.training.localization.chain import LocalizerChain
 from boneage.training.localization.regions_table import RegionsTable
+from boneage.training.networks.age_network import AgeRegressor
 from boneage.training.networks.export import export_regressor, exported_weights
-from boneage.training.networks.networks import AgeRegressor
 from boneage.training.recipes.settings import RegressorSettings
 from boneage.training.run.stage import Stage
 from boneage.training.run.training_run import NETWORK_FILE, TrainingRun
@@ -39,7 +39,7 @@ def train_regressor(run: TrainingRun, regions: RegionsTable, chain: LocalizerCha
         network = continuing(settings, start) if start else AgeRegressor(settings, start=recipe.pretrained)
         sources = [ViewSource(View(name)) for name in settings.views]
         data = run.data(ViewsData, sources, FromTable(regions), settings.size, settings.augmentation, seed=seed)
-        network = run.fitted(
+        network = run.fit(
             network,
             lambda network, steps: RegressorLearner(network, settings, seed=seed, steps_per_epoch=steps),
             data,

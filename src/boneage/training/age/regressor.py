@@ -5,14 +5,14 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from boneage.training.data.views_data import Example
+from boneage.training.networks.age_network import AgeRegressor
 from boneage.training.networks.losses import distribution_loss, expectation
-from boneage.training.networks.networks import AgeRegressor
 from boneage.training.recipes.settings import RegressorSettings
 from boneage.training.run.learner import Learner
 
 
 class RegressorLearner(Learner):
-    """Distribution + expectation + KL, or plain L1; measured by the absolute error in months."""
+    """Error of the expectation and KL divergence of the distribution; measured by the absolute error in months."""
 
     def __init__(self, network: AgeRegressor, settings: RegressorSettings, *, seed: int, steps_per_epoch: int) -> None:
         super().__init__(network, settings.schedule, seed=seed, steps_per_epoch=steps_per_epoch)
@@ -20,8 +20,6 @@ class RegressorLearner(Learner):
 
     def loss(self, network: nn.Module, batch: Example) -> Tensor:
         answer: Tensor = network(batch.views, batch.sex)
-        if self.settings.scalar:
-            return (answer.float() - batch.age_months).abs().mean()
         return distribution_loss(
             answer, batch.age_months, self.settings.kl_weight, self.settings.label_sd, self.settings.kl_direction
         )
@@ -32,10 +30,7 @@ class RegressorLearner(Learner):
 
 def regressor_months(network: nn.Module, batch: Example, settings: RegressorSettings) -> Tensor:
     """The bone ages of a batch, float32 [n]; with `average_mirror` the mean with those of the mirror images."""
-
-    def answered(views: Tensor) -> Tensor:
-        answer: Tensor = network(views, batch.sex)
-        return answer.float() if settings.scalar else expectation(answer)
-
-    months = answered(batch.views)
-    return (months + answered(batch.views.flip(3))) / 2 if settings.average_mirror else months
+    months = expectation(network(batch.views, batch.sex))
+    if settings.average_mirror:
+        months = (months + expectation(network(batch.views.flip(3), batch.sex))) / 2
+    return months

@@ -1,4 +1,4 @@
-"""Augmentation: random looks at a film and random lighting, drawn from a generator that the caller seeds."""
+"""Augmentation: geometric, photometric and degradation, drawn from a generator that the caller seeds."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from boneage.views import GeometricAugmentation, ImageArray
 def draw_geometric(
     rng: np.random.Generator, within: Augmentation, *, mirror: bool | None = None
 ) -> GeometricAugmentation:
-    """One random look.
+    """Draw one geometric augmentation.
 
     Args:
         rng: all randomness comes from here.
         within: the ranges.
-        mirror: fixed by the caller where several views of one film must be mirrored together.
+        mirror: fixed by the caller where several views of one image are mirrored together.
     """
     degrees = rng.uniform(-within.degrees, within.degrees)
     zoom = math.exp(rng.uniform(-within.zoom, within.zoom))
@@ -33,14 +33,14 @@ def draw_geometric(
 
 
 def draw_mirror(rng: np.random.Generator, within: Augmentation) -> bool:
-    """Whether a film's views are mirrored."""
+    """Draw whether the views of an image are mirrored."""
     return bool(rng.random() < 0.5) and within.mirror
 
 
 def augment_photometry(
     view: npt.NDArray[np.uint8], rng: np.random.Generator, within: Augmentation
 ) -> npt.NDArray[np.uint8]:
-    """The view with another gamma and brightness; uint8, same shape."""
+    """Change gamma and brightness of a view; uint8, same shape."""
     gamma = math.exp(rng.uniform(-within.gamma, within.gamma))
     factor = rng.uniform(1.0 - within.brightness, 1.0 + within.brightness)
     if gamma == 1.0 and factor == 1.0:
@@ -50,12 +50,11 @@ def augment_photometry(
 
 
 def degrade_image(image: ImageArray, rng: np.random.Generator, jpeg: float) -> ImageArray:
-    """A film as a worse machine, another export or a narrower window would have given it; uint8, same shape.
+    """Degrade an image as a poor device, an export or a narrow window would; uint8, same shape.
 
-    Each of these comes with a chance of its own: contrast (factor exp(+-0.5)) and brightness (+-0.25 of the scale), cut
-    off at black and white; fewer pixels (0.3 to 0.9 of each side); noise (up to 0.1 of the scale); JPEG (with the
-    chance `jpeg`, of quality 5 to 50, as often from 5 to 16 as above). The result is stretched again, as a radiograph
-    is when it is read.
+    Four changes are drawn independently: contrast (factor exp(+-0.5)) with brightness (+-0.25 of the scale), clipped at
+    black and white; fewer pixels (0.3 to 0.9 of each side); noise (up to 0.1 of the scale); JPEG (with the chance
+    `jpeg`, quality 5 to 50, as often below 16 as above). The result is stretched like a radiograph that is read.
     """
     picture = image
     if rng.random() < 0.5:

@@ -1,4 +1,4 @@
-"""What a training learns from: decoded films and their labels."""
+"""What a training learns from: decoded images and their labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from boneage.atomic import write_atomically
 from boneage.training.data.views_data import Images, Labelled
-from boneage.training.recipes.settings import Recipe
+from boneage.training.recipes.recipe import Recipe
 from boneage.training.run.stage import key_of
 from boneage.views import ImageArray
 
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Films and labels; `train` to learn, `select` for every choice. The *test* split is not among them.
+    """Images and labels of the training and the validation split. The *test* split is not among them.
 
     Attributes:
-        films: decoded films by case id, as `Radiograph.film(recipe.image_short_side)` makes them.
+        images: decoded images by case id, as `Radiograph.image(recipe.image_short_side)` makes them.
+        train: the cases from which networks learn.
+        validation: the cases on which everything is chosen and calibrated.
         name, terms: of the data set, for the model's provenance.
-        phantom: some films are phantoms, not radiographs; the model will say so in every output.
-        films_key: changes when the films do.
+        phantom: some images are phantoms, not radiographs; every output of the model says so.
+        images_key: changes when the images do.
     """
 
     images: Images
@@ -43,7 +45,7 @@ class TrainingSet:
 
     @property
     def key(self) -> str:
-        """Changes when films, labels or splits do, and not with the name of their folder."""
+        """Changes when images, labels or splits do, and not with the name of their folder."""
         rows = [(case.id, case.age_months, case.sex.value) for case in (*self.train, *self.validation)]
         return key_of(self.images_key, len(self.train), hashlib.sha256(repr(rows).encode()).hexdigest())
 
@@ -52,7 +54,7 @@ class TrainingSet:
         """All cases, training cases first."""
         return [case.id for case in (*self.train, *self.validation)]
 
-    def thinned(self, cases: int | None, seed: int) -> TrainingSet:
+    def thin(self, cases: int | None, seed: int) -> TrainingSet:
         """The same with so many training cases, drawn by `seed`; all of them for None."""
         if cases is None or cases >= len(self.train):
             return self
@@ -61,10 +63,10 @@ class TrainingSet:
 
 
 class SparingImages:
-    """The films of a cache, of which only a few hundred count as this process's memory at a time.
+    """The images of a cache, of which only a few hundred stay in this process's memory at a time.
 
-    Pages of a mapped file stay resident once they have been read: after an epoch that would be the whole cache.
-    The map is dropped now and then; what is read again comes from the system's own page cache.
+    Pages of a mapped file stay resident once they have been read: after an epoch that would be the whole cache. This
+    class drops the map now and then; the system's page cache serves what is read again.
     """
 
     _READS = 512
@@ -76,15 +78,15 @@ class SparingImages:
     def image(self, case_id: str, /) -> ImageArray:
         self._reads += 1
         if self._reads % self._READS == 0:
-            # A copy of a cache maps its file anew; the old map goes with the last film that was cut from it.
+            # A copy of a cache maps its file anew; the old map goes with the last image that came from it.
             self._cache = copy.copy(self._cache)
         return self._cache.image(case_id)
 
 
-def decoded(
+def decode(
     recipe: Recipe, dataset: Dataset, folder: Path, report: Path, *, terms: str = "", progress: bool = True
 ) -> TrainingSet:
-    """Decode the training and selection films once into `folder`; what was dropped and why is written to `report`.
+    """Decode the training and validation radiographs once into `folder`; write what was dropped, and why, to `report`.
 
     Raises:
         DatasetError: more than 5 % of the data set had to be dropped, unreadable files included.
@@ -97,12 +99,12 @@ def decoded(
     if used.dropped:
         write_atomically(report, dropped_table(used.dropped))
         if len(used.dropped) > len(dataset.dropped):
-            print(f"To train on, {used.report()}\n  all that was dropped: {report}", file=sys.stderr, flush=True)
+            print(f"For training: {used.report()}\n  all dropped cases: {report}", file=sys.stderr, flush=True)
 
     return TrainingSet(
         SparingImages(cache),
-        labelled(used, "train"),
-        labelled(used, "validation"),
+        collect_labelled(used, "train"),
+        collect_labelled(used, "validation"),
         dataset.name,
         terms,
         has_phantoms(used),
@@ -110,8 +112,8 @@ def decoded(
     )
 
 
-def labelled(dataset: Dataset, split: Split) -> tuple[Labelled, ...]:
-    """The cases of a split that have an age and a sex."""
+def collect_labelled(dataset: Dataset, split: Split) -> tuple[Labelled, ...]:
+    """Collect the cases of a split that have an age and a sex."""
     return tuple(
         Labelled(case.id, case.age_months, case.sex)
         for case in dataset.cases

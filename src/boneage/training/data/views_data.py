@@ -1,4 +1,4 @@
-"""What a training step sees: jittered views of films, in an order that only depends on seed and epoch."""
+"""The examples of a training: augmented views, in an order that depends on seed and epoch alone."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from boneage.views import ImageArray, View, cut, whole
 
 
 class Images(Protocol):
-    """Where films come from: a `ImageCache`, or anything that has a uint8 [h, w] array for an id."""
+    """A source of images: an `ImageCache`, or anything that gives a uint8 [h, w] array for a case id."""
 
     def image(self, case_id: str, /) -> ImageArray: ...
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """One case to learn from."""
+    """A case with the labels that training needs."""
 
     id: str
     age_months: float
@@ -36,7 +36,7 @@ class Labelled:
 
 
 class Key(NamedTuple):
-    """What a sampler asks for: which case, in which epoch (it seeds the jitter), at which size."""
+    """The request of a sampler: which case, in which epoch (it seeds the augmentation), at which view size."""
 
     epoch: int
     case: int
@@ -44,13 +44,13 @@ class Key(NamedTuple):
 
 
 class Example(NamedTuple):
-    """A case as the networks learn from it; a batch of them has one more dimension in front.
+    """One example; a batch has one more dimension in front.
 
     Attributes:
         views: uint8 [v, S, S].
         age_months: float32 [].
         sex: float32 [1], +1 or -1.
-        targets: float32 [...]: what a subclass adds (masks); otherwise empty.
+        targets: float32 [...]: further targets of a subclass (masks); otherwise empty.
     """
 
     views: Tensor
@@ -60,15 +60,15 @@ class Example(NamedTuple):
 
 
 RegionsOf = Callable[[str, "np.random.Generator | None"], Localization]
-"""The regions of a case, in film pixels; with a generator (in training) they may be drawn at random."""
+"""The regions of a case, in pixels of its image; with a generator (in training) they may be drawn at random."""
 
 Source = Callable[[ImageArray, Localization], tuple[ImageArray, Box]]
-"""What one input channel is cut from: a picture, and the box in its pixels."""
+"""The origin of one input channel: an image, and a box in its pixels."""
 
 
 @dataclass(frozen=True)
 class FromTable:
-    """Regions as they stand in a regions table."""
+    """Regions from a regions table."""
 
     table: Mapping[str, Localization]
 
@@ -78,7 +78,7 @@ class FromTable:
 
 @dataclass(frozen=True)
 class NoRegions:
-    """For networks that look at whole films."""
+    """No regions, for networks that see whole images."""
 
     def __call__(self, case_id: str, rng: np.random.Generator | None) -> Localization:
         return Localization()
@@ -96,7 +96,7 @@ class ViewSource:
 
 @dataclass(frozen=True)
 class LocalizerSource:
-    """Cuts what a localizer looks at: O, H, E, or HE (the hand's box of the film with region 1 erased)."""
+    """Cuts the view of a localizer: O, H, E, or HE (the hand's box of the image with region 1 erased)."""
 
     input_view: LocalizerInput
 
@@ -109,13 +109,13 @@ class ViewsData(Dataset[Example]):
     """Views of cases, for one network.
 
     Args:
-        films: the decoded films.
-        cases: whom to learn from.
+        images: the decoded images.
+        cases: one example each.
         sources: one for each input channel.
-        regions_of: the cases' regions.
-        size: side of a view where a `Key` does not say another.
+        regions_of: the regions of a case.
+        size: side of a view, unless a `Key` names another.
         squash: ignore the aspect ratio.
-        jitter: how far a look may differ in training; None for measuring: nothing is drawn at random.
+        augmentation: the ranges of random changes in training; None for measuring: nothing is drawn at random.
         seed: of all randomness here, together with epoch and index.
     """
 
@@ -149,7 +149,7 @@ class ViewsData(Dataset[Example]):
         rng = None if self.augmentation is None else np.random.default_rng([self.seed, epoch, index])
         image = self.images.image(case.id)
         found = self.regions_of(case.id, rng)
-        views, targets = self.looks(image, found, size, rng)
+        views, targets = self.make_views(image, found, size, rng)
         return Example(
             torch.from_numpy(views),
             torch.tensor(case.age_months, dtype=torch.float32),
@@ -157,10 +157,10 @@ class ViewsData(Dataset[Example]):
             torch.from_numpy(targets),
         )
 
-    def looks(
+    def make_views(
         self, image: ImageArray, found: Localization, size: int, rng: np.random.Generator | None
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        """The views uint8 [v, size, size] of one film, and what else a loss wants to know about them."""
+        """Make the views uint8 [v, size, size] of one image, and the further targets of its loss."""
         views = np.zeros((len(self.sources), size, size), dtype=np.uint8)
         nothing = np.empty(0, dtype=np.float32)
         if rng is None or self.augmentation is None:
@@ -173,9 +173,9 @@ class ViewsData(Dataset[Example]):
             image = degrade_image(image, rng, self.augmentation.jpeg)
         for channel, source in enumerate(self.sources):
             picture, box = source(image, found)
-            look = draw_geometric(rng, self.augmentation, mirror=mirror)
+            geometric = draw_geometric(rng, self.augmentation, mirror=mirror)
             views[channel] = augment_photometry(
-                cut(picture, box, size, squash=self.squash, augmentation=look), rng, self.augmentation
+                cut(picture, box, size, squash=self.squash, augmentation=geometric), rng, self.augmentation
             )
         return views, nothing
 
@@ -183,14 +183,14 @@ class ViewsData(Dataset[Example]):
 class EpochOrder(Sampler[list[Key]]):
     """Batches of keys: a fresh permutation an epoch, drawn from (seed, epoch) alone.
 
-    Whole batches only (batch norm dislikes a rest of one), unless there are fewer cases than a batch holds.
+    Batches are whole, because batch norm fails on a rest of one case. With fewer cases than a batch, one batch has all.
 
     Args:
         count: number of cases.
         batch: cases a batch on one device.
         seed: of the order.
         sizes: (first epoch, view side) pairs in rising order, at least one.
-        rank, world: which of how many devices this is; each gets its own part of every batch.
+        rank, world: number of this device and count of all devices; each gets its own part of every batch.
     """
 
     def __init__(

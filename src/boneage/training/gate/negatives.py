@@ -1,7 +1,7 @@
-"""Pictures that are no radiograph of a hand, drawn at random: what the gate learns to refuse.
+"""Negatives: pictures of other things than a hand radiograph, drawn at random, which the gate learns to refuse.
 
 Each family is a function of a generator and a side in pixels -> float32 [side, side] in [0, 1]. They are crude on
-purpose: what the gate does on real pictures of such kinds is measured apart (`benchmarks/refusals.py`).
+purpose: `benchmarks/refusals.py` measures the gate on real pictures of such kinds.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Rng = np.random.Generator
 
 
 def _noise(rng: Rng, side: int) -> Picture:
-    """Noise with a power spectrum of 1 / f^k: from white to clouds."""
+    """Noise with a power spectrum of 1 / f^k, from white noise to clouds."""
     spectrum = np.fft.rfft2(rng.standard_normal((side, side)))
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     spectrum /= np.maximum(frequency, 1.0 / side) ** rng.choice([0.0, 0.5, 1.0, 1.5, 2.0, 2.5])
-    return _stretched(np.fft.irfft2(spectrum, (side, side)))
+    return _stretch(np.fft.irfft2(spectrum, (side, side)))
 
 
 def _gradient(rng: Rng, side: int) -> Picture:
@@ -35,11 +35,11 @@ def _gradient(rng: Rng, side: int) -> Picture:
     picture = np.hypot(x, y) if rng.random() < 0.4 else plane
     if rng.random() < 0.5:
         picture = np.sin(picture * rng.uniform(4, 80)) * rng.choice([1.0, 8.0])
-    return _stretched(np.clip(picture, -1, 1) + rng.normal(0, rng.uniform(0.001, 0.05), (side, side)))
+    return _stretch(np.clip(picture, -1, 1) + rng.normal(0, rng.uniform(0.001, 0.05), (side, side)))
 
 
 def _leaves(rng: Rng, side: int) -> Picture:
-    """Dead leaves: discs and blocks in front of each other, with shading; the statistics of photographs."""
+    """Dead leaves: overlapping shaded discs and blocks, which have the statistics of photographs."""
     picture = Image.new("F", (side, side), float(rng.uniform(0, 1)))
     draw = ImageDraw.Draw(picture)
     power = rng.uniform(1.5, 3.0)
@@ -49,7 +49,7 @@ def _leaves(rng: Rng, side: int) -> Picture:
         box = (x - radius, y - radius * rng.uniform(0.4, 1), x + radius, y + radius * rng.uniform(0.4, 1))
         (draw.ellipse if rng.random() < 0.6 else draw.rectangle)(box, fill=float(rng.uniform(0, 1)))
     gray = np.asarray(picture, dtype=np.float32) + 0.35 * (_noise(rng, side) - 0.5)
-    return _stretched(ndimage.gaussian_filter(gray, rng.uniform(0.3, 2.0)))
+    return _stretch(ndimage.gaussian_filter(gray, rng.uniform(0.3, 2.0)))
 
 
 def _text(rng: Rng, side: int) -> Picture:
@@ -115,7 +115,7 @@ def _long_bones(rng: Rng, side: int) -> Picture:
         solid = np.sqrt(np.clip(1 - at**2, 0, 1))
         thickness += (wide[:, None] / side * (solid - 0.75 * np.sqrt(np.clip(0.7 - at**2, 0, 1)))).astype(np.float32)
     flesh = np.clip(1 - ((np.arange(side)[None] - side / 2) / (side * rng.uniform(0.25, 0.5))) ** 2, 0, 1) ** 0.5
-    return _exposed(rng, 9.0 * thickness + rng.uniform(0.2, 0.8) * flesh)
+    return _expose(rng, 9.0 * thickness + rng.uniform(0.2, 0.8) * flesh)
 
 
 def _trunk(rng: Rng, side: int) -> Picture:
@@ -130,17 +130,17 @@ def _trunk(rng: Rng, side: int) -> Picture:
         picture += 0.5 * np.clip(1 - ((x - 0.06) / 0.16) ** 2 - ((y - 0.1) / 0.17) ** 2, 0, 1) ** 0.5
         ribs = y - rng.uniform(0.6, 1.8) * x**2 * np.sign(rng.normal() + 1.5)
         picture += 0.16 * (np.sin(ribs * rng.uniform(50, 80)) > 0.55) * (np.abs(x) < 0.4)
-    return _exposed(rng, picture)
+    return _expose(rng, picture)
 
 
-def _exposed(rng: Rng, attenuation: npt.NDArray[np.floating]) -> Picture:
-    """What absorbs, as a film with bones bright: scatter, noise."""
+def _expose(rng: Rng, attenuation: npt.NDArray[np.floating]) -> Picture:
+    """Turn attenuation into an image with bright bones, scatter and noise."""
     blurred = ndimage.gaussian_filter(attenuation, rng.uniform(0.5, 2.0))
     image = 1 - np.exp(-blurred * rng.uniform(0.6, 1.6))
-    return _stretched(image + rng.normal(0, rng.uniform(0.005, 0.04), image.shape))
+    return _stretch(image + rng.normal(0, rng.uniform(0.005, 0.04), image.shape))
 
 
-def _stretched(picture: npt.NDArray[np.floating]) -> Picture:
+def _stretch(picture: npt.NDArray[np.floating]) -> Picture:
     low, high = np.percentile(picture, (0.5, 99.5))
     return np.asarray(np.clip((picture - low) / max(high - low, 1e-6), 0, 1), dtype=np.float32)
 
@@ -158,13 +158,13 @@ FAMILIES: Final[dict[str, Callable[[Rng, int], Picture]]] = {
 
 
 def draw_negative(rng: Rng, side: int) -> Picture:
-    """A picture of a family drawn at random."""
+    """Draw a picture of a random family."""
     family = list(FAMILIES.values())[int(rng.integers(len(FAMILIES)))]
     return family(rng, side)
 
 
-def shuffled(rng: Rng, image: Picture) -> Picture:
-    """A film cut into tiles that changed places: its texture without a hand."""
+def shuffle(rng: Rng, image: Picture) -> Picture:
+    """Cut the image into tiles and shuffle them: the texture stays, the hand goes."""
     count = int(rng.integers(3, 7))
     height, width = image.shape[0] // count, image.shape[1] // count
     if min(height, width) < 2:
@@ -175,12 +175,12 @@ def shuffled(rng: Rng, image: Picture) -> Picture:
     return np.ascontiguousarray(mixed.swapaxes(1, 2).reshape(count * height, count * width))
 
 
-def blurred_away(rng: Rng, image: Picture) -> Picture:
-    """A film so far out of focus that no bone is left."""
+def blur_away(rng: Rng, image: Picture) -> Picture:
+    """Blur the image until no bone is left."""
     picture = Image.fromarray(np.uint8(image * 255)).filter(
         ImageFilter.GaussianBlur(max(image.shape) * rng.uniform(0.04, 0.12))
     )
     return np.asarray(picture, dtype=np.float32) / np.float32(255)
 
 
-__all__ = ["FAMILIES", "blurred_away", "draw_negative", "shuffled"]
+__all__ = ["FAMILIES", "blur_away", "draw_negative", "shuffle"]

@@ -13,7 +13,8 @@ from boneage.model.folder import load_model
 from boneage.model.network import Network
 from boneage.pipeline.gate import HAND, KINDS, Gate, GateOutput
 from boneage.training.data.views_data import FromTable
-from boneage.training.gate.poses import GateData, GateLearner, GateNetwork, GatePort, learn_hands
+from boneage.training.gate.examples import GateData
+from boneage.training.gate.gate_network import GateLearner, GateNetwork, GatePort, fit_ood_score
 from boneage.training.localization.regions_table import RegionsTable
 from boneage.training.networks.export import export_student
 from boneage.training.recipes.settings import NO_AUGMENTATION, GateSettings
@@ -39,7 +40,7 @@ def train_gate(run: TrainingRun, settings: GateSettings, regions: RegionsTable, 
         stage.begin()
         torch.manual_seed(run.recipe.seed)
         data = run.data(GateData, [], FromTable(regions), settings.size, NO_AUGMENTATION)
-        gate = run.fitted(
+        gate = run.fit(
             GateNetwork(settings, start=run.recipe.pretrained),
             lambda network, steps: GateLearner(network, settings, seed=run.recipe.seed, steps_per_epoch=steps),
             data,
@@ -47,7 +48,7 @@ def train_gate(run: TrainingRun, settings: GateSettings, regions: RegionsTable, 
             settings.schedule,
             NAME,
         )
-        learn_hands(gate, data[0])
+        fit_ood_score(gate, data[0])
         export_student(GatePort(gate), network.path, settings.size, list(GatePort.OUTPUTS), half=False)
         open_gate = Gate(network, _thresholds(0.0, 1e9, settings.tilt_degrees))
         outputs = [open_gate.examine(run.training_set.images.image(case.id)) for case in run.training_set.validation]

@@ -1,10 +1,9 @@
-"""Where the population looks: attention counted over all hands, and the bands in which its regions lie.
+"""The population prior: attention counted over all hands, and the bands in which the regions lie.
 
-One film's map is noisy: whichever joint is brightest wins, and the largest component may be a finger, the carpus or
-nothing in particular. Counted over thousands of hands, each in the frame of its own hand box and where its hand's own
-attention lies, it is not: it shows the finger joints, the metacarpal heads, and the carpus with the growth plates of
-radius and ulna as separate bands. A region's evidence is then the film's own attention and the population's, where
-both agree with the band. Ages alone teach all of this; no box is drawn, and none is looked at.
+The map of one image is noisy: the brightest joint wins, and the largest component may be a finger or the carpus. The
+count over thousands of hands, each in the frame of its own hand box, is not: finger joints, metacarpal heads, and the
+carpus with the growth plates of radius and ulna are separate bands. The evidence for a region combines the image's own
+attention with the population's, inside the region's band. All of this comes from ages alone; no box is used.
 """
 
 from __future__ import annotations
@@ -24,28 +23,28 @@ from torch import Tensor, nn
 from boneage.assessment import Attention
 from boneage.errors import TrainingError
 from boneage.regions import Box, Region
-from boneage.training.networks.networks import Localizer
+from boneage.training.networks.localizer import Localizer
 
 SMOOTHING: Final = 0.04
-"""Blur of one film's map before it meets the prior: sd as a fraction of the map's side (about one joint)."""
+"""Blur of one image's map before it is weighed: sd as a fraction of the map's side (about one joint)."""
 BLEND: Final = 0.5
-"""How much of a region's evidence is the population's, so that a bone that one film's map passes over is not lost."""
+"""Share of the population in a region's evidence, so that a bone without attention in one image is not lost."""
 _PROFILE_SMOOTHING: Final = 0.025
 _BANDS_FROM_BELOW: Final = {Region.REGION_1: 0, Region.REGION_2: 1}
-"""The fingers point up on a film as it is hung: the carpus is the lowest band, the metacarpal heads the next."""
+"""The fingers point up: the carpus is the lowest band, the metacarpal heads the next."""
 
 
 @dataclass(frozen=True, eq=False)
 class PopulationPrior:
     """How many hands show attention at each place: float32 [m, m] in [0, 1], 1 where most do.
 
-    Films are counted, not brightness: one marker may outshine every joint of its own film, but markers lie
-    everywhere, and joints do not. What lies beside the hand counts for nothing: there a network may answer anything,
-    as it does to flat ground, for it never needs that. Symmetric, so that right hands fit as well: of a place and its
-    mirror image the larger share counts, since a mean of the two would halve the thumb, which only one side has.
+    Images are counted, not brightness: a marker may outshine every joint of its image, but markers lie anywhere.
+    Attention beside the hand does not count, because training never teaches a network what to answer there. The share
+    is symmetric, so that it fits left and right hands: of a place and its mirror image the larger share counts. (Their
+    mean would halve the thumb, which only one side has.)
 
     Attributes:
-        share: of films whose hand is there and whose map is above its own mean over the hand, as a fraction of the
+        share: of images whose hand is there and whose map is above its own mean over the hand, as a fraction of the
             largest share.
         valleys: the rows between fingers and metacarpal heads, and between those and the carpus.
     """
@@ -55,10 +54,10 @@ class PopulationPrior:
 
     @classmethod
     def of(cls, images: Iterable[tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]) -> PopulationPrior:
-        """Count over films.
+        """Count over images.
 
         Args:
-            films: (attention map [m, m], where the hand lies [m, m]) of each, both in the frame of the hand's box.
+            images: (attention map [m, m], where the hand lies [m, m]) of each, both in the frame of the hand's box.
 
         Raises:
             TrainingError: no map shows anything, or see `from_share`.
@@ -69,7 +68,7 @@ class PopulationPrior:
             if on_hand.any() and attention.max() > attention.min()
         ]
         if not input_box:
-            raise TrainingError("No film has any attention: train the localizer for longer.")
+            raise TrainingError("No image has any attention: train the localizer for longer.", code="no_attention")
         share = np.mean(input_box, axis=0)
         share = np.maximum(share, share[:, ::-1])
         return cls.from_share((share / share.max()).astype(np.float32))
@@ -78,18 +77,19 @@ class PopulationPrior:
     def from_share(cls, share: npt.NDArray[np.float32]) -> PopulationPrior:
         """Find the two deepest valleys of the shares' profile along the hand.
 
-        Where the fingers are no band of their own, so that there is one valley only, the band of the metacarpal heads
-        reaches as far up from its peak as down to the valley.
+        Two bands have one valley only: the band of the metacarpal heads then reaches as far up from its peak as down to
+        the valley.
 
         Raises:
-            TrainingError: the population's attention shows neither three bands nor two.
+            TrainingError: the population's attention shows a single band.
         """
         profile = gaussian_filter1d(share.sum(axis=1), max(0.5, _PROFILE_SMOOTHING * len(share)))
         rows, found = find_peaks(-profile / profile.max(), prominence=1e-3)
         if not len(rows):
             raise TrainingError(
                 "The population's attention shows 1 band along the hand, not fingers, metacarpal heads and carpus. "
-                "Train region_1 for longer, or set region_1.prior and region_2.prior to false."
+                "Train region_1 for longer, or set region_1.prior and region_2.prior to false.",
+                code="no_bands",
             )
         if len(rows) == 1:
             valley = int(rows[0])
@@ -104,12 +104,12 @@ class PopulationPrior:
         return slice(lower, None) if _BANDS_FROM_BELOW[region] == 0 else slice(upper, lower)
 
     def prior(self, region: Region) -> npt.NDArray[np.float32]:
-        """Where the population looks more than elsewhere in the band of a region.
+        """Where the population's attention is above the mean of a region's band.
 
-        What lies all over the band is the haze of markers and borders of many films: no place of a hand.
+        The mean is the haze of markers and borders of many images, and does not belong to the hand.
 
         Returns:
-            float32 [m, m] in [0, 1]; zero outside the band, and where the band is not above its own mean.
+            float32 [m, m] in [0, 1]; zero outside the band and below its mean.
         """
         rows = self.band(region)
         above = np.clip(self.share[rows] - self.share[rows].mean(), 0.0, None)
@@ -124,7 +124,7 @@ def on_hand(hand: Attention, tau: float, frame: Box, side: int) -> npt.NDArray[n
 
     Args:
         hand: the hand's map.
-        frame: in the same pixels as `hand.box`; it may reach beyond it, where there is no hand.
+        frame: in the same pixels as `hand.box`. Outside of that box nothing belongs to the hand.
         side: cells of the result.
 
     Returns:
@@ -139,12 +139,11 @@ def on_hand(hand: Attention, tau: float, frame: Box, side: int) -> npt.NDArray[n
 
 
 class PriorLocalizer(nn.Module):
-    """A localizer whose Eq. 2 map is weighed with where the population looks.
+    """A localizer whose Eq. 2 map is weighed with the population prior.
 
-    With A the map, m its mean over all places (a place like any other is no evidence), P the prior and b = `BLEND`,
-    `attention` is sqrt(((1 - b) E + b P) P), where E is blur(max(A - m, 0) in the band) over its maximum:
-    uint8 [n, 1, S, S] -> float32 [n, m, m]. The band is cut before the blur, so that a bright neighbour outside does
-    not leak in. A film without any evidence in the band gets none from the population either: all zero.
+    `attention`: uint8 [n, 1, S, S] -> float32 [n, m, m] = sqrt(((1 - b) E + b P) P), with the prior P and b = `BLEND`.
+    E is blur(max(A - mean A, 0) in the band) over its maximum, with the map A. The band is cut before the blur, so that
+    a bright neighbour outside does not leak in. An image without evidence in the band has an attention of zero.
     """
 
     def __init__(self, localizer: Localizer, prior: npt.NDArray[np.float32]) -> None:

@@ -1,6 +1,6 @@
 """The regions of a whole data set: found once, by the same localizer that assesses, and kept as files.
 
-`maps.npz` holds a localizer's attention maps, `regions.csv` the boxes in film pixels.
+`maps.npz` holds a localizer's attention maps, `regions.csv` the boxes in pixels of the images.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from boneage.views import ImageArray
 
 RegionsTable = Mapping[str, Localization]
 Maps = Mapping[str, npt.NDArray[np.float32]]
-"""One localizer's attention maps by case id: float32 [m, m] in [0, 1], cells off the film zero."""
+"""One localizer's attention maps by case id: float32 [m, m] in [0, 1], cells outside the image zero."""
+
+MAPS_FILE, REGIONS_FILE = "maps.npz", "regions.csv"
 
 T = TypeVar("T")
 
@@ -53,12 +55,12 @@ class Replay(RegionLocalizer):
 
 @dataclass(frozen=True)
 class Finder:
-    """Finds regions of many films.
+    """Finds the regions of many images.
 
     Attributes:
-        films: the decoded films.
+        images: the decoded images.
         layout: as the model will have it.
-        threads: films at a time; each network should run in one thread then.
+        threads: images at a time; each network should then run in one thread.
         progress: print a line now and then.
     """
 
@@ -75,7 +77,7 @@ class Finder:
     def regions(
         self, localizers: Sequence[Localizer], ids: Sequence[str], known: Mapping[Region, Maps]
     ) -> RegionsTable:
-        """The regions of each id (without their maps), from known maps where they are known."""
+        """The regions of each id (without their maps), from known maps as far as there are any."""
 
         def without_maps(found: Localization) -> Localization:
             return Localization(found.boxes, {}, found.missing, found.remarks)
@@ -90,7 +92,7 @@ class Finder:
         kept: Callable[[Localization], T],
         what: str,
     ) -> dict[str, T]:
-        """What is kept of the regions of each id, which may be a small part; `what` names it to the user."""
+        """Find the regions of each id, and keep of them what `kept` returns; `what` names that in progress lines."""
 
         def one(case_id: str) -> T:
             region_localizer = Replay(
@@ -109,7 +111,7 @@ class Finder:
                 if self.progress and now - said > 20:
                     said = now
                     rate = count / (now - began)
-                    print(f"{what}: {count}/{len(ids)} films, {rate:.1f} films/s", file=sys.stderr, flush=True)
+                    print(f"{what}: {count}/{len(ids)} images, {rate:.1f} images/s", file=sys.stderr, flush=True)
 
 
 def write_maps(file: Path, maps: Maps) -> None:
@@ -127,11 +129,11 @@ def read_maps(file: Path) -> Maps:
 def write_regions(file: Path, table: RegionsTable, sizes: Mapping[str, tuple[int, int]]) -> Path:
     """Write a regions table as CSV.
 
-    Columns: id, width, height (of the film, pixels), for each region four corners in film pixels
-    (`hand_x0`, ...), `missing` (regions for which a stand-in box was taken, separated by blanks), notice.
+    Columns: id, width, height (of the image, pixels), for each region four corners in pixels of the image
+    (`hand_x0`, ...), `missing` (regions with a stand-in box, separated by blanks), notice.
 
     Args:
-        sizes: (width, height) of each film.
+        sizes: (width, height) of each image.
 
     Raises:
         OutputError: the file cannot be written.
@@ -166,5 +168,7 @@ def read_regions(file: Path) -> dict[str, Localization]:
                 }
                 table[row["id"]] = Localization(boxes, {}, frozenset(Region(word) for word in row["missing"].split()))
     except (OSError, KeyError, ValueError, TypeError) as error:
-        raise DatasetError(f"{file}: cannot be read as a regions table ({error}). Make it again.") from error
+        raise DatasetError(
+            f"{file}: cannot be read as a regions table ({error}). Make it again.", code="unreadable_regions_table"
+        ) from error
     return table

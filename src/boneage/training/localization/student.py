@@ -1,7 +1,7 @@
-"""A distilled localizer: one small network for all three regions, taught by the boxes of the attention maps.
+"""The student: one small network for all three regions, trained on the boxes of the attention maps.
 
-Its teachers never saw a box, so it does not either: the targets are the boxes that the localizers' attention gave
-on the training films, as masks on its own grid. It smooths over their misses and costs one run instead of six.
+No box of a human reader is used: the targets are the boxes that the localizers found on the training images, as masks
+on the student's grid. The student evens out their misses, and needs one run of a network instead of six.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from boneage.pipeline.localization import Localization
 from boneage.regions import Region
 from boneage.training.data.augmentation import augment_photometry, degrade_image, draw_geometric
 from boneage.training.data.views_data import Example, ViewsData
-from boneage.training.networks.networks import Features
+from boneage.training.networks.backbone import Features
 from boneage.training.recipes.settings import StudentSettings
 from boneage.training.run.learner import Learner
 from boneage.views import ImageArray, cut, whole
@@ -50,18 +50,20 @@ class Student(nn.Module):
 
 
 class StudentData(ViewsData):
-    """Whole films with the masks of their boxes: `targets` float32 [3, size / stride, size / stride]."""
+    """Whole images with the masks of their boxes: `targets` float32 [3, size / stride, size / stride]."""
 
     stride: int = 16
 
-    def looks(
+    def make_views(
         self, image: ImageArray, found: Localization, size: int, rng: np.random.Generator | None
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         box = whole(image)
         if rng is not None and self.augmentation is not None and rng.random() < self.augmentation.degrade:
             image = degrade_image(image, rng, self.augmentation.jpeg)
-        look = draw_geometric(rng, self.augmentation) if rng is not None and self.augmentation is not None else None
-        view = cut(image, box, size, squash=self.squash, augmentation=look)
+        geometric = (
+            draw_geometric(rng, self.augmentation) if rng is not None and self.augmentation is not None else None
+        )
+        view = cut(image, box, size, squash=self.squash, augmentation=geometric)
         if rng is not None and self.augmentation is not None:
             view = augment_photometry(view, rng, self.augmentation)
         cells = -(-size // self.stride)
@@ -71,12 +73,12 @@ class StudentData(ViewsData):
                 mask = np.zeros_like(image)
                 x0, y0, x1, y1 = (max(0, round(at)) for at in found.boxes[region].as_list())
                 mask[y0:y1, x0:x1] = 255
-                targets[channel] = cut(mask, box, cells, squash=self.squash, augmentation=look) / np.float32(255)
+                targets[channel] = cut(mask, box, cells, squash=self.squash, augmentation=geometric) / np.float32(255)
         return view[None].copy(), targets
 
 
 class StudentLearner(Learner):
-    """Binary cross entropy with the masks; measured by the mean absolute difference from them, in percent."""
+    """Loss: binary cross entropy with the masks. Measured: the mean absolute difference from them, in percent."""
 
     def __init__(self, network: Student, settings: StudentSettings, *, seed: int, steps_per_epoch: int) -> None:
         super().__init__(network, settings.schedule, seed=seed, steps_per_epoch=steps_per_epoch)

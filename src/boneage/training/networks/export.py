@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from boneage.atomic import write_atomically
-from boneage.errors import TrainingError, UsageError
+from boneage.errors import TrainingError
 from boneage.model.network import open_session
 from boneage.training.localization.prior import PriorLocalizer
+from boneage.training.networks.age_network import AgeRegressor
+from boneage.training.networks.backbone import round_to_half
+from boneage.training.networks.localizer import Localizer
 from boneage.training.networks.losses import expectation
-from boneage.training.networks.networks import AgeRegressor, Localizer, dropped_to_half
 from boneage.training.recipes.settings import ViewName
 
 OPSET = 17
@@ -76,15 +78,8 @@ def export_regressor(
     other (of a network with fusion="stacked": float32 [n, C] of all views together).
 
     Raises:
-        UsageError: a scalar network; only research measures these.
         TrainingError: ONNX Runtime and torch differ by more than 0.01 month.
     """
-    if network.scalar:
-        raise UsageError(
-            "regressor.scalar=true: a network of one number does not become a model; `boneage reproduce` measures such "
-            "networks. Train with regressor.scalar=false.",
-            code="scalar_regressor",
-        )
     feeds = {"views": _noise(len(views), size)}
     if network.sex is not None:
         feeds["sex"] = torch.tensor([[1.0], [-1.0], [1.0]])
@@ -102,7 +97,7 @@ def _noise(channels: int, size: int) -> Tensor:
 def _export(network: nn.Module, file: Path, feeds: dict[str, Tensor], outputs: list[str], half: bool) -> Path:
     network = copy.deepcopy(network).cpu().float().eval().to(memory_format=torch.contiguous_format)
     if half:
-        dropped_to_half(network)
+        round_to_half(network)
     names = list(feeds)
     stream = io.BytesIO()
     with warnings.catch_warnings():

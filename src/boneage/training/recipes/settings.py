@@ -1,13 +1,18 @@
-"""What a recipe may say: every knob of a training, as plain frozen data classes.
+"""The settings that a recipe consists of, as frozen data classes; each checks the ranges of its own fields.
 
-A recipe is one `Recipe`; `--set hand.size=160` replaces one field of one of these (see `recipes.replaced`).
+`--set hand.size=160` replaces one field (see `boneage.training.recipes.replace_settings`). Rules that several groups
+share stand in `boneage.training.recipes.recipe.Recipe.check`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
+from boneage.errors import TrainingError, UsageError
 from boneage.regions import Components, Region
 from boneage.views import View
 
@@ -15,10 +20,39 @@ Pooling = Literal["gap", "gmp"]
 ViewName = Literal["O", "H", "R1", "R2", "E", "HE", "R2E"]
 LocalizerInput = Literal["O", "H", "E", "HE"]
 
+_SMALLEST_VIEW = 16
+
 
 def needed_regions(view: ViewName | LocalizerInput) -> frozenset[Region]:
     """Which regions must be known before a view can be cut."""
     return View(view).needs
+
+
+def check_start(start: str) -> None:
+    """Raise TrainingError where starting weights are a file that does not exist."""
+    if start not in ("timm", "none") and not start.startswith("hf-hub:") and not Path(start).is_file():
+        raise TrainingError(
+            f"{start}: there is no such file to start from. Give the path of a .safetensors or .pth file, 'timm' for "
+            "timm's own weights, or 'none' for a random start.",
+            code="no_starting_weights",
+        )
+
+
+def _check(setting: str, value: object, is_within: bool, rule: str) -> None:
+    if not is_within:
+        raise UsageError(f"{setting}={value}: give {rule}.", code="setting_out_of_range")
+
+
+def _check_size(size: int) -> None:
+    _check("size", size, size >= _SMALLEST_VIEW, f"{_SMALLEST_VIEW} pixels or more")
+
+
+def _check_tau(tau: float | None) -> None:
+    _check("tau", tau, tau is None or 0.0 <= tau < 1.0, "a fraction from 0 to under 1, or none to search it")
+
+
+def _is_rising(epochs: Sequence[int]) -> bool:
+    return all(before < after for before, after in pairwise(epochs))
 
 
 @dataclass(frozen=True)
@@ -27,13 +61,13 @@ class Backbone:
 
     Attributes:
         name: timm's name.
-        pretrained: "timm", "hf-hub:<repository>", a local .safetensors or .pth file, "none" (random start),
-            or None: as the recipe's own `pretrained` says.
-        output_stride: pixels of the view for one cell of the map (timm's dilation), None for the network's own.
-        stages: keep this many stages only (small receptive field), None for all of them. For MobileNetV2 and its
-            kin a stage is one entry of `blocks`; for other networks one entry of timm's `feature_info`.
-        border: what convolutions see beyond the view's edge: "zero", or "reflect" so that edges do not light up.
-        drop_path: stochastic depth, where the network knows it.
+        pretrained: "timm", "hf-hub:<repository>", a local .safetensors or .pth file, "none" (random start), or None:
+            the recipe's own `pretrained`.
+        output_stride: pixels of the view for one cell of the map (timm's dilation); None: the network's own.
+        stages: number of stages that are kept, for a small receptive field; None: all. A stage of MobileNetV2 and its
+            family is one entry of `blocks`; of other networks one entry of timm's `feature_info`.
+        border: what convolutions see beyond the view's edge: "zero", or "reflect", which keeps edges from lighting up.
+        drop_path: stochastic depth, in networks that support it.
     """
 
     name: str = "mobilenetv2_100"
@@ -43,10 +77,15 @@ class Backbone:
     border: Literal["zero", "reflect"] = "zero"
     drop_path: float = 0.0
 
+    def __post_init__(self) -> None:
+        _check("backbone.output_stride", self.output_stride, self.output_stride in (None, 2, 4, 8, 16, 32), "2 to 32")
+        _check("backbone.stages", self.stages, self.stages is None or self.stages >= 1, "1 or more")
+        _check("backbone.drop_path", self.drop_path, 0.0 <= self.drop_path < 1.0, "from 0 to under 1")
+
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a training view may differ from the view that an assessment cuts; all zero: not at all.
+    """The range of random changes of a training view; all zero: training sees what an assessment cuts.
 
     Attributes:
         degrees: rotation within +- degrees.
@@ -68,6 +107,15 @@ class Augmentation:
     degrade: float = 0.0
     jpeg: float = 0.4
 
+    def __post_init__(self) -> None:
+        _check("augmentation.degrees", self.degrees, 0.0 <= self.degrees <= 180.0, "from 0 to 180")
+        _check("augmentation.zoom", self.zoom, self.zoom >= 0.0, "0 or more")
+        _check("augmentation.shift", self.shift, 0.0 <= self.shift <= 1.0, "from 0 to 1")
+        _check("augmentation.gamma", self.gamma, self.gamma >= 0.0, "0 or more")
+        _check("augmentation.brightness", self.brightness, 0.0 <= self.brightness <= 1.0, "from 0 to 1")
+        _check("augmentation.degrade", self.degrade, 0.0 <= self.degrade <= 1.0, "a chance from 0 to 1")
+        _check("augmentation.jpeg", self.jpeg, 0.0 <= self.jpeg <= 1.0, "a chance from 0 to 1")
+
 
 NO_AUGMENTATION = Augmentation(0.0, 0.0, 0.0, False, 0.0, 0.0)
 
@@ -78,13 +126,13 @@ class Schedule:
 
     Attributes:
         epochs: passes over all training cases.
-        batch: views a step.
+        batch: cases a step.
         learning_rate: the highest.
-        shape: "onecycle" (cosine up over `warmup` of all steps, cosine down to nearly 0) or "steps".
+        shape: "onecycle" (cosine up over the fraction `warmup` of all steps, cosine down to nearly 0) or "steps".
         steps: for "steps": (first epoch, learning rate) pairs after the start, e.g. ((50, 1e-4),).
         optimizer: "adamw" or "adam".
-        average: decay of the exponential average of the weights; 0 switches it off. The average is what is exported.
         gradient_clip: norm at which gradients are clipped; 0 switches it off.
+        average: decay of the exponential average of the weights; 0 switches it off. The average is exported.
         size_schedule: progressive sizes: (first epoch, view side) pairs; empty: the final size throughout.
         validate_every: epochs between measurements on *validation*; 0: only after the last.
     """
@@ -102,30 +150,44 @@ class Schedule:
     size_schedule: tuple[tuple[int, int], ...] = ()
     validate_every: int = 1
 
+    def __post_init__(self) -> None:
+        _check("schedule.epochs", self.epochs, self.epochs >= 1, "1 or more")
+        _check("schedule.batch", self.batch, self.batch >= 1, "1 or more")
+        _check("schedule.learning_rate", self.learning_rate, self.learning_rate > 0.0, "more than 0")
+        _check("schedule.warmup", self.warmup, 0.0 <= self.warmup <= 1.0, "from 0 to 1")
+        rising = _is_rising([epoch for epoch, _ in self.steps]) and all(rate > 0.0 for _, rate in self.steps)
+        _check("schedule.steps", self.steps, rising, "epochs in rising order with learning rates above 0")
+        _check("schedule.weight_decay", self.weight_decay, self.weight_decay >= 0.0, "0 or more")
+        _check("schedule.gradient_clip", self.gradient_clip, self.gradient_clip >= 0.0, "0 or more")
+        _check("schedule.average", self.average, 0.0 <= self.average < 1.0, "from 0 to under 1")
+        sides = [side for _, side in self.size_schedule]
+        rising = _is_rising([epoch for epoch, _ in self.size_schedule]) and min(sides, default=99) >= _SMALLEST_VIEW
+        _check("schedule.size_schedule", self.size_schedule, rising, "epochs in rising order with view sides")
+        _check("schedule.validate_every", self.validate_every, self.validate_every >= 0, "0 or more")
+
 
 @dataclass(frozen=True)
 class LocalizerSettings:
     """One localizer of phase I.
 
     Attributes:
-        looks_at: "O" the film, "H" the hand's box, "E" the film with region 1 erased, "HE" the hand's box of that.
+        input_view: "O" the image, "H" the hand's box, "E" the image with region 1 erased, "HE" the hand's box of that.
         size: side of the view in pixels.
-        pooling: global average or global maximum of the features (METHOD: GAP for H, GMP for R1 and R2).
+        pooling: global average ("gap") or global maximum ("gmp") of the features; the paper: GAP for H, GMP for R1, R2.
         channels: 1x1 convolution to so many channels before the pooling; 0: none.
         loss: "l1" between linear scores and the soft label, or "cross_entropy" with the normalised soft label.
         label_width: l of Eq. 5, months.
-        every_place: weight of a second loss, in which each cell of the map has to answer by itself (through a head of
-            its own). It keeps features alive all over the hand, where the pooled loss would be content with a few
-            joints: for a localizer that is to find the whole hand.
+        every_place: weight of a second loss, in which each cell of the map answers by itself through a head of its own;
+            0: none. The pooled loss is content with a few joints; this one keeps features alive all over the hand.
         class_average: the map averages W over classes within so many months of the predicted one; 0: Eq. 2 as it is.
         average_mirror: at assessment the map is the mean over the view and its mirror image.
         tau: fraction of the map's maximum; None: searched on *validation* without boxes.
         margin: the box grows by this fraction of itself.
-        smallest: no side under this fraction of the looked-at box's long side.
+        smallest: least side of the box, as a fraction of the long side of the box that the view shows.
         components: which components of the thresholded map the box spans (`boneage.regions.box_of_map`).
-        prior: the map is blurred and weighed with where the population looks in this region's band (`prior.py`);
-            for region_1 and region_2, found on the hand.
-        shares: take the trained network of region_1 instead of training one of its own.
+        prior: the map is blurred and weighed with the population prior of this region's band (`prior.py`); for region_1
+            and region_2, found on the hand.
+        shares: use the trained network of region_1 instead of training another one.
     """
 
     input_view: LocalizerInput = "O"
@@ -147,6 +209,16 @@ class LocalizerSettings:
     augmentation: Augmentation = field(default_factory=Augmentation)
     schedule: Schedule = field(default_factory=Schedule)
 
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+        _check("channels", self.channels, self.channels >= 0, "0 or more")
+        _check("label_width", self.label_width, self.label_width > 0.0, "more than 0")
+        _check("every_place", self.every_place, self.every_place >= 0.0, "0 or more")
+        _check("class_average", self.class_average, self.class_average >= 0, "0 or more")
+        _check_tau(self.tau)
+        _check("margin", self.margin, self.margin >= 0.0, "0 or more")
+        _check("smallest", self.smallest, 0.0 <= self.smallest <= 1.0, "from 0 to 1")
+
 
 @dataclass(frozen=True)
 class RegressorSettings:
@@ -154,14 +226,15 @@ class RegressorSettings:
 
     Attributes:
         views: in input order, any combination of O, H, R1, R2, E, HE, R2E.
+        size: side of each view in pixels.
         fusion: "stacked": views are input channels; "shared": one backbone sees each view by itself.
         merge: for "shared": features are concatenated ("concat") or averaged ("mean").
         head: "gap" (average pool, dropout) or "paper" (conv 3x3 to 256, max pool 3x3, flatten).
         sex: widths of the sex embedding, () for none: Table III has (16,), (32,), (64,), (64, 32).
-        scalar: plain L1 on one number instead of the distribution.
         kl_weight: lambda of Eq. 12.
         kl_direction: "target_first" is KL(G || p), the formula of Eq. 10; "prediction_first" its title, KL(p || G).
         label_sd: delta of Eq. 11, months.
+        average_mirror: the answer is the mean over the views and their mirror images.
     """
 
     views: tuple[ViewName, ...] = ("H", "R1", "R2")
@@ -172,7 +245,6 @@ class RegressorSettings:
     head: Literal["gap", "paper"] = "gap"
     dropout: float = 0.2
     sex: tuple[int, ...] = (32,)
-    scalar: bool = False
     kl_weight: float = 0.5
     kl_direction: Literal["target_first", "prediction_first"] = "target_first"
     label_sd: float = 15.0
@@ -180,12 +252,19 @@ class RegressorSettings:
     augmentation: Augmentation = field(default_factory=Augmentation)
     schedule: Schedule = field(default_factory=Schedule)
 
+    def __post_init__(self) -> None:
+        if not self.views:
+            raise UsageError("views is empty: name at least one of O, H, R1, R2, E, HE, R2E.", code="no_views")
+        _check_size(self.size)
+        _check("dropout", self.dropout, 0.0 <= self.dropout < 1.0, "from 0 to under 1")
+        _check("sex", self.sex, all(width >= 1 for width in self.sex), "widths of 1 or more")
+        _check("kl_weight", self.kl_weight, self.kl_weight >= 0.0, "0 or more")
+        _check("label_sd", self.label_sd, self.label_sd > 0.0, "more than 0")
+
 
 @dataclass(frozen=True)
 class TauSettings:
-    """The search for tau without boxes (the paper's Figure 5a).
-
-    Taken is the tau with the smallest error.
+    """The search for tau without boxes (the paper's Figure 5a): the tau with the smallest age error is taken.
 
     Attributes:
         grid: fractions of the map's maximum.
@@ -202,15 +281,22 @@ class TauSettings:
         default_factory=lambda: RegressorSettings(size=96, schedule=Schedule(epochs=4), average_mirror=False)
     )
 
+    def __post_init__(self) -> None:
+        within = bool(self.grid) and all(0.0 <= tau < 1.0 for tau in self.grid)
+        _check("tau.grid", self.grid, within, "fractions from 0 to under 1, at least one")
+        _check("tau.cases", self.cases, self.cases is None or self.cases >= 1, "1 or more, or none for all")
+
 
 @dataclass(frozen=True)
 class StudentSettings:
     """One small network that learns the boxes of the attention maps and answers for all three regions at once.
 
     Attributes:
-        looks_at: what it sees.
-        tau: where its soft masks are cut; None: for each region where its boxes agree best with its teachers' on
-            *validation*.
+        size: side of its view of the whole image, in pixels.
+        channels: of the 1x1 convolution before its three masks.
+        tau: fraction of the maximum at which its soft masks are cut; None: for each region the one at which its boxes
+            agree best with its teachers' on *validation*.
+        average_mirror: at assessment the masks are the mean over the view and its mirror image.
     """
 
     size: int = 192
@@ -221,14 +307,20 @@ class StudentSettings:
     augmentation: Augmentation = field(default_factory=Augmentation)
     schedule: Schedule = field(default_factory=lambda: Schedule(epochs=4))
 
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+        _check("channels", self.channels, self.channels >= 1, "1 or more")
+        _check_tau(self.tau)
+
 
 @dataclass(frozen=True)
 class GateSettings:
-    """The gate in front of the assessment (`boneage.pipeline.gate`): what is refused, what is turned.
+    """The gate in front of the assessment (`boneage.pipeline.gate`): what is refused, and what is rotated.
 
     Attributes:
-        refused: share of the plain films of *validation* that the thresholds may refuse.
-        tilt_degrees: a hand that is turned by less is assessed as it is.
+        size: side of its view in pixels.
+        refused: share of the plain images of *validation* that the thresholds may refuse.
+        tilt_degrees: a hand that is tilted by less is assessed as it is.
     """
 
     size: int = 128
@@ -237,48 +329,7 @@ class GateSettings:
     tilt_degrees: float = 12.0
     schedule: Schedule = field(default_factory=lambda: Schedule(epochs=4, batch=32, validate_every=4))
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """A whole training.
-
-    Attributes:
-        image_short_side: films are shrunk to this short side first (None: the radiographs' own resolution).
-        layout: "letterbox", or "squash" as the paper does.
-        pretrained: where the networks start, for every backbone that does not say it itself.
-        regressor_seed: another seed for phase II alone, so that two regressors share their regions; None: `seed`.
-        regions: which regions are found at all; () for a network that only sees whole films.
-        localizers: folder of a model whose localizers are taken over, and its gate where it has one; phase I is not
-            trained then.
-        regressor_start: name or folder of a model whose age network, of the same shape, is where the regressor starts
-            (longer training, or fine-tuning on one's own films); None: `pretrained`.
-        phase_1_cases: learn phase I from so many training films only (drawn by `seed`), None for all of them.
-        student: replace the three localizers by one network trained on their boxes.
-        gate: the gate in front of the assessment (where one is taken over with `localizers`, only its `tilt_degrees`
-            counts); None: every film is assessed as it is.
-        regional_heads: tell carpal and tubular bone age apart, by heads on the finished age network
-            (`boneage.model.regional_heads`); it has to see R1, each view by itself.
-        fp16_weights: store large weights of the exported networks in half precision.
-    """
-
-    name: str
-    version: str = "0.1.0"
-    image_short_side: int | None = 300
-    layout: Literal["letterbox", "squash"] = "letterbox"
-    pretrained: str = "timm"
-    seed: int = 0
-    regressor_seed: int | None = None
-    regions: tuple[Literal["hand", "region_1", "region_2"], ...] = ("hand", "region_1", "region_2")
-    hand: LocalizerSettings = field(default_factory=LocalizerSettings)
-    region_1: LocalizerSettings = field(default_factory=lambda: LocalizerSettings(pooling="gmp"))
-    region_2: LocalizerSettings = field(default_factory=lambda: LocalizerSettings(input_view="E", pooling="gmp"))
-    tau: TauSettings = field(default_factory=TauSettings)
-    localizers: str | None = None
-    regressor_start: str | None = None
-    phase_1_cases: int | None = None
-    student: bool = False
-    student_network: StudentSettings = field(default_factory=StudentSettings)
-    regressor: RegressorSettings = field(default_factory=RegressorSettings)
-    gate: GateSettings | None = None
-    regional_heads: bool = False
-    fp16_weights: bool = True
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+        _check("refused", self.refused, 0.0 <= self.refused < 1.0, "a share from 0 to under 1")
+        _check("tilt_degrees", self.tilt_degrees, 0.0 <= self.tilt_degrees <= 180.0, "from 0 to 180")

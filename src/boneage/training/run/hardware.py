@@ -1,4 +1,4 @@
-"""What training asks of the machine it runs on."""
+"""How a training uses its machine."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 @dataclass(frozen=True)
 class Machine:
-    """How a training uses the machine; nothing of this changes what is learnt on one device.
+    """How a training uses the machine. On one device, none of it changes the trained weights.
 
     Attributes:
         devices: GPUs (or CPU processes) that train together.
         workers: processes that cut views ahead of the training; 0 cuts them in the training process.
-        accelerator: Lightning's word.
-        precision: Lightning's word, or "auto": 32-bit on a CPU, mixed on a GPU.
+        accelerator: as Lightning names it.
+        precision: as Lightning names it, or "auto": 32-bit on a CPU, mixed on a GPU.
         progress: show progress.
     """
 
@@ -46,10 +46,9 @@ class Machine:
 def keep_freed_memory() -> None:
     """Let the C library keep the memory that tensors free, instead of giving it back at once.
 
-    A training step on a CPU allocates and frees the same hundreds of megabytes again and again. glibc takes
-    blocks of that size from mmap and returns them on free, so every step pays for page faults and zeroed pages:
-    half of the time for MobileNetV2. Without mmap and trimming the same step is twice as fast. Elsewhere than
-    on Linux with glibc nothing happens. Resident memory stays at the highest step's need.
+    A training step on a CPU allocates and frees the same hundreds of megabytes again and again. glibc maps such blocks
+    anew each time, and every step pays for page faults and zeroed pages: half of the time for MobileNetV2. Without
+    mapping and trimming the step is twice as fast; resident memory stays at the peak. Only Linux with glibc is changed.
     """
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return
@@ -60,6 +59,6 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Give back what `keep_freed_memory` kept: at the end of a fit, whose tensors the next one has no use for."""
+    """Give back what `keep_freed_memory` kept, at the end of a fit."""
     if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

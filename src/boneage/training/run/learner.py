@@ -1,4 +1,4 @@
-"""What every training here has in common: schedule, exponential average of the weights, measuring on *validation*."""
+"""What all networks have in common when they learn: schedule, averaged weights, measurement on *validation*."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def learning_rate_factor(schedule: Schedule, step: int, steps_per_epoch: int) ->
 
 
 class Learner(lightning.LightningModule):
-    """A network that learns, and the exponential average of its weights, which is what remains of it.
+    """A network that learns, and the exponential average of its weights, which becomes the trained network.
 
-    Subclasses say what the loss of a batch is and which error is measured. The average is a part of this
-    module, so that checkpoints carry it without further ado.
+    Subclasses define the loss of a batch and the error that is measured. The average is a part of this module, so
+    that checkpoints hold it.
     """
 
     def __init__(self, network: nn.Module, schedule: Schedule, *, seed: int, steps_per_epoch: int) -> None:
@@ -49,15 +49,15 @@ class Learner(lightning.LightningModule):
         raise NotImplementedError
 
     def error(self, network: nn.Module, batch: Example) -> Tensor:
-        """What is measured on *validation*, for each case: float32 [n]; the smaller the better."""
+        """The measure on *validation*, of each case: float32 [n]; smaller is better."""
         raise NotImplementedError
 
     def on_train_epoch_start(self) -> None:
         self.average.eval()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        # Dropout then depends on seed, epoch and step alone, whatever else has drawn numbers in between (a resumed
-        # training makes its loader at another moment).
+        # Dropout then depends on seed, epoch and step alone. Other draws, as by the loader, come at another moment in a
+        # resumed training.
         drawn = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank]).generate_state(1)
         torch.manual_seed(int(drawn[0]))
 
@@ -68,7 +68,7 @@ class Learner(lightning.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = self.global_step
-        # Young averages forget faster, or the random start would stay in them.
+        # A young average forgets faster, or it would keep the random start.
         keep = min(self.schedule.average, (1 + step) / (10 + step)) if self.schedule.average else 0.0
         own, other = list(self.average.state_dict().values()), list(self.network.state_dict().values())
         real = [index for index, value in enumerate(own) if value.is_floating_point()]
@@ -79,7 +79,7 @@ class Learner(lightning.LightningModule):
 
     def validation_step(self, batch: Example, index: int) -> None:
         error = self.error(self.average, batch)
-        self.log("select", error.mean(), on_epoch=True, batch_size=len(error), sync_dist=True)
+        self.log("validation", error.mean(), on_epoch=True, batch_size=len(error), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         decayed = [p for p in self.network.parameters() if p.ndim >= 2]

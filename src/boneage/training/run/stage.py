@@ -35,7 +35,7 @@ class Stage:
 
     Args:
         folder: the stage's own folder.
-        key: of everything that its result depends on, earlier stages included.
+        key: changes with everything that its result depends on, earlier stages included.
     """
 
     def __init__(self, folder: Path, key: str, *, progress: bool = True) -> None:
@@ -48,29 +48,30 @@ class Stage:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What `finish` was told."""
+        """The facts that `finish` stored."""
         facts: Mapping[str, Any] = _read(self.folder / MARKER)["facts"]
         return facts
 
     def begin(self) -> None:
-        """Make the folder ready; what was done for the same key stays.
+        """Make the folder ready; results for the same key stay.
 
         Raises:
-            TrainingError: the folder holds files that no stage has made.
+            TrainingError: the folder holds files of someone else.
         """
         self._started = time.monotonic()
         known = _read(self.folder / BEGUN).get("key") or _read(self.folder / MARKER).get("key")
         if known is None and self.folder.exists() and any(self.folder.iterdir()):
             raise TrainingError(
                 f"{self.folder}: holds files that no training has made, and a stage needs this folder. "
-                "Move them away, or name another folder for --out."
+                "Move them away, or name another folder for --out.",
+                code="folder_of_others",
             )
         if known not in (None, self.key):
-            self._say("its settings, or those of a stage before it, have changed: running it anew")
+            self._print("runs again: its settings or those of an earlier stage have changed")
             self._clear()
         self.folder.mkdir(parents=True, exist_ok=True)
         _write(self.folder / BEGUN, {"key": self.key})
-        self._say("begins")
+        self._print("begins")
 
     def finish(self, **facts: Any) -> None:
         """Mark the stage as complete; its checkpoints are no longer needed and go."""
@@ -83,23 +84,23 @@ class Stage:
         _write(self.folder / MARKER, document)
         for checkpoints in self.folder.glob("**/checkpoints"):
             shutil.rmtree(checkpoints)
-        self._say("is complete")
+        self._print("is complete")
 
     def _clear(self) -> None:
-        """Remove all that was made; the markers last, so that a folder half cleared is still known as a stage's."""
+        """Remove all results; the markers last, so that a half cleared folder still counts as a stage's."""
         for item in self.folder.iterdir():
             if item.name not in (MARKER, BEGUN):
                 shutil.rmtree(item) if item.is_dir() else item.unlink()
         for marker in (MARKER, BEGUN):
             (self.folder / marker).unlink(missing_ok=True)
 
-    def _say(self, what: str) -> None:
+    def _print(self, what: str) -> None:
         if self.progress:
             print(f"stage {self.folder.name} {what}", file=sys.stderr, flush=True)
 
 
 def _largest_resident_mb() -> int | None:
-    """The most memory that this process has held so far, where the system tells."""
+    """Peak memory of this process so far; None on systems that do not report it."""
     try:
         import resource
     except ImportError:  # Windows
@@ -109,7 +110,7 @@ def _largest_resident_mb() -> int | None:
 
 
 def start_key(start: str) -> str:
-    """What starting weights are, wherever their file lies."""
+    """The identity of starting weights, whatever folder their file is in."""
     file = Path(start)
     return f"{file.name} {sha256_of(file)}" if file.is_file() else start
 

@@ -1,4 +1,4 @@
-"""Where the stages work: recipe, films, output folder and machine, and what every stage does with them."""
+"""What all stages of one training work with: recipe, training set, output folder and machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from boneage.regions import Region
 from boneage.training.data.training_set import TrainingSet
 from boneage.training.data.views_data import RegionsOf, Source, ViewsData
 from boneage.training.localization.regions_table import Finder
-from boneage.training.recipes.settings import Augmentation, LocalizerSettings, Recipe, Schedule
+from boneage.training.recipes.recipe import Recipe
+from boneage.training.recipes.settings import Augmentation, LocalizerSettings, Schedule
 from boneage.training.run.fit import fit, steps_per_epoch
 from boneage.training.run.hardware import Machine
 from boneage.training.run.learner import Learner
@@ -30,13 +31,13 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 class TrainingRun:
-    """What all stages share.
+    """One training: its settings, and the ways in which every stage makes data, fits networks and keeps results.
 
     Attributes:
-        recipe, material, out, machine: as `boneage.training.pipeline.train_on` was given them.
+        recipe, training_set, out, machine: as `boneage.training.pipeline.train_on` gets them.
         regions: those that are found, in the order of the chain.
         squash: whether views ignore the aspect ratio.
-        finder: finds regions of many films.
+        finder: finds regions of many images.
         root_key: key of what every stage depends on.
     """
 
@@ -50,12 +51,15 @@ class TrainingRun:
         )
 
     def settings(self, region: Region) -> LocalizerSettings:
-        """The localizer of a region."""
-        settings: LocalizerSettings = getattr(self.recipe, region.value)
-        return settings
+        """The settings of a region's localizer."""
+        return self.recipe.localizer(region)
+
+    def thin(self, cases: int | None) -> TrainingRun:
+        """The same run on so many training cases, drawn by the recipe's seed; on all of them for None."""
+        return TrainingRun(self.recipe, self.training_set.thin(cases, self.recipe.seed), self.out, self.machine)
 
     def stage(self, name: str, *parts: object) -> Stage:
-        """A stage whose result depends on `parts` (and on the precision in which networks are stored)."""
+        """The stage whose result depends on `parts` (and on the precision in which networks are stored)."""
         precision = [] if self.recipe.fp16_weights else ["float32"]
         return Stage(self.out / name, key_of(name, *parts, *precision), progress=self.machine.progress)
 
@@ -69,7 +73,7 @@ class TrainingRun:
         *,
         seed: int | None = None,
     ) -> tuple[Data, Data]:
-        """(jittered training views, plain selection views)."""
+        """The views of a network: (training views with augmentation, validation views without)."""
         images, seed = self.training_set.images, self.recipe.seed if seed is None else seed
         learn, measure = self.training_set.train, self.training_set.validation
         return (
@@ -77,7 +81,7 @@ class TrainingRun:
             kind(images, measure, sources, found, size, squash=self.squash),
         )
 
-    def fitted(
+    def fit(
         self,
         network: Net,
         learner_of: Callable[[Net, int], Learner],
@@ -86,22 +90,29 @@ class TrainingRun:
         schedule: Schedule,
         label: str,
     ) -> Net:
-        """The network with the averaged weights of its fit, which are kept in the stage's folder.
+        """Train a network, from where the stage's folder stands.
 
         Args:
-            network: with its starting weights; it gets the final ones.
+            network: with its starting weights.
             learner_of: (network, steps an epoch) -> its learner.
+            data: as `data` makes it.
+            stage: its folder keeps the averaged weights.
+            label: the network's name in progress lines.
+
+        Returns:
+            The network with its averaged weights, in evaluation mode on the CPU.
         """
         file = stage.folder / WEIGHTS_FILE
         if not file.is_file():
             learner = learner_of(network, steps_per_epoch(len(data[0]), schedule, self.machine))
-            average = fit(learner, *data, stage.folder, schedule, self.machine, label)
+            average = fit(learner, *data, stage.folder, schedule=schedule, machine=self.machine, label=label)
             try:
                 with replacing(file) as waiting:
                     save_file({key: value.contiguous() for key, value in average.state_dict().items()}, waiting)
             except (OutputError, SafetensorError) as error:
                 raise OutputError(
-                    f"{file}: the weights cannot be written ({error}). Free some space and go on with --resume."
+                    f"{file}: the weights cannot be written ({error}). Free some space and go on with --resume.",
+                    code="unwritable_file",
                 ) from error
         network.load_state_dict(load_file(file))
         return network.cpu().eval()
