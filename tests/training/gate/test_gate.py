@@ -142,9 +142,9 @@ def test_the_ood_score_is_one_for_the_average_hand_and_grows_with_the_distance()
 
 
 def test_thresholds_refuse_no_more_than_they_may() -> None:
-    looks = [GateOutput(0.0, 0.0, (1 - k / 1000, 0.0, 0.0, 0.0, 0.0), float(k)) for k in range(1000)]
-    least, most = choose_thresholds(looks, 0.02)
-    refused = [look for look in looks if look.kinds[0] < least or look.ood_score > most]
+    outputs = [GateOutput(0.0, 0.0, (1 - k / 1000, 0.0, 0.0, 0.0, 0.0), float(k)) for k in range(1000)]
+    least, most = choose_thresholds(outputs, 0.02)
+    refused = [output for output in outputs if output.kinds[0] < least or output.ood_score > most]
     assert len(refused) <= 20
     assert least <= 0.5
     sure = [GateOutput(0.0, 0.0, (0.99, 0.0, 0.0, 0.0, 0.0), 1.0)] * 50
