@@ -2,7 +2,9 @@
 #
 #   make demo     a plain install in .venv-demo, six phantom hands, their assessment as a page
 #   make test     the full install in .venv, all tests
-#   make check    ruff and strict types
+#   make check    ruff, strict types, and the documentation, strictly
+#   make docs     the documentation as a site in site/
+#   make reference    the pages that are made from the source, anew
 
 SHELL := /bin/bash
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
@@ -13,7 +15,10 @@ SOURCES := $(shell find src -type f -not -name '*.pyc' -not -path '*.egg-info/*'
 # One thread a test worker: two workers on two cores.
 TEST_ENV := OMP_NUM_THREADS=1
 
-.PHONY: demo test check format clean
+# The variable keeps an announcement of the theme's makers off the terminal.
+MKDOCS := NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
+
+.PHONY: demo test check docs reference format clean
 
 demo: .venv-demo/.installed
 	@.venv-demo/bin/python examples/demo.py demo-output
@@ -25,6 +30,14 @@ check: .venv/.installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy --strict src
+	$(MKDOCS) --quiet
+
+# Neither needs the network. Pages that are made from the source are tracked; a test says when one is not current.
+docs: .venv/.installed
+	$(MKDOCS)
+
+reference: .venv/.installed
+	.venv/bin/python docs/generate.py
 
 format: .venv/.installed
 	.venv/bin/ruff check --fix .
@@ -49,4 +62,4 @@ format: .venv/.installed
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-demo demo-output build .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf .venv .venv-demo demo-output build site .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

@@ -20,7 +20,7 @@ from boneage.phantom import phantom
 from boneage.radiograph import Radiograph
 from boneage.reports.figure import figure_png
 
-AGE_MONTHS, SEX, SEED = 138, "female", 5
+AGE_MONTHS, SEX, SEED = 144, "female", 3
 WIDTH = 1400
 
 
