@@ -259,7 +259,13 @@ def recipes_page() -> str:
         text = ast.get_docstring(ast.parse((SOURCE / "training" / "recipes" / f"{name}.py").read_text("utf-8"))) or ""
         first, _, rest = text.partition("\n\n")
         facts, _, prose = rest.partition("\n\n")
-        lines += ["", f"### {name}", "", " ".join(first.split()), "", "```text", facts, "```", "", prose]
+        lines += ["", f"### {name}", "", " ".join(first.split()), "", "| | |", "|---|---|"]
+        # "Command:  boneage train ..." and its kin; a fact may go on in the next line, indented.
+        lines += [
+            _row(key, f"`{' '.join(fact.split())}`" if key == "Command" else fact)
+            for key, fact in re.findall(r"^(\w+):\s+(.*(?:\n +.*)*)", facts, re.MULTILINE)
+        ]
+        lines += ["", prose]
     lines += ["", "## Settings", "", "`Recipe` is the whole; the other groups are parts of it."]
     groups = [
         kind
