@@ -182,7 +182,9 @@ def _check_imports(tree: ast.AST) -> None:
                 continue
             module = importlib.import_module(node.module or "")
             for alias in node.names:
-                assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
+                inner = f"{node.module}.{alias.name}"
+                found = hasattr(module, alias.name) or importlib.util.find_spec(inner) is not None
+                assert found, f"{node.module} has no {alias.name}"
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "boneage":
             assert hasattr(importlib.import_module("boneage"), node.attr), f"boneage has no {node.attr}"
 
