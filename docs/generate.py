@@ -342,17 +342,45 @@ def experiments_page() -> str:
 # Schemas
 
 
+def assessment_schema() -> str:
+    from boneage.reports.schema import assessment_schema
+
+    return assessment_schema()
+
+
+def model_schema() -> str:
+    from boneage.model.document import json_schema
+
+    return json.dumps(json_schema(), indent=2) + "\n"
+
+
 def record_page() -> str:
-    file = DOCS / "reference" / "assessment.schema.json"
-    lines = [
-        "# The JSON of an assessment",
-        "",
-        "`boneage assess --format json` prints one object a line. The same object is `boneage.reports.record`'s.",
-        "",
-    ]
-    if file.is_file():
-        lines += [f"JSON schema: [{file.name}]({file.name}).", "", *_schema(json.loads(file.read_text("utf-8")))]
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            "# The JSON of an assessment",
+            "",
+            "`boneage assess --format json` prints one object a line. In Python it is "
+            "`boneage.reports.AssessmentRecord.of(assessment).as_json()`. Keys do not come and go: a missing value is "
+            "null.",
+            "",
+            "JSON schema: [assessment.schema.json](assessment.schema.json).",
+            *_schema(json.loads(assessment_schema())),
+        ]
+    )
+
+
+def model_json_page() -> str:
+    return "\n".join(
+        [
+            "# model.json",
+            "",
+            "Settings of a model, by which it answers, and where it comes from. [The model folder](model-folder.md) "
+            "describes the files beside it. Fields that a version does not know are ignored.",
+            "",
+            "JSON schema: [model.schema.json](model.schema.json).",
+            *_schema(json.loads(model_schema())),
+        ]
+    )
 
 
 def _schema(schema: dict[str, Any]) -> list[str]:
@@ -360,11 +388,13 @@ def _schema(schema: dict[str, Any]) -> list[str]:
     for name, part in {"": schema, **schema.get("$defs", {})}.items():
         if "properties" not in part:
             continue
+        prose, _, attributes = part.get("description", "").partition("Attributes:\n")
+        meanings = _attributes(attributes)
         if name:
-            lines += ["", f"## {name}", "", _paragraphs(part.get("description", ""))]
+            lines += ["", f"## {name}", "", _paragraphs(prose)]
         lines += ["", "| key | type | meaning |", "|---|---|---|"]
         lines += [
-            _row(f"`{key}`", _schema_type(value), value.get("description", ""))
+            _row(f"`{key}`", _schema_type(value), value.get("description") or meanings.get(key, ""))
             for key, value in part["properties"].items()
         ]
     return lines
@@ -438,6 +468,9 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "reference/command-line.md": command_line_page,
     "reference/codes.md": codes_page,
     "reference/assessment-record.md": record_page,
+    "reference/assessment.schema.json": assessment_schema,
+    "reference/model-json.md": model_json_page,
+    "reference/model.schema.json": model_schema,
     "reference/recipes.md": recipes_page,
     "reference/experiments.md": experiments_page,
     "reference/model-card.md": model_card_page,
@@ -447,7 +480,9 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
 
 
 def page(name: str) -> str:
-    """The text of a page as it should be."""
+    """The text of a page, or of a schema, as it should be."""
+    if name.endswith(".json"):
+        return PAGES[name]()
     return f"{MADE}\n\n{PAGES[name]()}\n"
 
 
