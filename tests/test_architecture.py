@@ -40,13 +40,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reports": NOUNS | {"clinical"},
     "datasets": NOUNS | SHOWN | {"formats"},
     "phantom": NOUNS,
-    "evaluation": NOUNS | SHOWN | {"batch", "clinical", "datasets"},
+    # Of reports only what every page and picture shares, see FOR_EVALUATION.
+    "evaluation": NOUNS | SHOWN | {"batch", "clinical", "datasets", "reports"},
     # The assessor among them: a training's last stage measures exactly what will answer later.
     "training": NOUNS | SHOWN | {"assessor", "datasets", "evaluation", "model", "pipeline"},
     "research": NOUNS
     | STORY
     | SHOWN
-    | {"datasets", "evaluation", "formats", "model", "phantom", "pipeline", "training"},
+    | {"datasets", "evaluation", "formats", "model", "phantom", "pipeline", "reports", "training"},
     "cli": NOUNS
     | STORY
     | SHOWN
@@ -65,6 +66,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     "": NOUNS | {"assessor"},  # boneage/__init__.py
 }
+
+FOR_EVALUATION = {"boneage.reports.html.rendering", "boneage.reports.overlays", "boneage.reports.text"}
+"""Templates with the one stylesheet, the palette, and numbers in words."""
 
 TRAINING_LIBRARIES = {"torch", "torchvision", "timm", "lightning", "pytorch_lightning", "torchmetrics", "safetensors"}
 TRAINING_LIBRARIES |= {"onnx", "onnxscript"}  # writing networks; running them is onnxruntime's
@@ -142,6 +146,17 @@ def test_rooms_import_only_what_they_may() -> None:
         for module in FILES
         for target, line in _imports(module)
         if target.startswith("boneage.") and _room(target) not in MAY_IMPORT.get(_room(module), set()) | {_room(module)}
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_evaluation_takes_only_looks_from_reports() -> None:
+    wrong = [
+        f"{_where(module, line)} imports {target}"
+        for module in FILES
+        if _room(module) == "evaluation"
+        for target, line in _imports(module)
+        if target.startswith("boneage.reports") and target not in FOR_EVALUATION
     ]
     assert not wrong, "\n".join(wrong)
 

@@ -82,7 +82,7 @@ def test_page_holds_figures_and_notice(tmp_path: Path) -> None:
     for words in ("compact", "phantoms", "14, of which 12 are scored", "1 rejected", "1 could not be read"):
         assert words in page
     assert "<b>5.5 " in page  # mean of 0..11
-    assert "&minus;0.5" in page
+    assert "\N{MINUS SIGN}0.5" in page
     assert "x&lt;b&gt;.png" in page
     assert "a colour photograph &amp; more" in page
     assert "18\N{EN DASH}20" in page

@@ -20,7 +20,7 @@ from boneage.remarks import Remark, Severity
 from boneage.reports import AssessmentRecord
 from boneage.reports.schema import assessment_schema
 from boneage.reports.table import CSV_COLUMNS, csv_header, csv_line, csv_row
-from boneage.reports.text import short_file_name, signed, years_and_months
+from boneage.reports.text import number, short_file_name, years_and_months
 
 CONTRACT = [
     "file", "status", "reason", "reason_code", "sex", "bone_age_months", "interval_90_months", "distribution",
@@ -154,7 +154,7 @@ def test_the_schema_in_the_docs_is_current() -> None:
     ("value", "digits", "words"), [(-4.6, 0, "\N{MINUS SIGN}5"), (-0.04, 1, "+0.0"), (3, 1, "+3.0")]
 )
 def test_signed_numbers(value: float, digits: int, words: str) -> None:
-    assert signed(value, digits) == words
+    assert number(value, digits, signed=True) == words
 
 
 @pytest.mark.parametrize(

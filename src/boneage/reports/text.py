@@ -13,10 +13,10 @@ def years_and_months(months: float) -> str:
     return f"{years} y {rest} mo"
 
 
-def signed(value: float, digits: int = 0) -> str:
-    """4.6 -> "+5"; negative numbers get a true minus sign, zero never does."""
+def number(value: float, digits: int = 0, *, signed: bool = False) -> str:
+    """A number with a true minus sign and never a negative zero; `signed`: with a plus sign where it is positive."""
     # Adding 0.0 turns a rounded -0.0 into 0.0.
-    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{round(value, digits) + 0.0:{'+' if signed else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def short_file_name(file: str, longest: int = 60) -> str:

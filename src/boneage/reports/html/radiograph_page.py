@@ -12,7 +12,7 @@ from boneage.reports.html.rendering import data_url, render
 from boneage.reports.html.similar_cases_card import similar_cases_blocks
 from boneage.reports.overlays import COLOURS, TITLES, VIEW_TITLES, attention_picture, encode, radiograph_picture
 from boneage.reports.record import AssessmentRecord
-from boneage.reports.text import signed, years_and_months
+from boneage.reports.text import number, years_and_months
 
 _WIDEST: Final = 460.0
 _HIGHEST: Final = 640.0
@@ -81,7 +81,7 @@ def _facts(record: AssessmentRecord, assessment: Assessment, chronological_age_m
         facts["Chronological age"] = f"{years_and_months(chronological_age_months)} (not an input of the model)"
         if record.bone_age_months is not None:
             difference = record.bone_age_months - chronological_age_months
-            facts["Bone age minus age"] = f"{signed(difference, 1)} months"
+            facts["Bone age minus age"] = f"{number(difference, 1, signed=True)} months"
     if radiograph.laterality:
         facts["Hand"] = radiograph.laterality
     facts["Image"] = f"{radiograph.source}, {radiograph.width} \N{MULTIPLICATION SIGN} {radiograph.height} pixels"

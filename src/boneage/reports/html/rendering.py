@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from boneage.reports.text import short_file_name, signed, years_and_months
+from boneage.reports.text import number, short_file_name, years_and_months
 
 
 def render(template: str, **values: Any) -> str:
@@ -40,7 +40,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "years_and_months": years_and_months,
-        "signed": signed,
+        "number": number,
         "short_file_name": short_file_name,
     }
     return environment
