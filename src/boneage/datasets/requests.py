@@ -1,0 +1,181 @@
+"""What is to be assessed: files, folders and a table -> requests, in order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from boneage.ages import parse_sex
+from boneage.datasets.columns import IMAGE_SUFFIXES, ColumnIndices, Columns, Row, find_columns, read_rows
+from boneage.datasets.image_matching import ImageFinder, find_files
+from boneage.datasets.tabular import Sheet, read_sheet
+from boneage.errors import DatasetError, UnreadableRadiograph, UsageError
+
+_OLDEST_MONTHS: Final = 1200
+
+
+@dataclass(frozen=True)
+class Request:
+    """One radiograph to assess.
+
+    Attributes:
+        file: the path as the user gave it.
+        path: where it lies.
+        sex: a valid sex word; None to take the header's.
+        chronological_age_months: shown beside the bone age; never an input of the model.
+        problem: why there is nothing to read, such as an empty folder or an invalid row.
+    """
+
+    file: str
+    path: Path
+    sex: str | None = None
+    chronological_age_months: float | None = None
+    problem: UnreadableRadiograph | None = None
+
+
+def gather_requests(files: Iterable[str], sex: str | None, table: Path | None) -> tuple[list[Request], list[str]]:
+    """The requests in the order given, and notes for people.
+
+    Files and folders come in their order, a folder's radiographs sorted. A table alone asks for all its rows. Beside
+    files, a table gives their sex and age; its other rows are left out. `sex` fills in where the table gives none.
+
+    Raises:
+        UsageError: nothing is asked for (`nothing_to_assess`), an unknown sex word (`unknown_sex`), a table that cannot
+            be used (see `read_requests`), or not one radiograph (the code of the first problem).
+    """
+    if sex is not None:
+        parse_sex(sex, where="--sex")
+    arguments = list(files)
+    rows = read_requests(table, sex_needed=sex is None) if table is not None else []
+    notes = []
+    if not arguments and table is None:
+        message = "Nothing to assess. Name files or folders, or a table with --table."
+        raise UsageError(message, code="nothing_to_assess")
+    requests = rows
+    if arguments:
+        requests = [request for argument in arguments for request in _expand(argument)]
+        known = {row.path.resolve(): row for row in rows}
+        unused = known.keys() - {request.path.resolve() for request in requests}
+        if unused:
+            notes.append(f"{table}: {len(unused)} of its files are not among the files given; left out.")
+        requests = [_complete(request, known.get(request.path.resolve())) for request in requests]
+    problems = [request.problem for request in requests if request.problem is not None]
+    if problems and len(problems) == len(requests):
+        raise UsageError(" ".join(map(str, problems)), code=problems[0].code)
+    return [replace(request, sex=request.sex or sex) for request in requests], notes
+
+
+def _complete(request: Request, row: Request | None) -> Request:
+    """The request with what a row of the table says about its file."""
+    if row is None:
+        return request
+    return replace(
+        request,
+        sex=row.sex,
+        chronological_age_months=row.chronological_age_months,
+        problem=request.problem or row.problem,
+    )
+
+
+def _expand(argument: str) -> list[Request]:
+    path = Path(argument)
+    if not path.is_dir():
+        return [Request(argument, path)]
+    from boneage.formats import find_radiographs
+
+    try:
+        return [Request(str(file), file) for file in find_radiographs(path)]
+    except UsageError as error:
+        # One bad folder among other arguments is a failure of that argument, not of the whole call.
+        reason = str(error).removeprefix(f"{argument}: ")
+        code = "no_radiographs" if error.code == UsageError.code else error.code
+        return [Request(argument, path, problem=UnreadableRadiograph(code, reason, file=argument))]
+
+
+def read_requests(table: Path, *, sex_needed: bool = True) -> list[Request]:
+    """Read a CSV or XLSX with one radiograph a row. A row with an invalid value becomes a request with that problem.
+
+    Columns have the names that the data-set reader knows: file (or id), sex (or male), chronological_age_months.
+    Files are relative to the table. An id without an image extension stands for the image of that name.
+
+    Args:
+        table: the file.
+        sex_needed: whether a table without a column for the sex is refused.
+
+    Raises:
+        UsageError: it cannot be read (`cannot_read`, `damaged_table`), lacks a column (`missing_column`) or has no rows
+            (`empty_table`).
+    """
+    try:
+        sheet = read_sheet(table)
+    except DatasetError as error:
+        raise UsageError(str(error), code=error.code) from error
+    indices = find_columns(sheet, Columns())
+    found = ", ".join(sheet.header) or "none"
+    if not indices.keys() & {"file", "id"}:
+        message = f"{table}: needs a column 'file' (columns found: {found}). Add it."
+        raise UsageError(message, code="missing_column")
+    if sex_needed and not indices.keys() & {"sex", "male"}:
+        message = f"{table}: needs a column 'sex' (columns found: {found}). Add it or give the sex of all with --sex."
+        raise UsageError(message, code="missing_column")
+    if not sheet.rows:
+        raise UsageError(f"{table}: the table has no rows. Add one row a radiograph.", code="empty_table")
+    images = _Images(table.parent)
+    return [_read_request(sheet, indices, line, cells, images) for line, cells in sheet.rows]
+
+
+def _read_request(
+    sheet: Sheet, indices: ColumnIndices, line: int, cells: tuple[str, ...], images: _Images
+) -> Request:
+    where = f"{sheet.file}, row {line}"
+    file = _cell(cells, indices, "file") or _cell(cells, indices, "id")
+    request = Request(file, sheet.file.parent / file)
+    if not file:
+        return _invalid(request, "missing_file_name", f"{where}: the column 'file' is empty", "Name a file")
+    # The sex word is read here: the data-set reader makes no difference between "unknown" and an empty cell.
+    wanted = {meaning: index for meaning, index in indices.items() if meaning not in ("sex", "age", "split")}
+    rows, dropped, _ = read_rows(Sheet(sheet.file, sheet.header, ((line, cells),)), wanted, Columns())
+    if dropped:
+        reason = dropped[0].reason
+        detail = f"{where}: {reason}: {dropped[0].detail}"
+        return _invalid(request, reason.replace(" ", "_"), detail, "Correct the row")
+    (row,) = rows
+    age = row.chronological_age_months
+    if age is not None and not (math.isfinite(age) and 0 <= age <= _OLDEST_MONTHS):
+        reason = f"{where}: {age:g} months is not a valid chronological age"
+        return _invalid(request, "invalid_age", reason, "Write months as a number, for example 126")
+    word = row.sex.value if row.sex else _cell(cells, indices, "sex")
+    try:
+        parse_sex(word, where=where)
+    except UsageError as error:
+        return replace(request, problem=UnreadableRadiograph(error.code, str(error), file=file))
+    return replace(request, path=images.find(row), sex=word or None, chronological_age_months=age)
+
+
+def _invalid(request: Request, code: str, reason: str, remedy: str) -> Request:
+    return replace(request, problem=UnreadableRadiograph(code, reason, remedy, request.file or None))
+
+
+def _cell(cells: tuple[str, ...], indices: ColumnIndices, meaning: str) -> str:
+    index = indices[meaning][0] if meaning in indices else len(cells)
+    return cells[index] if index < len(cells) else ""
+
+
+class _Images:
+    """Finds the files of rows; the folder of the table is searched only for names without an image extension."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._finder: ImageFinder | None = None
+
+    def find(self, row: Row) -> Path:
+        plain, inside = self.folder / row.name, self.folder / row.folder / row.name
+        if plain.exists() or inside.exists() or Path(row.name).suffix.lower() in IMAGE_SUFFIXES:
+            return plain if plain.exists() or not inside.exists() else inside
+        if self._finder is None:
+            self._finder = ImageFinder(dict.fromkeys(find_files(self.folder)[1]))
+        (match,) = self._finder.match([(row, None)])
+        return match.path or self.folder / row.name
