@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from boneage.ages import Sex
 from boneage.assessment import Assessment
 from boneage.errors import BoneAgeError, UnreadableRadiograph
 from boneage.radiograph import Radiograph
+
+if TYPE_CHECKING:
+    from boneage.assessor import Assessor
+    from boneage.datasets.requests import Request
 
 AHEAD: Final = 2
 """Items of each thread that are at work or wait for their turn: memory stays small whatever the number of items."""
@@ -24,7 +28,7 @@ Outcome = Assessment | BoneAgeError
 
 
 class Assessing(Protocol):
-    """Anything that assesses radiographs."""
+    """Anything that assesses radiographs; the sex may be a word, such as "unknown"."""
 
     def assess(self, radiograph: Radiograph, sex: Sex | str | None) -> Assessment: ...
 
@@ -54,6 +58,17 @@ def assess_many(
         return attempt(assessor, lambda: radiograph(item), sex(item))
 
     return map_in_order(assess_one, items, workers=workers)
+
+
+def assess_requests(
+    requests: Sequence[Request], assessor: Assessor, *, workers: int = 1
+) -> Iterator[tuple[Request, Outcome]]:
+    """Read and assess what a user asked for, in order; see `assess_many`."""
+    workers = max(1, min(workers, len(requests)))
+    chosen = assessor.for_many() if workers > 1 else assessor
+    return assess_many(
+        requests, chosen, radiograph=lambda request: request.read(), sex=lambda request: request.sex, workers=workers
+    )
 
 
 def attempt(assessor: Assessing, radiograph: Callable[[], Radiograph | str | Path], sex: Sex | str | None) -> Outcome:

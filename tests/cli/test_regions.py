@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from boneage.cli import app
 from boneage.model.writing import write_model
 from boneage.phantom import phantom
+from boneage.reports.region_folder import RegionFolder
 
 
 def images(folder: Path, count: int = 2) -> Path:
@@ -30,12 +31,12 @@ def regions(*words: object) -> Result:
 
 
 def test_boxes_and_crops(tmp_path: Path, standin_model: Path) -> None:
-    result = regions(images(tmp_path / "films"), "--out", tmp_path / "out", "--model", standin_model, "--crops")
+    result = regions(images(tmp_path / "hands"), "--out", tmp_path / "out", "--model", standin_model, "--crops")
     assert result.exit_code == 0, result.output
     rows = list(csv.DictReader((tmp_path / "out" / "regions.csv").read_text().splitlines()))
     assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png"]
     assert {row["status"] for row in rows} == {"assessed"}
-    image = Image.open(tmp_path / "films" / "0.png")
+    image = Image.open(tmp_path / "hands" / "0.png")
     assert (rows[0]["width"], rows[0]["height"]) == (str(image.width), str(image.height))
     assert all("Research use only" in row["notice"] for row in rows)
     for row, name in zip(rows, ["000001-0.png", "000002-1.png"], strict=True):
@@ -46,7 +47,7 @@ def test_boxes_and_crops(tmp_path: Path, standin_model: Path) -> None:
 
 
 def test_one_broken_file_is_a_row_and_not_the_end(tmp_path: Path, standin_model: Path) -> None:
-    folder = images(tmp_path / "films")
+    folder = images(tmp_path / "hands")
     (folder / "0.png").write_bytes(b"no picture")
     result = regions(folder, "--out", tmp_path / "out", "--model", standin_model)
     assert result.exit_code == 1
@@ -57,7 +58,7 @@ def test_one_broken_file_is_a_row_and_not_the_end(tmp_path: Path, standin_model:
 
 
 def test_wrong_models_and_folders_are_found_before_the_work(tmp_path: Path, standin_model: Path) -> None:
-    folder = images(tmp_path / "films")
+    folder = images(tmp_path / "hands")
     result = regions(folder, "--out", tmp_path / "out", "--model", "nowhere")
     assert result.exit_code == 2
     assert not (tmp_path / "out").exists()
@@ -65,11 +66,11 @@ def test_wrong_models_and_folders_are_found_before_the_work(tmp_path: Path, stan
     result = regions(folder, "--out", tmp_path / "file" / "out", "--model", standin_model)
     assert result.exit_code == 1
     assert "cannot be written" in result.output
-    assert "done" not in result.output
+    assert "Assessing" not in result.output
 
 
-def test_names_that_are_no_text_are_written_all_the_same(tmp_path: Path, standin_model: Path) -> None:
-    folder = images(tmp_path / "films", 1)
+def test_names_that_are_not_utf8_are_written_with_escapes(tmp_path: Path, standin_model: Path) -> None:
+    folder = images(tmp_path / "hands", 1)
     try:
         (folder / "0.png").rename(folder / "0\udcff.png")
     except OSError:
@@ -81,22 +82,22 @@ def test_names_that_are_no_text_are_written_all_the_same(tmp_path: Path, standin
 
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """The next run is stopped when so many films are done."""
+    """Stop the next run when so many radiographs are done."""
     import boneage.cli.regions as module
 
-    def outcomes(*arguments: Any, **options: Any) -> Iterator[Any]:
+    def stopped(*arguments: Any, **options: Any) -> Iterator[Any]:
         yield from islice(real(*arguments, **options), after)
         raise KeyboardInterrupt
 
-    real = module.outcomes
-    monkeypatch.setattr(module, "outcomes", outcomes)
+    real = module.assess_requests
+    monkeypatch.setattr(module, "assess_requests", stopped)
 
 
 @pytest.mark.parametrize("half", [b"", b"3,", b'3,"a\n'])
 def test_an_interrupted_run_goes_on(
     tmp_path: Path, standin_model: Path, monkeypatch: pytest.MonkeyPatch, half: bytes
 ) -> None:
-    folder = images(tmp_path / "films", 4)
+    folder = images(tmp_path / "hands", 4)
     (folder / "1.png").write_bytes(b"no picture")
     (folder / "2.png").rename(folder / '2 "and\n a half".png')
     words = (folder, "--model", standin_model, "--crops", "--workers", 1, "--out")
@@ -117,7 +118,7 @@ def test_an_interrupted_run_goes_on(
 
 
 def test_a_finished_run_is_not_run_again(tmp_path: Path, standin_model: Path) -> None:
-    folder = images(tmp_path / "films")
+    folder = images(tmp_path / "hands")
     words = (folder, "--model", standin_model, "--out", tmp_path / "out")
     assert regions(*words).exit_code == 0
     before = (tmp_path / "out" / "regions.csv").read_bytes()
@@ -130,7 +131,7 @@ def test_a_finished_run_is_not_run_again(tmp_path: Path, standin_model: Path) ->
 
 
 def test_it_does_not_go_on_with_something_else(tmp_path: Path, standin_model: Path, standin_parts: Any) -> None:
-    folder = images(tmp_path / "films", 3)
+    folder = images(tmp_path / "hands", 3)
     out = tmp_path / "out"
     assert regions(folder / "0.png", folder / "1.png", "--model", standin_model, "--out", out).exit_code == 0
     before = (out / "regions.csv").read_bytes()
@@ -152,26 +153,24 @@ def test_a_table_of_another_kind_stays(tmp_path: Path, standin_model: Path) -> N
     (tmp_path / "out").mkdir()
     table = tmp_path / "out" / "regions.csv"
     table.write_text("id,width\n1,300\n")
-    result = regions(images(tmp_path / "films"), "--out", tmp_path / "out", "--model", standin_model)
+    result = regions(images(tmp_path / "hands"), "--out", tmp_path / "out", "--model", standin_model)
     assert result.exit_code == 2
     assert f"{table}: has other columns" in result.stderr
     assert table.read_text() == "id,width\n1,300\n"
 
 
 def test_a_disk_that_fills_up(tmp_path: Path, standin_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import boneage.cli.regions as module
-
-    folder = images(tmp_path / "films", 3)
+    folder = images(tmp_path / "hands", 3)
     words = (folder, "--model", standin_model, "--out", tmp_path / "out")
-    add = module._Table.add
+    write = RegionFolder._write
 
-    def full(self: Any, row: Any) -> None:
+    def full(self: RegionFolder, row: Any) -> None:
         if row["number"] == 3:
             raise OSError(28, "No space left on device")
-        add(self, row)
+        write(self, row)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module._Table, "add", full)
+        patch.setattr(RegionFolder, "_write", full)
         result = regions(*words)
     assert result.exit_code == 1
     assert "No space left on device" in result.stderr
@@ -180,7 +179,7 @@ def test_a_disk_that_fills_up(tmp_path: Path, standin_model: Path, monkeypatch: 
 
 
 def test_crops_that_find_no_room(tmp_path: Path, standin_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = (images(tmp_path / "films"), "--model", standin_model, "--crops", "--out", tmp_path / "out")
+    words = (images(tmp_path / "hands"), "--model", standin_model, "--crops", "--out", tmp_path / "out")
 
     def full(self: Path, data: bytes) -> int:
         raise OSError(28, "No space left on device")
@@ -198,7 +197,7 @@ def test_crops_that_find_no_room(tmp_path: Path, standin_model: Path, monkeypatc
 def test_nothing_is_overwritten(tmp_path: Path, standin_model: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    result = regions(images(tmp_path / "films"), "--out", tmp_path / "out", "--model", standin_model)
+    result = regions(images(tmp_path / "hands"), "--out", tmp_path / "out", "--model", standin_model)
     assert result.exit_code == 2
     assert "not an empty folder" in result.output
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["notes.txt"]

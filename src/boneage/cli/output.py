@@ -1,4 +1,4 @@
-"""How `boneage assess` prints: JSON lines, CSV, or a table for people."""
+"""Records of outcomes, and how they are printed: JSON lines, CSV, or a table for people."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import io
 import sys
 from typing import Final, Protocol
 
+from boneage.assessment import Assessment
+from boneage.assessor import Assessor
+from boneage.batch import Outcome
+from boneage.datasets.requests import Request
 from boneage.errors import OutputError
 from boneage.reports.record import AssessmentRecord
 from boneage.reports.table import csv_header, csv_line
@@ -13,6 +17,20 @@ from boneage.reports.text import short_file_name, years_and_months
 
 _UNBROKEN: Final = 2000
 """Characters a line may have without a terminal: lines are not wrapped, so that text searches find whole names."""
+
+
+def record_of(request: Request, outcome: Outcome, assessor: Assessor) -> AssessmentRecord:
+    """The record of one radiograph, with or without an answer."""
+    if isinstance(outcome, Assessment):
+        return AssessmentRecord.of(outcome, request.file)
+    return AssessmentRecord.of_error(
+        outcome,
+        request.file,
+        sex=request.known_sex,
+        model=assessor.model.name,
+        model_sha256=assessor.model.sha256,
+        notice=assessor.notice,
+    )
 
 
 class Printer(Protocol):

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from boneage.ages import parse_sex
+from boneage.ages import Sex, parse_sex
 from boneage.datasets.columns import IMAGE_SUFFIXES, ColumnIndices, Columns, Row, find_columns, read_rows
 from boneage.datasets.image_matching import ImageFinder, find_files
 from boneage.datasets.tabular import Sheet, read_sheet
 from boneage.errors import DatasetError, UnreadableRadiograph, UsageError
+from boneage.radiograph import Radiograph
 
 _OLDEST_MONTHS: Final = 1200
 
@@ -34,6 +35,25 @@ class Request:
     sex: str | None = None
     chronological_age_months: float | None = None
     problem: UnreadableRadiograph | None = None
+
+    @property
+    def known_sex(self) -> Sex | None:
+        """The sex that the user gave; None where the header decides, or it is unknown."""
+        return parse_sex(self.sex)
+
+    def read(self) -> Radiograph:
+        """The radiograph, under the file name that the user gave.
+
+        Raises:
+            UnreadableRadiograph: there is nothing to read (`problem`), or it cannot be read.
+            UnsuitableRadiograph: it is not a radiograph.
+        """
+        if self.problem is not None:
+            raise self.problem
+        # Here, not above: the readers load pydicom and Pillow's plug-ins.
+        from boneage.formats import read_radiograph
+
+        return replace(read_radiograph(self.path), file=self.file)
 
 
 def gather_requests(files: Iterable[str], sex: str | None, table: Path | None) -> tuple[list[Request], list[str]]:
@@ -127,9 +147,7 @@ def read_requests(table: Path, *, sex_needed: bool = True) -> list[Request]:
     return [_read_request(sheet, indices, line, cells, images) for line, cells in sheet.rows]
 
 
-def _read_request(
-    sheet: Sheet, indices: ColumnIndices, line: int, cells: tuple[str, ...], images: _Images
-) -> Request:
+def _read_request(sheet: Sheet, indices: ColumnIndices, line: int, cells: tuple[str, ...], images: _Images) -> Request:
     where = f"{sheet.file}, row {line}"
     file = _cell(cells, indices, "file") or _cell(cells, indices, "id")
     request = Request(file, sheet.file.parent / file)

@@ -123,7 +123,7 @@ class AssessmentRecord(_Record):
     status: Literal["assessed", "rejected", "failed"]
     """"failed": could not be read. "rejected": was read, but must not be assessed."""
     reason: Text | None = None
-    """Why there is no answer and what to do; null if assessed."""
+    """Why the radiograph has no answer, and what to do; null if assessed."""
     reason_code: str | None = None
     """Stable, snake case; null if assessed."""
     sex: Literal["male", "female", "unknown"]
@@ -155,8 +155,8 @@ class AssessmentRecord(_Record):
     """Null without a chronological age."""
     model: str | None = None
     model_sha256: str | None = None
-    seconds: float = 0.0
-    """From reading to answer, without loading the model."""
+    seconds: float | None = None
+    """From reading to answer, without loading the model; null without an answer."""
     notice: str = NOTICE
 
     @computed_field  # type: ignore[prop-decorator]
@@ -206,7 +206,6 @@ class AssessmentRecord(_Record):
         sex: Sex | None = None,
         model: str | None = None,
         model_sha256: str | None = None,
-        seconds: float = 0.0,
         notice: str = NOTICE,
     ) -> Self:
         """The record of a radiograph without an answer.
@@ -215,7 +214,7 @@ class AssessmentRecord(_Record):
             error: "rejected" for `UnsuitableRadiograph`, else "failed".
             file: the path as it was given.
             sex: what was asked for, or the header says.
-            model, model_sha256, seconds, notice: as in an answer.
+            model, model_sha256, notice: as in an answer.
         """
         return cls(
             file=file,
@@ -225,7 +224,6 @@ class AssessmentRecord(_Record):
             sex=_word(sex),
             model=model,
             model_sha256=model_sha256,
-            seconds=round(seconds, 3),
             notice=notice,
         )
 

@@ -26,7 +26,7 @@ def short_file_name(file: str, longest: int = 60) -> str:
 
 
 def reason_of(error: Exception, file: str = "") -> str:
-    """Why there is no answer and what to do, without the file's name in front."""
+    """Why a radiograph has no answer and what to do, without the file's name in front."""
     if isinstance(error, RadiographError):
         reason = ". ".join(part.rstrip(".") for part in (error.reason, error.remedy) if part) + "."
     else:

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from boneage.assessment import NOTICE, Assessment
+from boneage.atomic import replace_folder
 from boneage.errors import OutputError, UsageError
 from boneage.reports.html.index_page import IndexRow, index_page
 from boneage.reports.html.radiograph_page import radiograph_page
@@ -124,12 +127,13 @@ class Report:
         Raises:
             OutputError: it cannot be written; what stood there before is untouched.
         """
+        assert self._work is not None
         try:
             lines = "".join(row.record.as_json() + "\n" for row in self.rows)
             self._write(RESULTS, lines.encode())
             made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
             self._write(INDEX, index_page(self.rows, self._notice, made).encode("utf-8", "replace"))
-            self._move()
+            replace_folder(self._work, self.folder)
         except OSError as error:
             raise self._cannot(error) from error
         finally:
@@ -162,28 +166,72 @@ class Report:
         others = [name for name in names - own if not _PAGE.fullmatch(name)]
         return not names or ({INDEX, RESULTS} <= names and not others)
 
-    def _move(self) -> None:
-        assert self._work is not None
-        if not self.folder.exists():
-            self._work.rename(self.folder)
-            return
-        older = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}.", dir=self._work.parent)) / "older"
-        try:
-            self.folder.rename(older)
-            try:
-                self._work.rename(self.folder)
-            except OSError:
-                older.rename(self.folder)
-                raise
-        finally:
-            shutil.rmtree(older.parent, ignore_errors=True)
-
     def _cannot(self, error: OSError) -> OutputError:
         return OutputError(
             f"{self.folder}: the report cannot be written ({error.strerror or error}). "
             "Free some space or name a folder that you may write to with --report.",
             code="cannot_write",
         )
+
+
+class SideReport:
+    """A report beside other results. Where it cannot be written the caller goes on, and `finish` raises the error.
+
+    Args:
+        folder: see `Report`; None for no report at all.
+        heatmaps, figures: see `Report`.
+
+    Raises:
+        UsageError: the folder holds something else (`folder_not_empty`).
+    """
+
+    def __init__(self, folder: Path | None, *, heatmaps: bool = False, figures: bool = False) -> None:
+        self._problem: OutputError | None = None
+        self._report: Report | None = None
+        if folder is not None:
+            with self._keep_problem():
+                self._report = Report(folder, heatmaps, figures)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._report is not None:
+            self._report.discard()
+
+    def add(
+        self,
+        record: AssessmentRecord,
+        assessment: Assessment | None = None,
+        chronological_age_months: float | None = None,
+    ) -> None:
+        """`Report.add`, unless something has failed before."""
+        if self._report is not None and self._problem is None:
+            with self._keep_problem():
+                self._report.add(record, assessment, chronological_age_months)
+
+    def finish(self) -> Path | None:
+        """`Report.finish`; None where there is no report.
+
+        Raises:
+            OutputError: the report could not be written, now or before.
+        """
+        index = None
+        if self._report is not None and self._problem is None:
+            with self._keep_problem():
+                index = self._report.finish()
+        if self._problem is not None:
+            raise self._problem
+        return index
+
+    @contextmanager
+    def _keep_problem(self) -> Iterator[None]:
+        try:
+            yield
+        except OutputError as error:
+            self._problem = error
 
 
 def _plain(file: str) -> str:
