@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": NOUNS,
     "pipeline": NOUNS | {"model"},
     "assessor": NOUNS | {"model", "pipeline", "formats"},
-    "batch": NOUNS | {"formats"},
+    # The assessor and the requests by type only.
+    "batch": NOUNS | {"assessor", "datasets", "formats"},
     "progress": set(),
     "clinical": NOUNS,
     "formats": NOUNS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from boneage.errors import DatasetError, UnreadableRadiograph, UsageError
 from boneage.radiograph import Radiograph
 
 _OLDEST_MONTHS: Final = 1200
+_REMEDIES: Final = {"unreadable age": "Write months as a number, for example 126"}
 
 
 @dataclass(frozen=True)
@@ -159,12 +159,12 @@ def _read_request(sheet: Sheet, indices: ColumnIndices, line: int, cells: tuple[
     if dropped:
         reason = dropped[0].reason
         detail = f"{where}: {reason}: {dropped[0].detail}"
-        return _invalid(request, reason.replace(" ", "_"), detail, "Correct the row")
+        return _invalid(request, reason.replace(" ", "_"), detail, _REMEDIES.get(reason, "Correct the row"))
     (row,) = rows
     age = row.chronological_age_months
-    if age is not None and not (math.isfinite(age) and 0 <= age <= _OLDEST_MONTHS):
+    if age is not None and not 0 <= age <= _OLDEST_MONTHS:
         reason = f"{where}: {age:g} months is not a valid chronological age"
-        return _invalid(request, "invalid_age", reason, "Write months as a number, for example 126")
+        return _invalid(request, "invalid_age", reason, _REMEDIES["unreadable age"])
     word = row.sex.value if row.sex else _cell(cells, indices, "sex")
     try:
         parse_sex(word, where=where)
