@@ -160,6 +160,6 @@ def test_contact_sheet(tmp_path: Path, refuses: Callable[..., AbstractContextMan
         pixels = np.asarray(sheet)
     assert pixels.shape[1] > 8 * TILE
     colours = {tuple(int(v) for v in colour) for colour in np.unique(pixels.reshape(-1, 3), axis=0)}
-    assert {(86, 180, 233), (240, 228, 66)} <= colours
+    assert {(0x4C, 0xC2, 0xFF), (240, 228, 66)} <= colours
     with refuses(UsageError, "no_panels"):
         contact_sheet([], path)

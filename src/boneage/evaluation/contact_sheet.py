@@ -22,15 +22,11 @@ from boneage.errors import UsageError
 from boneage.evaluation.localization import REGION_OF_TRUTH, Corners, Truths
 from boneage.evaluation.predictions import Prediction
 from boneage.regions import Box, Region
+from boneage.reports.overlays import COLOURS, attention_on, overlay
 
 TILE: Final = 240
 """Pixels a side of one tile."""
-COLOURS: Final[Mapping[Region, tuple[int, int, int]]] = {
-    Region.HAND: (86, 180, 233),
-    Region.REGION_1: (230, 159, 0),
-    Region.REGION_2: (0, 158, 115),
-}
-_TRUTH: Final = (240, 228, 66)
+_TRUTH: Final = "#f0e442"
 _GAP, _LINE, _HEAD = 6, 16, 34
 
 
@@ -60,20 +56,14 @@ class Panel:
         width, height = max(1, round(radiograph.width * scale)), max(1, round(radiograph.height * scale))
         to_x, to_y = width / radiograph.width, height / radiograph.height
         small = Image.fromarray(radiograph.pixels).resize((width, height), Image.Resampling.BILINEAR)
-        maps: dict[Region, npt.NDArray[np.float32]] = {}
-        for region, attention in assessment.attention.items():
-            x0, y0, x1, y1 = (round(v) for v in attention.box.scaled(to_x, to_y).as_list())
-            size = (max(1, x1 - x0), max(1, y1 - y0))
-            coarse = Image.fromarray(np.asarray(attention.map, dtype=np.float32))
-            enlarged = coarse.resize(size, Image.Resampling.BILINEAR)
-            canvas = Image.new("F", (width, height))
-            canvas.paste(enlarged, (x0, y0))
-            maps[region] = np.clip(np.asarray(canvas, dtype=np.float32), 0.0, 1.0)
         return cls(
             title,
             np.asarray(np.clip(np.asarray(small) * 255.0, 0, 255), dtype=np.uint8),
             {region: box.scaled(to_x, to_y) for region, box in assessment.regions.items()},
-            maps,
+            {
+                region: attention_on(attention, radiograph, width, height)
+                for region, attention in assessment.attention.items()
+            },
             {name: Box(*corners).scaled(width, height) for name, corners in (truths or {}).items()},
         )
 
@@ -147,11 +137,8 @@ def contact_sheet(panels: Sequence[Panel], path: str | Path, *, columns: int = 2
 
 def _boxes(panel: Panel, regions: Sequence[Region], attention: npt.NDArray[np.float32] | None) -> Image.Image:
     """One tile: the image, the attention over it where given, and the boxes of the regions."""
-    gray = np.repeat(panel.image[:, :, None], 3, axis=2).astype(np.float32)
-    if attention is not None:
-        weight = 0.75 * attention[:, :, None]
-        gray = gray * (1 - weight) + weight * np.array([213.0, 40.0, 80.0], dtype=np.float32)
-    tile = Image.fromarray(gray.astype(np.uint8))
+    none = np.zeros(panel.image.shape, dtype=np.float32)
+    tile = Image.fromarray(overlay(panel.image, none if attention is None else attention))
     draw = ImageDraw.Draw(tile)
     if attention is not None or len(regions) == 1:
         for name, truth in panel.truths.items():

@@ -1,10 +1,8 @@
-"""How the page and the plots call truths and groups of the localization, and families of transforms."""
+"""Names of truths, groups of cases and families of transforms, for the page and the plots."""
 
 from __future__ import annotations
 
 from typing import Final
-
-from boneage.regions import Region
 
 TRUTH_NAMES: Final = {
     "hand_mask": "Hand (tight, with forearm)",
@@ -14,11 +12,6 @@ TRUTH_NAMES: Final = {
     "region_2": "Region 2 (all MCP joints)",
 }
 GROUP_NAMES: Final = {"all": "all boxed cases", "outside_train": "outside training"}
-REGION_NAMES: Final = {
-    Region.HAND: "Hand",
-    Region.REGION_1: "Region 1 (carpal bones)",
-    Region.REGION_2: "Region 2 (metacarpal bones)",
-}
 FAMILY_NAMES: Final = {
     "rotation": "Rotation",
     "flip": "Mirror image",

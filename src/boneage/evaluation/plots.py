@@ -17,6 +17,7 @@ from boneage.evaluation.names import FAMILY_NAMES, GROUP_NAMES, TRUTH_NAMES
 from boneage.evaluation.predictions import Prediction
 from boneage.evaluation.stress.figures import MEDIAN_BAR, PERCENTILE_95_BAR, Stress
 from boneage.evaluation.stress.transforms import MASKED
+from boneage.reports.overlays import SEX_COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 # Two hues of the Okabe-Ito palette that every common colour blindness tells apart; the shapes differ as well,
 # for prints in gray.
-COLOURS: Final = {Sex.FEMALE: "#D55E00", Sex.MALE: "#0072B2"}
 _MARKERS: Final = {Sex.FEMALE: "o", Sex.MALE: "^"}
 _INK, _FAINT, _GRID = "#1f2933", "#7b8794", "#e4e7eb"
 _ACCENT: Final = "#33415c"
@@ -260,7 +260,7 @@ def styled() -> AbstractContextManager[None]:
 
 def _by_sex(rows: Sequence[Prediction]) -> Iterator[tuple[Sex, Values, Values]]:
     """(sex, labels, errors) of each sex that has cases."""
-    for sex in COLOURS:
+    for sex in SEX_COLOURS:
         chosen = [row for row in rows if row.sex is sex]
         if chosen:
             yield sex, np.array([r.age_months for r in chosen]), np.array([r.error_months for r in chosen])
@@ -271,7 +271,7 @@ def _points(axes: Axes, sex: Sex, x: Values, y: Values, n: int) -> None:
         *(x, y),
         s=26 if n < 300 else 13,
         alpha=0.85 if n < 100 else 0.45,
-        c=COLOURS[sex],
+        c=SEX_COLOURS[sex],
         marker=_MARKERS[sex],
         linewidths=0,
         label=f"{sex} (n = {len(x)})",

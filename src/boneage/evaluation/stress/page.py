@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from boneage.evaluation.names import FAMILY_NAMES, REGION_NAMES
+from boneage.evaluation.names import FAMILY_NAMES
 from boneage.evaluation.stress.figures import (
     MAE_RISE_BAR,
     MEDIAN_BAR,
@@ -19,6 +19,7 @@ from boneage.evaluation.stress.figures import (
     mae_rise_bar,
 )
 from boneage.evaluation.tables import MISSING, Cell, Head, Row, Table, months, percent
+from boneage.reports.overlays import TITLES
 from boneage.reports.text import number
 
 _LEVEL_HEADS: Final = (
@@ -145,7 +146,7 @@ def _figures(level: UnderTransform, *, bars: bool = True) -> list[Cell]:
 def _attention(stress: Stress) -> Table | None:
     shares = {region: share for region, share in stress.attention_in_hand.items() if share.n}
     heads = (Head("Region", text=True), Head("n"), Head("Share of its attention", "inside the hand's box"))
-    rows = [Row([Cell(REGION_NAMES[region]), Cell(str(share.n)), percent(share)]) for region, share in shares.items()]
+    rows = [Row([Cell(TITLES[region]), Cell(str(share.n)), percent(share)]) for region, share in shares.items()]
     return Table(heads, rows) if rows else None
 
 
