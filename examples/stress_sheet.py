@@ -2,7 +2,7 @@
 
     python examples/stress_sheet.py docs/images/stress.jpg
 
-What `boneage evaluate --stress` does to each film, on a synthetic one; no radiograph is shown.
+What `boneage evaluate --stress` does to each radiograph, on a synthetic one; no radiograph is shown.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COLUMNS = 8
 
 
 def tile(radiograph: Radiograph, family: str, level: str) -> Image.Image:
-    """One film as a thumbnail with two lines of label, WIDTH x (HEIGHT + LABEL) pixels."""
+    """One radiograph as a thumbnail with two lines of label, WIDTH x (HEIGHT + LABEL) pixels."""
     image = Image.fromarray(np.rint(radiograph.pixels * 255).astype(np.uint8))
     image.thumbnail((WIDTH - 8, HEIGHT - 4), Image.Resampling.LANCZOS)
     frame = Image.new("L", (WIDTH, HEIGHT + LABEL), 255)

@@ -1,4 +1,4 @@
-"""What is cut from a film, worked out by hand."""
+"""What is cut from a image, worked out by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Film = npt.NDArray[np.uint8]
 
 
 def rows_of(row: list[int], height: int) -> Film:
-    """A film whose rows are all the same."""
+    """A image whose rows are all the same."""
     return np.tile(np.array(row, dtype=np.uint8), (height, 1))
 
 
@@ -24,7 +24,7 @@ EDGE = rows_of([0, 0, 0, 0, 120, 120, 120, 120], 8)
 
 
 class TestCut:
-    def test_the_whole_film_at_its_own_size_is_the_film(self) -> None:
+    def test_the_whole_image_at_its_own_size_is_the_image(self) -> None:
         image = np.random.default_rng(0).integers(0, 256, (9, 9), dtype=np.uint8)
         view = cut(image, whole(image), 9)
         assert view.dtype == np.uint8
@@ -35,7 +35,7 @@ class TestCut:
         np.testing.assert_array_equal(cut(image, Box(2, 3, 6, 7), 4), image[3:7, 2:6])
 
     def test_enlarging_is_bilinear_between_pixel_centres(self) -> None:
-        # The centres of the view's four columns lie at .25, .75, 1.25 and 1.75 of the film, whose pixels have theirs
+        # The centres of the view's four columns lie at .25, .75, 1.25 and 1.75 of the image, whose pixels have theirs
         # at .5 and 1.5: before the first centre its value holds, then it is a quarter and three quarters of the way.
         # Along the first row 0, 80/4, 80 * 3/4, 80; every row adds 0, 160/4, 160 * 3/4, 160.
         expected = np.add.outer([0, 40, 120, 160], [0, 20, 60, 80])
@@ -47,7 +47,7 @@ class TestCut:
         np.testing.assert_array_equal(cut(EDGE, Box(2, 2, 6, 6), 8), rows_of([0, 0, 0, 30, 90, 120, 120, 120], 8))
 
     def test_shrinking_by_two_averages_with_a_triangle(self) -> None:
-        # A triangle reaches 2 film pixels to either side of the view's centres 1, 3, 5 and 7. For the one at 3 the
+        # A triangle reaches 2 image pixels to either side of the view's centres 1, 3, 5 and 7. For the one at 3 the
         # pixels at 1.5, 2.5, 3.5 and 4.5 weigh 1/4, 3/4, 3/4, 1/4 of 2: the line at 3.5 has 3/8 of 240, 90. For the
         # one at 5 the same pixel is 1.5 away: 1/8 of 240, 30. For those at 1 and 7 it is out of reach.
         np.testing.assert_array_equal(cut(LINE, whole(LINE), 4), rows_of([0, 90, 30, 0], 4))
@@ -82,12 +82,12 @@ class TestCut:
             cut(image, whole(image), 4, squash=True), np.add.outer([0, 40, 120, 160], image[0])
         )
 
-    def test_outside_the_film_is_black(self) -> None:
+    def test_outside_the_image_is_black(self) -> None:
         np.testing.assert_array_equal(cut(FOUR, Box(-1, -1, 1, 1), 2), [[0, 0], [0, 0]])
         np.testing.assert_array_equal(cut(FOUR, Box(1, 1, 3, 3), 2), [[240, 0], [0, 0]])
         np.testing.assert_array_equal(cut(FOUR, Box(50, 50, 60, 60), 3), np.zeros((3, 3)))
 
-    def test_the_film_stays_as_it_is(self) -> None:
+    def test_the_image_stays_as_it_is(self) -> None:
         image = LINE.copy()
         cut(image, Box(1, 1, 7, 7), 3)
         np.testing.assert_array_equal(image, LINE)
@@ -121,12 +121,12 @@ class TestAugmentedCut:
 
 class TestPointsInView:
     def test_without_augmentation(self) -> None:
-        # Box 8 x 4 about (6, 6): the square from (2, 2), two film pixels for one of the view.
+        # Box 8 x 4 about (6, 6): the square from (2, 2), two image pixels for one of the view.
         # (4, 8) is (2, 6) from its corner: (1, 3).
         np.testing.assert_allclose(points_in_view([(4, 8), (2, 2)], Box(2, 4, 10, 8), 4), [(1, 3), (0, 0)])
 
     def test_squashed(self) -> None:
-        # Two film pixels across and one down: (4 - 2) / 2, (8 - 4) / 1.
+        # Two image pixels across and one down: (4 - 2) / 2, (8 - 4) / 1.
         np.testing.assert_allclose(points_in_view([(4, 8)], Box(2, 4, 10, 8), 4, squash=True), [(1, 4)])
 
     def test_mirrored_and_zoomed(self) -> None:
@@ -146,16 +146,16 @@ class TestFrame:
     def test_squashed(self) -> None:
         assert Frame.around(self.BOX, 4, squash=True) == Frame(2.0, 4.0, 2.0, 1.0, 4)
 
-    def test_a_box_of_the_view_on_the_film(self) -> None:
+    def test_a_box_of_the_view_on_the_image(self) -> None:
         # (2 + 2 * 1, 2 + 2 * 1) to (2 + 2 * 3, 2 + 2 * 2).
         assert Frame.around(self.BOX, 4).to_image(Box(1, 1, 3, 2)) == Box(4, 4, 8, 6)
 
-    def test_a_box_of_a_finer_map_on_the_film(self) -> None:
-        # A map of 8 cells: a cell is half a pixel of the view, one of the film.
+    def test_a_box_of_a_finer_map_on_the_image(self) -> None:
+        # A map of 8 cells: a cell is half a pixel of the view, one of the image.
         assert Frame.around(self.BOX, 4).to_image(Box(2, 2, 6, 4), 8) == Box(4, 4, 8, 6)
 
-    def test_cells_on_padding_do_not_show_the_film(self) -> None:
-        # The cells' centres lie at 3, 5, 7 and 9 of the film, across and down; it is 8 wide and 4 high.
+    def test_cells_on_padding_do_not_show_the_image(self) -> None:
+        # The cells' centres lie at 3, 5, 7 and 9 of the image, across and down; it is 8 wide and 4 high.
         shown = Frame.around(self.BOX, 4).shows_image(4, 8, 4)
         np.testing.assert_array_equal(shown, [[True, True, True, False], *[[False] * 4] * 3])
 
@@ -167,7 +167,7 @@ class TestFrame:
 
 
 class TestErased:
-    FILM: Film = np.zeros((6, 8), dtype=np.uint8)
+    IMAGE: Film = np.zeros((6, 8), dtype=np.uint8)
 
     def test_only_the_box_changes(self) -> None:
         image = np.arange(48, dtype=np.uint8).reshape(6, 8)
@@ -179,22 +179,22 @@ class TestErased:
         assert not changed.any()
         assert image[3, 1] == 25
 
-    def test_the_same_film_gets_the_same_values(self) -> None:
+    def test_the_same_image_gets_the_same_values(self) -> None:
         box = Box(2, 1, 5, 3)
-        first = erase(self.FILM, box)
-        np.testing.assert_array_equal(erase(self.FILM.copy(), box), first)
-        np.testing.assert_array_equal(erase(np.asfortranarray(self.FILM), box), first)
+        first = erase(self.IMAGE, box)
+        np.testing.assert_array_equal(erase(self.IMAGE.copy(), box), first)
+        np.testing.assert_array_equal(erase(np.asfortranarray(self.IMAGE), box), first)
         # Taken from the first 8 bytes of the SHA-256 of 48 zero bytes; a tubular bone age depends on them.
         np.testing.assert_array_equal(first[1:3, 2:5], [[144, 112, 223], [76, 247, 107]])
 
-    def test_another_film_gets_others(self) -> None:
-        other = self.FILM.copy()
+    def test_another_image_gets_others(self) -> None:
+        other = self.IMAGE.copy()
         other[5, 7] = 1
-        assert (erase(other, Box(2, 1, 5, 3)) != erase(self.FILM, Box(2, 1, 5, 3))).any()
+        assert (erase(other, Box(2, 1, 5, 3)) != erase(self.IMAGE, Box(2, 1, 5, 3))).any()
 
-    def test_a_box_beyond_the_film_is_cut_off(self) -> None:
-        result = erase(self.FILM, Box(-5, -5, 2, 2))
-        assert result.shape == self.FILM.shape
+    def test_a_box_beyond_the_image_is_cut_off(self) -> None:
+        result = erase(self.IMAGE, Box(-5, -5, 2, 2))
+        assert result.shape == self.IMAGE.shape
         assert not result[2:].any()
         assert not result[:, 2:].any()
 

@@ -266,24 +266,24 @@ def test_what_a_user_keeps_beside_a_model_stays_when_it_is_replaced(standin_part
     settings, networks = standin_parts
     folder = write_model(tmp_path / "model", settings, networks, others={"card.md": b"old"})
     (folder / "notes.txt").write_text("mine")
-    (folder / "films").mkdir()
-    (folder / "films" / "a.txt").write_text("also mine")
+    (folder / "notes").mkdir()
+    (folder / "notes" / "a.txt").write_text("also mine")
     write_model(folder, settings, networks, replace=True)
     assert (folder / "notes.txt").read_text() == "mine"
-    assert (folder / "films" / "a.txt").read_text() == "also mine"
+    assert (folder / "notes" / "a.txt").read_text() == "also mine"
     assert not (folder / "card.md").exists()  # the model's own file, which the new one has not
-    assert sorted(check_files(load_model(folder))) == ["films", "notes.txt"]
+    assert sorted(check_files(load_model(folder))) == ["notes", "notes.txt"]
 
 
 def test_what_a_user_keeps_survives_a_kill_between_the_two_renames(standin_parts: Any, tmp_path: Path) -> None:
     settings, networks = standin_parts
     folder = write_model(tmp_path / "model", settings, networks)
     (folder / "notes.txt").write_text("mine")
-    (folder / "films").symlink_to(tmp_path)
+    (folder / "notes").symlink_to(tmp_path)
     folder.rename(replaced_model(folder))
     write_model(folder, settings, networks, replace=True)
     assert (folder / "notes.txt").read_text() == "mine"
-    assert (folder / "films").is_symlink()
+    assert (folder / "notes").is_symlink()
 
 
 def test_a_file_stays_where_a_model_should_go(standin_parts: Any, tmp_path: Path, refuses: Any) -> None:

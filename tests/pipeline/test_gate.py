@@ -1,4 +1,4 @@
-"""What is refused, which way up a film is, and the way back from the film as it was assessed."""
+"""What is refused, which way up a image is, and the inverse transform from the image as it was assessed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ THRESHOLDS = GateSettings(network="gate", min_hand_probability=0.5, max_ood_scor
 
 
 class Said:
-    """Stands in for the gate's network: says what it is told to, and turns with the film's brightest corner."""
+    """Stands in for the gate's network: says what it is told to, and turns with the image's brightest corner."""
 
     path = Path("gate.onnx")
     input_size = 32
@@ -49,11 +49,11 @@ def gate(**said: Any) -> Gate:
     return Gate(Said(**said), THRESHOLDS)  # type: ignore[arg-type]
 
 
-FILM = np.zeros((40, 30), np.uint8)
+IMAGE = np.zeros((40, 30), np.uint8)
 
 
 def test_the_gate_reads_its_network_and_the_mirror_image() -> None:
-    seen = gate(degrees=100, inverted=0.25).examine(FILM)
+    seen = gate(degrees=100, inverted=0.25).examine(IMAGE)
     assert seen.degrees == pytest.approx(100)
     assert (seen.inverted, seen.ood_score) == (0.25, 1.0)
     assert dict(zip(KINDS, seen.kinds, strict=True))["hand"] == 1.0
@@ -65,13 +65,13 @@ def test_a_network_that_is_no_gate_is_named() -> None:
         **Said().run(feeds), "kinds": np.zeros((2, 3), np.float32)
     }  # fmt: skip
     with pytest.raises(ModelError, match=r"gate\.onnx: this network is not a gate"):
-        broken.examine(FILM)
+        broken.examine(IMAGE)
 
 
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("foreign", "does not look like a radiograph of a hand"),
+        ("not_a_hand", "does not look like a radiograph of a hand"),
         ("two_hands", "two hands"),
         ("carpus_cut_off", "carpus seems to be cut off"),
         ("exposure", "exposure"),
@@ -79,7 +79,7 @@ def test_a_network_that_is_no_gate_is_named() -> None:
 )
 def test_what_is_refused_and_why(kind: str, words: str) -> None:
     made = gate(kind=kind)
-    refusal = made.refusal(made.examine(FILM), "a.png")
+    refusal = made.refusal(made.examine(IMAGE), "a.png")
     assert refusal is not None
     assert words in str(refusal)
     assert str(refusal).startswith("a.png: ")
@@ -88,8 +88,8 @@ def test_what_is_refused_and_why(kind: str, words: str) -> None:
 
 def test_what_no_kind_names_is_refused_for_being_odd() -> None:
     odd, usual = gate(ood_score=2.1), gate(ood_score=2.0)
-    assert "does not look like" in str(odd.refusal(odd.examine(FILM)))
-    assert usual.refusal(usual.examine(FILM)) is None
+    assert "does not look like" in str(odd.refusal(odd.examine(IMAGE)))
+    assert usual.refusal(usual.examine(IMAGE)) is None
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def image() -> np.ndarray:
     return np.asarray(ramp + 0.01 * rng.random((120, 90)), dtype=np.float32)
 
 
-def test_a_film_upside_down_or_inverted_gets_the_answer_of_the_upright_one(
+def test_a_image_upside_down_or_inverted_gets_the_answer_of_the_upright_one(
     assessor: Assessor, image: np.ndarray
 ) -> None:
     plain = assessor.assess(Radiograph(image), "male")
@@ -163,14 +163,14 @@ def test_what_is_odd_only_because_it_lies_is_not_refused(assessor: Assessor, ima
 
 
 @pytest.mark.parametrize("output", ["kinds", "pose", "inverted", "ood_score"])
-def test_values_that_are_no_numbers_are_the_model_s_fault_not_the_film_s(output: str) -> None:
+def test_values_that_are_no_numbers_are_the_model_s_fault_not_the_image_s(output: str) -> None:
     class Broken(Said):
         def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             said = super().run(feeds)
             return said | {output: np.full_like(said[output], np.nan)}
 
     with pytest.raises(ModelError, match="not a gate"):
-        Gate(Broken(), THRESHOLDS).examine(FILM)  # type: ignore[arg-type]
+        Gate(Broken(), THRESHOLDS).examine(IMAGE)  # type: ignore[arg-type]
 
 
 def test_the_tilt_that_is_left_is_the_settings_own() -> None:

@@ -49,7 +49,7 @@ def image() -> npt.NDArray[np.uint8]:
 
 
 def test_a_spot_becomes_a_box_at_its_place(image: npt.NDArray[np.uint8]) -> None:
-    # The film is 90 wide and 120 high: a letterboxed view has 15 px on each side, a cell is 15 px.
+    # The image is 90 wide and 120 high: a letterboxed view has 15 px on each side, a cell is 15 px.
     network = FixedNetwork(peak(2, 4))
     found = RegionLocalizer([localizer(Region.HAND, network)]).locate(image)
     box = found.boxes[Region.HAND]
@@ -101,7 +101,7 @@ def test_a_map_without_evidence_falls_back_and_says_so(image: npt.NDArray[np.uin
     assert {remark.code for remark in found.remarks} == {"region_not_found"}
 
 
-def test_a_region_without_a_hand_localizer_falls_back_to_the_film(image: npt.NDArray[np.uint8]) -> None:
+def test_a_region_without_a_hand_localizer_falls_back_to_the_image(image: npt.NDArray[np.uint8]) -> None:
     found = RegionLocalizer([localizer(Region.REGION_1, FixedNetwork(np.zeros((8, 8))))]).locate(image)
     assert found.boxes[Region.REGION_1] == whole(image)
 
@@ -152,7 +152,7 @@ def test_a_box_of_a_few_pixels_grows_and_one_at_the_border_is_clipped(image: npt
     layout=st.sampled_from(["letterbox", "squash"]),
     mirror=st.booleans(),
 )
-def test_boxes_lie_inside_the_film_whatever_the_maps_say(
+def test_boxes_lie_inside_the_image_whatever_the_maps_say(
     attention: npt.NDArray[np.float32],
     width: int,
     height: int,
@@ -194,7 +194,7 @@ def test_extreme_aspect_ratios(standin_model: Path, shape: tuple[int, int]) -> N
         assert box.within(image.shape[1], image.shape[0]) == box
 
 
-def test_the_same_film_gets_the_same_answer(standin_model: Path, hand: Radiograph) -> None:
+def test_the_same_image_gets_the_same_answer(standin_model: Path, hand: Radiograph) -> None:
     model = load_model(standin_model)
     region_localizer = RegionLocalizer(model.localizers, model.layout)
     image = hand.image(model.image_short_side)

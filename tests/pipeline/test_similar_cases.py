@@ -43,17 +43,17 @@ def line(file: Path, **changes: Any) -> SimilarCasesIndex:
     return replace(index, **changes)
 
 
-def film_at(place: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+def image_at(place: float) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.array([5 + 2 * place, 77], np.float32)
 
 
 def test_the_closest_cases_are_of_the_same_sex_and_the_closest_come_first(tmp_path: Path) -> None:
-    found = line(tmp_path / "i").nearest(film_at(1.25), Sex.MALE, 75.0)
+    found = line(tmp_path / "i").nearest(image_at(1.25), Sex.MALE, 75.0)
     assert found is not None
     assert found.cases == (SimilarCase("b1", 72, 0.25), SimilarCase("b0", 60, 1.25), SimilarCase("b3", 100, 1.75))
     assert found.age_months == 72  # the median of 72, 60 and 100
     assert (found.data, found.usual_difference_months, found.remarks) == ("toys", 12, ())
-    girls = line(tmp_path / "i").nearest(film_at(1.25), Sex.FEMALE, 75.0)
+    girls = line(tmp_path / "i").nearest(image_at(1.25), Sex.FEMALE, 75.0)
     assert girls is not None
     assert [case.id for case in girls.cases] == ["g1", "ä2"]  # there are no more than two
     assert girls.age_months == 85
@@ -61,8 +61,8 @@ def test_the_closest_cases_are_of_the_same_sex_and_the_closest_come_first(tmp_pa
 
 def test_a_sex_without_cases_has_no_closest(tmp_path: Path) -> None:
     boys = line(tmp_path / "i", males=np.ones(6, bool))
-    assert boys.nearest(film_at(0), Sex.FEMALE, 75.0) is None
-    found = replace(boys, count=100).nearest(film_at(0), Sex.MALE, 75.0)
+    assert boys.nearest(image_at(0), Sex.FEMALE, 75.0) is None
+    found = replace(boys, count=100).nearest(image_at(0), Sex.MALE, 75.0)
     assert found is not None
     assert len(found.cases) == 6
 
@@ -81,7 +81,7 @@ def test_a_sex_without_cases_has_no_closest(tmp_path: Path) -> None:
 def test_what_a_reader_should_know(
     tmp_path: Path, place: float, months: float, changes: dict[str, Any], says: list[str]
 ) -> None:
-    found = line(tmp_path / "i", **changes).nearest(film_at(place), Sex.MALE, months)
+    found = line(tmp_path / "i", **changes).nearest(image_at(place), Sex.MALE, months)
     assert found is not None
     assert [remark.code for remark in found.remarks] == says
 
