@@ -1,9 +1,9 @@
-"""Make a trained model the shipped one: its measured figures go into model.json, MODEL_CARD.md and README.
+"""Make a trained model the shipped one: its figures go into metrics.json, MODEL_CARD.md and README.
 
     python benchmarks/ship_model.py RUN/model EVALUATION --name NAME --hardware "2 CPU cores"
 
-EVALUATION is a folder that `boneage evaluate --split test` wrote. The text of the card that no number can tell is
-in `benchmarks/model_card.md`; this script fills in the rest.
+EVALUATION is a folder that `boneage evaluate --split test` wrote. The text of the card is in `benchmarks/model_card.md`;
+this script fills in the figures.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import boneage
 from boneage.model.folder import load_model
-from boneage.model.writing import rewritten
+from boneage.model.writing import rewrite_model
 
 MODELS = Path(boneage.__file__).parent / "models"
 TEMPLATE = Path(__file__).with_name("model_card.md")
@@ -74,11 +74,11 @@ def localization_table(localization: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def parts_table(parts: dict[str, Any] | None) -> str:
+def regional_table(regional: dict[str, Any] | None) -> str:
     """Markdown: carpal and tubular bone age overall, by sex, by band."""
-    if not parts:
+    if not regional:
         return ""
-    groups = {"all": parts["overall"], **parts["by_sex"], **parts["by_age_band_years"]}
+    groups = {"all": regional["overall"], **regional["by_sex"], **regional["by_age_band_years"]}
     lines = [
         "| cases | n | carpal | tubular | whole hand | bias, carpal | bias, tubular | unusual, % |",
         "|---|---|---|---|---|---|---|---|",
@@ -94,14 +94,14 @@ def parts_table(parts: dict[str, Any] | None) -> str:
 
 
 def readme_with(tables: dict[str, str]) -> str:
-    """The README with each table between its two marks; the words around them are for people to bring up to date."""
+    """The README with each table between its two marks; people update the text around them."""
     text = README.read_text()
     for name, table in tables.items():
         start, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
         if not table or text.count(start) != 1 or text.count(end) != 1:
             raise SystemExit(
                 f"README.md: the table '{name}' has no marks, or the evaluation no figures for it. Evaluate with "
-                "--boxes and --stress a model that has parts."
+                "--boxes and --stress a model that has regional heads."
             )
         before, rest = text.split(start)
         text = before + start + table + end + rest.split(end)[1]
@@ -109,7 +109,7 @@ def readme_with(tables: dict[str, str]) -> str:
 
 
 def constant_sentence(metrics: dict[str, Any]) -> str:
-    """How an interval of constant width would do."""
+    """The coverage of an interval of constant width."""
     constant = metrics.get("constant_width_interval")
     if not constant:
         return ""
@@ -121,7 +121,7 @@ def constant_sentence(metrics: dict[str, Any]) -> str:
 
 
 def stress_table(stress: dict[str, Any] | None) -> str:
-    """Markdown: how answers move under each transform."""
+    """Markdown: how answers change under each transform."""
     if not stress:
         return ""
     lines = [
@@ -175,29 +175,31 @@ def main() -> None:
             "accuracy": accuracy_table(accuracy),
             "localization": localization_table(localization),
             "stress": stress_rows(metrics["stress"]) if metrics.get("stress") else "",
-            "parts": parts_table(metrics.get("regional")),
+            "parts": regional_table(metrics.get("regional")),
         }
     )
-    document = trained.document
-    settings = {
-        "name": options.name,
-        "metrics": {**document["metrics"], "report": accuracy, "localization": localization},
-    }
+    settings = trained.settings
     target = MODELS / options.name
     card = Template(TEMPLATE.read_text()).substitute(
         name=options.name,
         hardware=options.hardware,
-        size=document["networks"]["regressor"]["input_size"],
-        cases=document["training_data"]["cases"],
+        size=trained.regressor.input_size,
+        cases=settings.training_data.cases if settings.training_data else "unknown",
         accuracy=accuracy_table(accuracy),
         localization=localization_table(localization),
         constant=constant_sentence(metrics),
-        parts=parts_table(metrics.get("regional")),
+        regional=regional_table(metrics.get("regional")),
         stress=stress_table(metrics.get("stress")),
         sha256=trained.sha256,
     )
-    rewritten(trained, target, settings, {CARD: card.encode()})
-    assert load_model(target).sha256 == trained.sha256, "a name and figures are no part of a model's identity"
+    rewrite_model(
+        trained,
+        target,
+        {"name": options.name},
+        metrics={"test": accuracy, "localization": localization},
+        others={CARD: card.encode()},
+    )
+    assert load_model(target).sha256 == trained.sha256, "name and metrics are not part of a model's identity"
     README.write_text(readme)
     default = MODELS / ".DEFAULT.tmp"
     default.write_text(options.name + "\n")

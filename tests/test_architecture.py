@@ -253,7 +253,11 @@ def test_no_two_modules_import_each_other_when_they_load() -> None:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import boneage", ("torch", "numpy", "matplotlib", "pydicom", "onnxruntime", "openpyxl")),
+        ("import boneage", ("torch", "numpy", "matplotlib", "pydicom", "onnxruntime", "openpyxl", "pydantic")),
+        (
+            "import boneage.cli; from typer.testing import CliRunner; CliRunner().invoke(boneage.cli.app, ['--help'])",
+            ("torch", "numpy", "matplotlib", "pydicom", "onnxruntime", "openpyxl", "pydantic"),
+        ),
         (
             "import boneage; boneage.load; boneage.assess",
             ("torch", "timm", "lightning", "onnx", "matplotlib", "openpyxl"),
