@@ -2,8 +2,8 @@
 
     python benchmarks/ship_model.py RUN/model EVALUATION --name NAME --hardware "2 CPU cores"
 
-EVALUATION is a folder that `boneage evaluate --split test` wrote. The text of the card is in `benchmarks/model_card.md`;
-this script fills in the figures.
+EVALUATION is a folder that `boneage evaluate --split test` wrote. The text of the card is in
+`benchmarks/model_card.md`; the figures are filled in.
 """
 
 from __future__ import annotations

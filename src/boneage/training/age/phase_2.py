@@ -36,7 +36,7 @@ def train_regressor(run: TrainingRun, regions: RegionsTable, chain: LocalizerCha
     if not stage.complete:
         stage.begin()
         torch.manual_seed(seed)
-        network = continuing(settings, start) if start else AgeRegressor(settings, start=recipe.pretrained)
+        network = take_over_weights(settings, start) if start else AgeRegressor(settings, start=recipe.pretrained)
         sources = [ViewSource(View(name)) for name in settings.views]
         data = run.data(ViewsData, sources, FromTable(regions), settings.size, settings.augmentation, seed=seed)
         network = run.fit(
@@ -52,11 +52,11 @@ def train_regressor(run: TrainingRun, regions: RegionsTable, chain: LocalizerCha
     return file
 
 
-def continuing(settings: RegressorSettings, model: Model) -> AgeRegressor:
-    """A regressor with the weights of a finished model's.
+def take_over_weights(settings: RegressorSettings, model: Model) -> AgeRegressor:
+    """An age network with the weights of a finished model.
 
     Raises:
-        UsageError: that one has other views, or another shape.
+        UsageError: the model has other views, or its network another shape.
     """
     network = AgeRegressor(settings)
     weights = exported_weights(model.regressor.path)
