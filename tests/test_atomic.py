@@ -84,6 +84,13 @@ def test_a_folder_takes_the_place_of_an_older_one(tmp_path: Path, finished: Path
     assert _names(tmp_path / "target") == ["new"]
 
 
+def test_the_working_directory_may_be_replaced(tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(_folder(tmp_path / "target", "old"))
+    replace_folder(finished, ".")
+    assert _names(tmp_path) == ["target"]
+    assert _names(tmp_path / "target") == ["new"]
+
+
 def test_the_older_folder_comes_back_when_the_move_fails(tmp_path: Path) -> None:
     target = _folder(tmp_path / "target", "old")
     with pytest.raises(OSError, match="missing"):

@@ -75,7 +75,7 @@ def replace_folder(work: str | Path, target: str | Path, *, aside: str | Path | 
     Raises:
         OSError: a move failed; `work` still exists, and `target` is as it was.
     """
-    work, target = Path(work), Path(target)
+    work, target = Path(work), Path(target).absolute()
     older = target.with_name(f".{target.name}.older") if aside is None else Path(aside)
     if target.exists():
         shutil.rmtree(older, ignore_errors=True)
