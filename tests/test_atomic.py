@@ -37,12 +37,12 @@ def test_a_writer_that_fails_leaves_what_was_there(
             waiting.write_text("half")
             raise raised
 
-    with pytest.raises(expected) as caught:
+    with pytest.raises(expected) as raised:
         write()
-    if isinstance(caught.value, OutputError):
-        assert caught.value.code == "cannot_write"
-        assert str(file) in str(caught.value)
-        assert "No space left" in str(caught.value)
+    if isinstance(raised.value, OutputError):
+        assert raised.value.code == "cannot_write"
+        assert str(file) in str(raised.value)
+        assert "No space left" in str(raised.value)
     assert file.read_text() == "before"
     assert list(tmp_path.iterdir()) == [file]
 

@@ -1,4 +1,4 @@
-"""The age axis and the sexes. Months run from 1 to 240; only this module says so."""
+"""The age axis and the sexes. Months run from 1 to 240; only this module holds these limits."""
 
 from __future__ import annotations
 

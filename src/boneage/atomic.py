@@ -63,9 +63,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def replace_folder(work: str | Path, target: str | Path, *, aside: str | Path | None = None) -> None:
     """Move a finished folder to `target`, in place of an older one.
 
-    The older folder moves aside first, and is deleted when the new one is in place. It comes back when the second
-    move fails. After a kill between the two moves it still stands at `aside`; the next call deletes it once `target`
-    is there.
+    The older folder moves aside first, and is deleted when the new one is in place. It comes back when the second move
+    fails. A kill between the two moves leaves it at `aside`. The next call deletes it once the new folder is in place,
+    and brings it back when that fails.
 
     Args:
         work: the finished folder, on the same file system as `target`.

@@ -30,12 +30,13 @@ def machine_of(workers: int, accelerator: str, precision: str, *, quiet: bool, d
     """
     from boneage.training.run.hardware import Machine
 
-    _check_choice("accelerator", accelerator, _ACCELERATORS)
-    _check_choice("precision", precision, _PRECISIONS)
+    if accelerator not in _ACCELERATORS:
+        raise UsageError(f"--accelerator {accelerator}: give {_either(_ACCELERATORS)}.", code="unknown_accelerator")
+    if precision not in _PRECISIONS:
+        raise UsageError(f"--precision {precision}: give {_either(_PRECISIONS)}.", code="unknown_precision")
     kind: Any = accelerator
     return Machine(devices=devices, workers=workers, accelerator=kind, precision=precision, progress=not quiet)
 
 
-def _check_choice(option: str, given: str, known: tuple[str, ...]) -> None:
-    if given not in known:
-        raise UsageError(f"--{option} {given}: give {', '.join(known[:-1])} or {known[-1]}.", code=f"unknown_{option}")
+def _either(words: tuple[str, ...]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"

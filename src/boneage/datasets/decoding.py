@@ -47,7 +47,7 @@ def decode_images(
                 for path, entry in chunk:
                     decoded.append(_decode(path, entry, short_side, read))
             except BaseException:
-                yield decoded  # the caller stores what is done before the error goes on
+                yield decoded  # so that the caller stores it before the error is raised again
                 raise
             yield decoded
         return

@@ -1,4 +1,4 @@
-"""The files of an image cache: all pixels in one flat file, and a journal that says where each image lies."""
+"""The files of an image cache: all pixels in one flat file, and a journal with the place of each image."""
 
 from __future__ import annotations
 

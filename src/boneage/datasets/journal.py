@@ -108,7 +108,7 @@ class Journal:
         self.rows += added
 
     def remove(self) -> None:
-        """Close and delete the file: the work is done, and its result stands elsewhere."""
+        """Close and delete the file: the work is done, and its result is stored elsewhere."""
         self._stream.close()
         with self._writing():
             self.file.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Phantoms: synthetic hand radiographs whose age, regions and bones are known.
 
-Research use only, not a medical device. A figure reached on phantoms says nothing about children.
+Research use only, not a medical device. Figures reached on phantoms say nothing about children.
 """
 
 from __future__ import annotations

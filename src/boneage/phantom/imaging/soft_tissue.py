@@ -88,7 +88,7 @@ class _Slab:
     def body(
         self, outline: npt.ArrayLike, half_depth: float, edge: float, *, added: bool = False, deeper: float = 0.0
     ) -> None:
-        """A flat body with rounded borders; `added` to what is there, else the thicker of both.
+        """Draw a flat body with rounded borders: `added` to the thickness, else the thicker of both counts.
 
         The body gets deeper towards the elbow: by the share `deeper` for each millimetre below the wrist.
         """
