@@ -37,12 +37,12 @@ def test_a_writer_that_fails_leaves_what_was_there(
             waiting.write_text("half")
             raise raised
 
-    with pytest.raises(expected) as raised:
+    with pytest.raises(expected) as failure:
         write()
-    if isinstance(raised.value, OutputError):
-        assert raised.value.code == "cannot_write"
-        assert str(file) in str(raised.value)
-        assert "No space left" in str(raised.value)
+    if isinstance(failure.value, OutputError):
+        assert failure.value.code == "cannot_write"
+        assert str(file) in str(failure.value)
+        assert "No space left" in str(failure.value)
     assert file.read_text() == "before"
     assert list(tmp_path.iterdir()) == [file]
 
