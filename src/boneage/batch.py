@@ -89,7 +89,7 @@ def attempt(assessor: Assessing, radiograph: Callable[[], Radiograph | str | Pat
 
 
 def as_error(error: Exception, file: str | Path | None = None) -> BoneAgeError:
-    """An error of this package as it is; any other (decoders may raise anything) as a failure of that file."""
+    """Errors of this package unchanged; any other error (decoders may raise anything) as a failure of that file."""
     if isinstance(error, BoneAgeError):
         return error
     if isinstance(error, MemoryError):

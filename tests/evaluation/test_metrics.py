@@ -68,7 +68,7 @@ def test_by_hand() -> None:
 
 
 def test_bias_by_the_age_that_was_predicted() -> None:
-    # Answers of 106 and 108 months for labels of 100 and 120; the label's own bands tell another story.
+    # Answers of 106 and 108 months for labels of 100 and 120; the bands of the labels differ.
     made = evaluate_predictions(SIX)
     assert made.by_predicted_age_band["8-10"].bias.value == pytest.approx((6 - 12 + 0) / 3)
     assert made.by_predicted_age_band["8-10"].n == 3

@@ -148,7 +148,7 @@ def test_wrong_tables_are_named(tmp_path: Path, text: str, code: str) -> None:
     assert caught.value.code == code
 
 
-def test_splits_of_former_tables_get_their_names_of_today(tmp_path: Path) -> None:
+def test_old_words_for_splits_are_read(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
     path.write_text("id,split,age_months,predicted_months\n1,select,9,9\n2,report,9,9\n3,train,9,9\n4,fold 2,9,9\n")
     assert [row.split for row in read_predictions(path)] == ["validation", "test", "train", "fold 2"]

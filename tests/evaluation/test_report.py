@@ -130,10 +130,12 @@ def test_same_cases_same_files(tmp_path: Path) -> None:
 def panel(title: str, width: int, height: int) -> Panel:
     flat = np.full(240, 1 / 240, dtype=np.float32)
     box = Box(width * 0.25, height * 0.25, width * 0.75, height * 0.75)
-    look = Attention(np.ones((8, 8), dtype=np.float32), Box(0, 0, width, height))
+    attention = Attention(np.ones((8, 8), dtype=np.float32), Box(0, 0, width, height))
     answers = {Sex.MALE: SexAnswer(1.0, (1.0, 2.0), flat)}
     radiograph = Radiograph(np.zeros((height, width), dtype=np.float32))
-    found = Assessment(radiograph, Sex.MALE, answers, {Region.HAND: box}, {Region.HAND: look}, {}, "m", "0" * 64, 0.1)
+    found = Assessment(
+        radiograph, Sex.MALE, answers, {Region.HAND: box}, {Region.HAND: attention}, {}, "m", "0" * 64, 0.1
+    )
     return Panel.of(found, title, {"hand": (0.3, 0.3, 0.9, 0.9)})
 
 

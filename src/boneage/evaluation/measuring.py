@@ -1,8 +1,8 @@
 """A per-case statistic, a metric of it, and a bin of cases: three small pieces that combine freely.
 
-A statistic says one number about one case. A metric brings the numbers of many cases together (their mean, unless it
-says otherwise), with an interval from resampled cases. A bin names the group that a case belongs to. None of them
-knows the others, so that every metric can be given overall, by sex, by age band, or by both.
+A statistic is one number about one case. A metric brings the numbers of many cases together, with an interval from
+resampled cases. A bin names the group of a case. Every metric can be measured overall and in every bin, by sex, by age
+band, or by both.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Figures:
 
 
 def as_json(value: Any) -> Any:
-    """Anything with an `as_dict`, and mappings of such things however deep, for JSON; all else as it is."""
+    """For JSON: objects by their `as_dict`, mappings entry by entry, anything else unchanged."""
     if isinstance(value, Mapping):
         return {str(name): as_json(entry) for name, entry in value.items()}
     return value.as_dict() if hasattr(value, "as_dict") else value

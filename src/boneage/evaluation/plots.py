@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-# Two hues of the Okabe-Ito palette that every common colour blindness tells apart; the shapes differ as well,
-# for prints in gray.
+# Two hues of the Okabe-Ito palette, distinct in every common colour blindness; the shapes differ as well, for prints
+# in gray.
 _MARKERS: Final = {Sex.FEMALE: "o", Sex.MALE: "^"}
 _INK, _FAINT, _GRID = "#1f2933", "#7b8794", "#e4e7eb"
 _ACCENT: Final = "#33415c"

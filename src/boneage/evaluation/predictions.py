@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self, cast, get_args
 from boneage.ages import Sex, parse_sex
 from boneage.assessment import Assessment
 from boneage.atomic import write_atomically
+from boneage.datasets.columns import SPLIT_WORDS
 from boneage.errors import BoneAgeError, DatasetError, RadiographError, UnsuitableRadiograph, UsageError
 from boneage.regions import Box, Region
 
@@ -24,8 +25,6 @@ _ANSWER: Final = ("predicted_months", "lower_90_months", "upper_90_months", "wid
 _REGIONAL: Final = ("carpal_months", "tubular_months", "unusual_difference", "codes")
 COLUMNS: Final = (*_WORDS, *_ANSWER, *(f"{region}_{corner}" for region in Region for corner in _CORNERS), *_REGIONAL)
 _NEEDED: Final = ("id", "age_months", "predicted_months")
-_FORMER_SPLITS: Final = {"select": "validation", "report": "test"}
-"""Split names of tables that were written before December 2026."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def _cell(value: object) -> str:
 def read_predictions(path: str | Path) -> list[Prediction]:
     """Read a table that `write_predictions` wrote, or any CSV with `id,age_months,predicted_months` and more of it.
 
-    Empty cells and non-finite values are missing values. Splits with their former names get today's.
+    Empty cells and non-finite values are missing values. Words for splits are read as in data sets.
 
     Raises:
         UsageError: no such file ("no_such_file").
@@ -236,7 +235,7 @@ def parse_prediction(row: Mapping[str, str | None], where: str) -> Prediction:
         **months,
         file=text("file"),
         id=text("id"),
-        split=_FORMER_SPLITS.get(text("split"), text("split")),
+        split=SPLIT_WORDS.get(text("split").casefold(), text("split")),
         sex=sex,
         status=cast(Status, status),
         reason=text("reason"),

@@ -45,7 +45,7 @@ class Provenance:
         code_version: of this package.
         created: when, ISO 8601 with time zone; empty where it does not matter.
         notice: research use only; phantom-trained models say more.
-        dropped: cases that the data set could not offer, {reason: number}.
+        dropped: rows of the data set that became no case, {reason: number}.
     """
 
     model: str
