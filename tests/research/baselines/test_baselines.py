@@ -130,7 +130,7 @@ def test_the_sex_is_an_input_and_its_absence_is_refused(name: str, toy: ModuleTy
     views, _, sex, _ = batch(BASELINES[name], toy, 2)
     with torch.no_grad():
         assert not torch.allclose(net(views, torch.ones_like(sex)), net(views, -torch.ones_like(sex)))
-    with refuses(UsageError, "sex_missing"):
+    with refuses(UsageError, "sex_needed"):
         net(views, None)
 
 

@@ -229,7 +229,7 @@ class Head(nn.Module):
     def forward(self, features: Tensor, sex: Tensor | None) -> Tensor:
         if self.sex is not None:
             if sex is None:
-                raise UsageError("this network has a sex input; give float32 [n, 1], +1 or -1.", code="sex_missing")
+                raise UsageError("this network has a sex input; give float32 [n, 1], +1 or -1.", code="sex_needed")
             features = torch.cat([features, self.sex(sex.to(features.dtype))], dim=1)
         months: Tensor = self._CENTER_MONTHS + self._SCALE_MONTHS * self.answer(self.dense(features))[:, 0]
         return months
