@@ -14,7 +14,7 @@ pytest.importorskip("lightning")
 from boneage.cli import app
 from boneage.research.experiments import EXPERIMENTS
 from boneage.research.scales import find_scale
-from boneage.training.recipes import replaced
+from boneage.training.recipes import replace_settings
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 TEXTS = {str(file.relative_to(RESULTS)): file.read_text(encoding="utf-8") for file in sorted(RESULTS.rglob("*.md"))}
@@ -35,7 +35,7 @@ def test_every_command_is_one_of_today(command: str) -> None:
     )
     asked = reproduce.make_context("reproduce", words).params
     assert set(asked["experiments"]) <= {*EXPERIMENTS, "all"}
-    scale = replaced(find_scale(asked["scale"]), asked["assign"] or [])
+    scale = replace_settings(find_scale(asked["scale"]), asked["assign"] or [])
     assert scale.name == asked["scale"]
 
 
