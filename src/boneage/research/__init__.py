@@ -17,5 +17,32 @@ Where is Table III? In `experiments/table3.py`: every experiment is one file wit
     baselines/          other methods' designs
     networks/           networks that only experiments train: L1, end to end
 
-This module and the list of experiments need no training library; the others do.
+In Python: `run_experiments(ExperimentRunner(dataset, find_scale("tiny"), out, machine), ["table3"])`.
+The lists of experiments and scales need no training library.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from boneage.research.experiments import EXPERIMENTS
+from boneage.research.scales import SCALES, Scale, find_scale
+
+if TYPE_CHECKING:
+    from boneage.research.reproduce import run_experiments
+    from boneage.research.runner import ExperimentRunner
+
+__all__ = ["EXPERIMENTS", "SCALES", "ExperimentRunner", "Scale", "find_scale", "run_experiments"]
+
+
+def __getattr__(name: str) -> object:
+    # On first use: the runner imports torch, and the list of experiments must not.
+    if name == "ExperimentRunner":
+        from boneage.research.runner import ExperimentRunner
+
+        return ExperimentRunner
+    if name == "run_experiments":
+        from boneage.research.reproduce import run_experiments
+
+        return run_experiments
+    raise AttributeError(f"module 'boneage.research' has no attribute '{name}'")

@@ -94,7 +94,7 @@ def reproduce(request: Request, machine: Machine) -> list[Path]:
             raise OutputError(
                 f"{place}: could not be read or written ({error.strerror or error}). Free some space or check your "
                 "permissions, and give the command again: it goes on where it stopped.",
-                code="results_not_written",
+                code="cannot_write",
             ) from error
 
 
@@ -106,7 +106,7 @@ def choose_experiments(names: Sequence[str]) -> list[str]:
     """
     if unknown := [name for name in names if name not in EXPERIMENTS and name != "all"]:
         raise UsageError(
-            f"There is no experiment '{unknown[0]}'. Take all, or some of {', '.join(EXPERIMENTS)}.",
+            f"Unknown experiment '{unknown[0]}'. Take all, or some of {', '.join(EXPERIMENTS)}.",
             code="unknown_experiment",
         )
     return list(EXPERIMENTS) if "all" in names else list(dict.fromkeys(names))

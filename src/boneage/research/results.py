@@ -39,7 +39,7 @@ class Line:
         figures: measure -> figure with its 95 % interval.
         paper: measure -> the paper's figure.
         against: the row that a difference is taken from, as the table names it.
-        empty: why there is no figure.
+        empty: the reason why the line has no figures.
         facts: further columns (training cases, parameters, seconds).
     """
 

@@ -72,7 +72,7 @@ class ExperimentRunner:
         seed: of all randomness.
 
     Raises:
-        UsageError: the scale has `repeats` below 1 (`bad_repeats`).
+        UsageError: the scale has `repeats` below 1 (`setting_out_of_range`).
     """
 
     def __init__(
@@ -90,7 +90,9 @@ class ExperimentRunner:
         seed: int = 0,
     ) -> None:
         if scale.repeats < 1:
-            raise UsageError(f"repeats={scale.repeats}: each cell is trained at least once.", code="bad_repeats")
+            raise UsageError(
+                f"repeats={scale.repeats}: each cell is trained at least once.", code="setting_out_of_range"
+            )
         self.scale, self.out, self.machine, self.seed = scale, out, machine, seed
         self.weights = weights
         self.localizers = localizers

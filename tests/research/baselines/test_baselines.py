@@ -391,13 +391,13 @@ def test_the_deformation_starts_as_the_identity_and_learns(refuses: Any) -> None
     net(views).sum().backward()
     assert net.affine.weight.grad is not None
     assert net.affine.weight.grad.abs().sum() > 0
-    with refuses(UsageError, "size_too_small"):
+    with refuses(UsageError, "view_too_small"):
         DeformationNetwork(BACKBONE, 32, "none")
 
 
 @pytest.mark.parametrize("name", KNOWING)
 def test_sizes_that_do_not_fit_are_refused(name: str, refuses: Any) -> None:
-    with refuses(UsageError, "bad_size"):
+    with refuses(UsageError, "setting_out_of_range"):
         BASELINES[name].network(BACKBONE, 36)
 
 

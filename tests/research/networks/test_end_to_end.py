@@ -215,9 +215,7 @@ def test_augmented_images_train_it(toy: ModuleType) -> None:
     assert torch.isfinite(EndToEndLearner(network(), SMALL, seed=0, steps_per_epoch=1).loss(network(), examples))
 
 
-@pytest.mark.parametrize(
-    ("change", "code"), [({"view_size": 100}, "bad_size"), ({"temperature": (0.1, 0.0, 0.1)}, "bad_temperature")]
-)
-def test_settings_that_cannot_be_built_are_refused(change: dict[str, object], code: str, refuses: Any) -> None:
-    with refuses(UsageError, code):
+@pytest.mark.parametrize("change", [{"view_size": 100}, {"temperature": (0.1, 0.0, 0.1)}])
+def test_settings_that_cannot_be_built_are_refused(change: dict[str, object], refuses: Any) -> None:
+    with refuses(UsageError, "setting_out_of_range"):
         EndToEnd(dataclasses.replace(SMALL, **change))  # type: ignore[arg-type]

@@ -35,7 +35,8 @@ class PosedNetwork(nn.Module):
         super().__init__()
         if size % 8 or size < 32:
             raise UsageError(
-                f"escobar-2019 needs a size that is a multiple of 8 and 32 or more, not {size}.", code="bad_size"
+                f"escobar-2019 needs a size that is a multiple of 8 and 32 or more, not {size}.",
+                code="setting_out_of_range",
             )
         self.size = size
         self.detecting = Features(backbone, 1, start=start)

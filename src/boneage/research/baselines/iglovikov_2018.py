@@ -64,7 +64,9 @@ class RegisteredNetwork(nn.Module):
     def __init__(self, backbone: Backbone, size: int, start: str) -> None:
         super().__init__()
         if size % 8:
-            raise UsageError(f"iglovikov-2018 needs a size that is a multiple of 8, not {size}.", code="bad_size")
+            raise UsageError(
+                f"iglovikov-2018 needs a size that is a multiple of 8, not {size}.", code="setting_out_of_range"
+            )
         self.size = size
         self.masks = SmallUNet()
         self.pointing = Features(backbone, 1, start=start)

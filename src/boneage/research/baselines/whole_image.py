@@ -91,7 +91,7 @@ class DeformationNetwork(nn.Module):
         if cells < 2 * self._GRID:
             raise UsageError(
                 f"the deformation layer needs views of 64 pixels or more, not {size}: its map has {cells} cells.",
-                code="size_too_small",
+                code="view_too_small",
             )
 
     def forward(self, views: Tensor, sex: Tensor | None = None) -> Tensor:

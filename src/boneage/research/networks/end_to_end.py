@@ -99,16 +99,19 @@ class EndToEnd(nn.Module):
     """`forward`: views uint8 [n, 1, V, V] (view O), sex float32 [n, 1] (+1 male, -1 female) -> logits [n, 240].
 
     Raises:
-        UsageError: `view_size` is not a multiple of 16 (`bad_size`), or a temperature is not positive
-            (`bad_temperature`).
+        UsageError: `view_size` is not a multiple of 16, or a temperature is not positive (`setting_out_of_range`).
     """
 
     def __init__(self, settings: EndToEndSettings, *, start: str = "none") -> None:
         super().__init__()
         if settings.view_size % 16:
-            raise UsageError(f"view_size={settings.view_size}: give a multiple of 16, such as 224.", code="bad_size")
+            raise UsageError(
+                f"view_size={settings.view_size}: give a multiple of 16, such as 224.", code="setting_out_of_range"
+            )
         if min(settings.temperature) <= 0:
-            raise UsageError(f"temperature={settings.temperature}: give three numbers above 0.", code="bad_temperature")
+            raise UsageError(
+                f"temperature={settings.temperature}: give three numbers above 0.", code="setting_out_of_range"
+            )
         self.settings = settings
         early = dataclasses.replace(settings.backbone, stages=settings.early_stages, output_stride=None)
         # With zero padding the borders would get attention and draw the boxes to them.
