@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from boneage.atomic import write_atomically
+from boneage.progress import say
 from boneage.training.data.views_data import Images, Labelled
 from boneage.training.recipes.recipe import Recipe
 from boneage.training.run.stage import key_of
@@ -99,7 +99,7 @@ def decode(
     if used.dropped:
         write_atomically(report, dropped_table(used.dropped))
         if len(used.dropped) > len(dataset.dropped):
-            print(f"For training: {used.report()}\n  all dropped cases: {report}", file=sys.stderr, flush=True)
+            say(f"For training: {used.report()}\n  all dropped cases: {report}")
 
     return TrainingSet(
         SparingImages(cache),

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import csv
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from boneage.errors import DatasetError
 from boneage.model.document import Layout
 from boneage.model.folder import Localizer
 from boneage.pipeline.localization import Answers, Localization, RegionLocalizer
+from boneage.progress import track
 from boneage.regions import Box, Region
 from boneage.training.data.views_data import Images
 from boneage.views import ImageArray
@@ -61,7 +60,7 @@ class Finder:
         images: the decoded images.
         layout: as the model will have it.
         threads: images at a time; each network should then run in one thread.
-        progress: print a line now and then.
+        progress: show progress.
     """
 
     images: Images
@@ -100,18 +99,9 @@ class Finder:
             )
             return kept(region_localizer.locate(self.images.image(case_id)))
 
-        return dict(zip(ids, self._in_threads(one, ids, what), strict=True))
-
-    def _in_threads(self, one: Callable[[str], T], ids: Sequence[str], what: str) -> Iterator[T]:
-        began = said = time.monotonic()
         with ThreadPoolExecutor(self.threads) as pool:
-            for count, result in enumerate(pool.map(one, ids), 1):
-                yield result
-                now = time.monotonic()
-                if self.progress and now - said > 20:
-                    said = now
-                    rate = count / (now - began)
-                    print(f"{what}: {count}/{len(ids)} images, {rate:.1f} images/s", file=sys.stderr, flush=True)
+            found = track(pool.map(one, ids), f"Finding {what}", len(ids), quiet=not self.progress)
+            return dict(zip(ids, found, strict=True))
 
 
 def write_maps(file: Path, maps: Maps) -> None:

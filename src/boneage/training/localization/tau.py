@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch.utils.data import DataLoader
 from boneage.atomic import write_atomically
 from boneage.model.folder import Localizer
 from boneage.pipeline.localization import Localization
+from boneage.progress import say
 from boneage.regions import Region
 from boneage.training.age.regressor import RegressorLearner
 from boneage.training.data.views_data import FromTable, Labelled, RegionsOf, ViewsData, ViewSource
@@ -148,8 +148,7 @@ def search_tau(
         name = f"tau {tau:g} of {region.value}"
         network = common or fit_regressor(FromTable(table), folder / f"{tau:g}", name)
         errors[tau] = absolute_errors(network, regressor, crops_of(validation, FromTable(table), None))
-        if machine.progress:
-            print(f"{name}: {errors[tau].mean():.2f} months on validation", file=sys.stderr, flush=True)
+        say(f"{name}: {errors[tau].mean():.2f} months on validation", quiet=not machine.progress)
     _write(folder, region, errors)
     return errors
 

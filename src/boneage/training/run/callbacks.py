@@ -7,15 +7,16 @@ import io
 import math
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar
 
 from boneage.atomic import replacing, write_atomically
 from boneage.errors import TrainingError
+from boneage.progress import Advance, progress, say
 
 LOG, CURVE = "log.csv", "curve.png"
 
@@ -73,52 +74,49 @@ class LossWatch(lightning.Callback):
             )
 
 
-class ProgressBar(TQDMProgressBar):
-    """A bar for terminals, which names the network."""
+class ProgressReport(lightning.Callback):
+    """Shows how many steps of a fit are done; where no terminal shows a bar, also one line after each epoch."""
 
-    def __init__(self, label: str) -> None:
-        super().__init__(refresh_rate=5)
-        self.label = label
+    def __init__(self, label: str, *, quiet: bool) -> None:
+        self.label, self.quiet = label, quiet
+        self.shown = ExitStack()
+        self.advance: Advance | None = None
+        self.started = time.monotonic()
 
-    def init_train_tqdm(self) -> Any:
-        bar = super().init_train_tqdm()
-        bar.set_description(self.label)
-        return bar
-
-
-class ProgressLines(lightning.Callback):
-    """Plain progress lines for logs: about one every twenty seconds and one after each epoch."""
-
-    def __init__(self, label: str, *, shown: bool) -> None:
-        self.label, self.shown = label, shown
-        self.began = self.printed = time.monotonic()
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.quiet = self.quiet or not trainer.is_global_zero
+        steps = int(trainer.max_epochs or 0) * int(trainer.num_training_batches)
+        self.advance = self.shown.enter_context(progress(f"Training {self.label}, steps", steps, quiet=self.quiet))
+        if trainer.global_step:
+            self.advance(trainer.global_step)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self.began = self.printed = time.monotonic()
+        self.started = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        now = time.monotonic()
-        if not self.shown or not trainer.is_global_zero or now - self.printed < 20:
-            return
-        self.printed = now
-        rate = (batch_idx + 1) * len(batch.views) * trainer.world_size / (now - self.began)
-        loss = float(outputs["loss"])
-        self._print(trainer, f"step {batch_idx + 1}/{trainer.num_training_batches} loss {loss:.4f} {rate:.1f} images/s")
+        if self.advance:
+            self.advance()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        if self.shown and trainer.is_global_zero:
-            measured = {
-                key: float(value) for key, value in trainer.callback_metrics.items() if key in ("loss", "validation")
-            }
-            figures = " ".join(f"{key} {value:.4f}" for key, value in measured.items())
-            self._print(trainer, f"done in {time.monotonic() - self.began:.0f} s: {figures}")
-
-    def _print(self, trainer: lightning.Trainer, text: str) -> None:
-        print(
-            f"{self.label}: epoch {trainer.current_epoch + 1}/{trainer.max_epochs} {text}", file=sys.stderr, flush=True
+        measured = {
+            key: float(value) for key, value in trainer.callback_metrics.items() if key in ("loss", "validation")
+        }
+        figures = " ".join(f"{key} {value:.4f}" for key, value in measured.items())
+        say(
+            f"{self.label}: epoch {trainer.current_epoch + 1} of {trainer.max_epochs} done in "
+            f"{time.monotonic() - self.started:.0f} s: {figures}",
+            quiet=self.quiet or sys.stderr.isatty(),
         )
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.shown.close()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        self.shown.close()
 
 
 def _draw_curve(rows: list[dict[str, float]], file: Path, title: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from torch.utils.data import DataLoader
 from boneage.errors import TrainingError
 from boneage.training.data.views_data import EpochOrder, ViewsData
 from boneage.training.recipes.settings import Schedule
-from boneage.training.run.callbacks import History, LossWatch, ProgressBar, ProgressLines
+from boneage.training.run.callbacks import History, LossWatch, ProgressReport
 from boneage.training.run.hardware import Machine, keep_freed_memory, return_freed_memory
 from boneage.training.run.learner import Learner
 
@@ -67,7 +66,6 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     checkpoints = folder / CHECKPOINTS
     _silence_loggers()
-    on_terminal = machine.progress and sys.stderr.isatty()
     trainer = lightning.Trainer(
         accelerator=machine.accelerator,
         devices=machine.devices,
@@ -78,7 +76,7 @@ def fit(
         callbacks=[
             History(folder, label, _measured_every(schedule)),
             LossWatch(label),
-            ProgressBar(label) if on_terminal else ProgressLines(label, shown=machine.progress),
+            ProgressReport(label, quiet=not machine.progress),
             ModelCheckpoint(
                 dirpath=checkpoints,
                 filename="epoch-{epoch:04d}",
@@ -89,7 +87,7 @@ def fit(
         ],
         logger=False,
         enable_model_summary=False,
-        enable_progress_bar=on_terminal,
+        enable_progress_bar=False,
         num_sanity_val_steps=0,
         check_val_every_n_epoch=_measured_every(schedule),
         limit_val_batches=1.0,

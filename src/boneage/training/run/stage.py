@@ -14,6 +14,7 @@ from typing import Any
 
 from boneage.atomic import write_atomically
 from boneage.errors import TrainingError
+from boneage.progress import say
 
 MARKER, BEGUN = "stage.json", "begun.json"
 
@@ -95,8 +96,7 @@ class Stage:
             (self.folder / marker).unlink(missing_ok=True)
 
     def _print(self, what: str) -> None:
-        if self.progress:
-            print(f"stage {self.folder.name} {what}", file=sys.stderr, flush=True)
+        say(f"stage {self.folder.name} {what}", quiet=not self.progress)
 
 
 def _largest_resident_mb() -> int | None:
