@@ -119,7 +119,7 @@ def arm(kill: Kill) -> None:
 
 def train(recipe: Recipe, out: Path) -> None:
     torch.set_num_threads(1)
-    train_on(recipe, toy.toy_material(), out, Machine(accelerator="cpu", progress=False))
+    train_on(recipe, toy.toy_training_set(), out, Machine(accelerator="cpu", progress=False))
 
 
 def attempt(recipe: Recipe, out: Path, kill: Kill | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The way of `compact` through `train_on`: a prior, a shared network, a student, fewer films for phase I."""
+"""The steps of `compact` through `train_on`: a prior, a shared network, a student, fewer images for phase I."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def trained(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("compact") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prior, "find_peaks", lambda *_, **__: (np.array([2, 5]), {"prominences": np.array([1.0, 1.0])}))
-        train_on(recipe_of(toy), toy.toy_material(), out, MACHINE)
+        train_on(recipe_of(toy), toy.toy_training_set(), out, MACHINE)
     return out
 
 
@@ -66,15 +66,15 @@ def test_one_network_answers_for_all_regions(trained: Path) -> None:
     assert model.settings.view_features
 
 
-def test_phase_1_learns_from_fewer_films_and_every_film_gets_regions(trained: Path, toy: ModuleType) -> None:
+def test_phase_1_learns_from_fewer_images_and_every_image_gets_regions(trained: Path, toy: ModuleType) -> None:
     with np.load(trained / "maps-region_1" / "maps.npz") as maps:
         assert len(maps["ids"]) == 8 + 5
-    assert len((trained / "regions" / "regions.csv").read_text().splitlines()) == 1 + len(toy.toy_material().ids)
+    assert len((trained / "regions" / "regions.csv").read_text().splitlines()) == 1 + len(toy.toy_training_set().ids)
 
 
 def test_the_localizers_of_a_model_are_taken_over(trained: Path, toy: ModuleType, tmp_path: Path) -> None:
     recipe = dataclasses.replace(recipe_of(toy), localizers=str(trained / "model"))
-    train_on(recipe, toy.toy_material(), tmp_path / "second", MACHINE)
+    train_on(recipe, toy.toy_training_set(), tmp_path / "second", MACHINE)
     stages = {file.parent.name for file in (tmp_path / "second").glob("*/stage.json")}
     assert stages == {"regions", "regressor", "calibration"}
     first, second = load_model(trained / "model"), load_model(tmp_path / "second" / "model")
@@ -93,20 +93,20 @@ def test_the_localizers_of_a_model_are_taken_over(trained: Path, toy: ModuleType
 def test_carpal_and_tubular_age_are_a_stage_of_their_own(trained: Path, toy: ModuleType, tmp_path: Path) -> None:
     recipe = dataclasses.replace(recipe_of(toy), localizers=str(trained / "model"), regional_heads=True)
     out = tmp_path / "parts"
-    train_on(recipe, toy.toy_material(), out, MACHINE)
+    train_on(recipe, toy.toy_training_set(), out, MACHINE)
     model = load_model(out / "model")
     assert check_files(model) == []
     assert model.regional_heads is not None
     assert model.regional_heads.tubular.weights.shape == (2, 2 * model.regional_heads.carpal.weights.shape[1])
     facts = json.loads((out / "regional-heads" / "stage.json").read_text())["facts"]
     assert model.metrics["regional"] == facts["figures"]
-    assert facts["figures"]["cases"] + facts["figures"]["train_cases"] == len(toy.toy_material().ids)
+    assert facts["figures"]["cases"] + facts["figures"]["train_cases"] == len(toy.toy_training_set().ids)
     # A second run finds all done; killed before the model was written, it writes it.
     before = {file: file.stat().st_mtime_ns for file in out.glob("*/*.json")}
-    train_on(recipe, toy.toy_material(), out, MACHINE)
+    train_on(recipe, toy.toy_training_set(), out, MACHINE)
     assert {file: file.stat().st_mtime_ns for file in out.glob("*/*.json")} == before
     shutil.rmtree(out / "model")
-    train_on(recipe, toy.toy_material(), out, MACHINE)
+    train_on(recipe, toy.toy_training_set(), out, MACHINE)
     assert load_model(out / "model").sha256 == model.sha256
     assert {file: file.stat().st_mtime_ns for file in out.glob("*/stage.json")} == {
         file: time for file, time in before.items() if file.name == "stage.json"
@@ -119,7 +119,7 @@ def test_localizers_that_learned_from_phantoms_mark_the_model(
     settings, networks = standin_parts
     first = write_model(tmp_path / "first", {**settings, "phantom_trained": True, "layout": "letterbox"}, networks)
     recipe = dataclasses.replace(toy.toy_recipe(), localizers=str(first))
-    train_on(recipe, toy.toy_material(), tmp_path / "run", MACHINE)
+    train_on(recipe, toy.toy_training_set(), tmp_path / "run", MACHINE)
     second = load_model(tmp_path / "run" / "model")
     assert second.settings.phantom_trained
     assert second.settings.localizers_of is not None
@@ -130,12 +130,12 @@ def test_a_population_without_bands_stops_the_training(toy: ModuleType, tmp_path
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prior, "find_peaks", lambda *_, **__: (np.array([], dtype=int), {"prominences": np.array([])}))
         with refuses(TrainingError, "no_bands"):
-            train_on(recipe_of(toy), toy.toy_material(), tmp_path / "run", MACHINE)
+            train_on(recipe_of(toy), toy.toy_training_set(), tmp_path / "run", MACHINE)
 
 
 def test_files_of_others_are_not_cleared_away(toy: ModuleType, tmp_path: Path, refuses: Any) -> None:
     (tmp_path / "run" / "localizer-hand").mkdir(parents=True)
     (tmp_path / "run" / "localizer-hand" / "notes.txt").write_text("mine")
     with refuses(TrainingError, "folder_of_others"):
-        train_on(recipe_of(toy), toy.toy_material(), tmp_path / "run", MACHINE)
+        train_on(recipe_of(toy), toy.toy_training_set(), tmp_path / "run", MACHINE)
     assert (tmp_path / "run" / "localizer-hand" / "notes.txt").read_text() == "mine"

@@ -34,7 +34,7 @@ MACHINE = Machine(accelerator="cpu", progress=False)
 def trained(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("trained") / "run"
-    assert train_on(toy.toy_recipe(), toy.toy_material(), out, MACHINE) == out / "model"
+    assert train_on(toy.toy_recipe(), toy.toy_training_set(), out, MACHINE) == out / "model"
     return out
 
 
@@ -66,7 +66,7 @@ def test_the_model_says_where_it_comes_from(trained: Path) -> None:
 
 def test_an_assessment_gives_what_torch_gives(toy: ModuleType, trained: Path) -> None:
     """Same radiograph, torch on the views of training against the assessor of the model folder: 0.01 month."""
-    recipe, training_set = toy.toy_recipe(), toy.toy_material()
+    recipe, training_set = toy.toy_recipe(), toy.toy_training_set()
     network = AgeRegressor(recipe.regressor)
     network.load_state_dict(load_file(trained / "regressor" / "weights.safetensors"))
     round_to_half(network.eval())
@@ -98,12 +98,12 @@ def test_complete_stages_are_not_run_again_and_changed_ones_are(
     out = tmp_path / "run"
     shutil.copytree(trained, out)
     before = finished(out)
-    train_on(toy.toy_recipe(), toy.toy_material(), out, MACHINE)
+    train_on(toy.toy_recipe(), toy.toy_training_set(), out, MACHINE)
     assert finished(out) == before
 
     def rerun(*assignments: str) -> set[str]:
         before = finished(out)
-        train_on(toy.toy_recipe(*assignments), toy.toy_material(), out, Machine(accelerator="cpu", progress=True))
+        train_on(toy.toy_recipe(*assignments), toy.toy_training_set(), out, Machine(accelerator="cpu", progress=True))
         return {name for name, time in finished(out).items() if before.get(name) != time}
 
     assert rerun("regressor.kl_weight=0.1") == {"regressor", "calibration"}
@@ -111,7 +111,7 @@ def test_complete_stages_are_not_run_again_and_changed_ones_are(
     # The map of region 2 stays as it is: a fixed tau only cuts it elsewhere, and needs no search.
     assert rerun("region_2.tau=0.5") == {"regions", "regressor", "calibration"}
     assert rerun("region_2.tau=0.5", "regressor_seed=9") == {"regressor", "calibration"}
-    # Region 2 is found on the film with region 1 erased, so it changes with region 1.
+    # Region 2 is found on the image with region 1 erased, so it changes with region 1.
     changed = rerun("region_1.tau=0.9", "region_2.tau=0.5")
     assert changed == {"localizer-region_2", "maps-region_2", "regions", "regressor", "calibration"}
 
@@ -121,10 +121,10 @@ def test_a_network_of_whole_images_that_are_squashed(toy: ModuleType, tmp_path: 
         "regions=", "regressor.views=O", "layout=squash", "regressor.schedule.epochs=1",
         "regressor.sex=", "regressor.average_mirror=false", "fp16_weights=false",
     )  # fmt: skip
-    model = load_model(train_on(recipe, toy.toy_material(), tmp_path / "run", MACHINE))
+    model = load_model(train_on(recipe, toy.toy_training_set(), tmp_path / "run", MACHINE))
     assert model.localizers == ()
     assert model.layout == "squash"
-    image = toy.toy_material().images.image("c0")
+    image = toy.toy_training_set().images.image("c0")
     answer = Assessor(model).assess(Radiograph(image.astype(np.float32) / 255), Sex.MALE)
     assert answer.distribution is not None
     assert answer.distribution.sum() == pytest.approx(1.0, abs=1e-5)
@@ -134,7 +134,7 @@ def test_a_student_takes_the_chains_place(toy: ModuleType, trained: Path, tmp_pa
     out = tmp_path / "run"
     shutil.copytree(trained, out)
     recipe = toy.toy_recipe("student=true", "hand.smallest=0.4", "tau.mode=one_each", "hand.tau=0.3")
-    model = load_model(train_on(recipe, toy.toy_material(), out, MACHINE))
+    model = load_model(train_on(recipe, toy.toy_training_set(), out, MACHINE))
     assert set(model.networks) == {"localizer", "regressor"}
     assert [step.output for step in model.localizers] == [f"attention_{region.value}" for region in Region]
     assert {step.input_view for step in model.localizers} == {"O"}
@@ -147,7 +147,7 @@ def test_phantom_models_say_so(toy: ModuleType, tmp_path: Path) -> None:
     import dataclasses
 
     recipe = toy.toy_recipe("regions=", "regressor.views=O", "regressor.schedule.epochs=1")
-    training_set = dataclasses.replace(toy.toy_material(), phantom=True, terms="drawn here")
+    training_set = dataclasses.replace(toy.toy_training_set(), phantom=True, terms="drawn here")
     model = load_model(train_on(recipe, training_set, tmp_path / "run", MACHINE))
     assert model.settings.phantom_trained
     assert model.settings.training_data is not None

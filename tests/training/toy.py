@@ -1,4 +1,4 @@
-"""Pictures that encode an age, and a recipe small enough to train on them in seconds. No radiographs."""
+"""Images that encode an age, and a recipe small enough to train on them in seconds. No radiographs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _RECIPE = Recipe(
 """The paper's chain (O -> H, O -> R1 -> E -> R2) from random weights."""
 
 
-class ToyFilms:
+class ToyImages:
     """A bright disc on dark noise; the older, the larger."""
 
     def __init__(self, count: int, height: int = 72, width: int = 64) -> None:
@@ -61,8 +61,8 @@ class ToyFilms:
         return self.pictures[case_id]
 
 
-def toy_material(train: int = 12, validation: int = 5) -> TrainingSet:
-    images = ToyFilms(train + validation)
+def toy_training_set(train: int = 12, validation: int = 5) -> TrainingSet:
+    images = ToyImages(train + validation)
     cases = tuple(
         Labelled(case_id, float(age), Sex.MALE if index % 2 else Sex.FEMALE)
         for index, (case_id, age) in enumerate(zip(images.pictures, images.ages, strict=True))
@@ -91,8 +91,10 @@ def toy_recipe(*assignments: str) -> Recipe:
 
 
 def compact_recipe() -> Recipe:
-    """The way of `compact`, as small: phase I on fewer films, joints on the hand by one network with a prior, a
-    student, views with a backbone in common that grow, *validation* measured after every other epoch.
+    """The steps of `compact`, as small.
+
+    Phase I learns from fewer images; regions 1 and 2 are found on the hand by one network with a prior; a student
+    replaces the chain; the regressor's views share a backbone and grow; *validation* is measured every other epoch.
     """
     recipe = toy_recipe("student=true", "phase_1_cases=8", "hand.every_place=1.0", "hand.tau=0.3")
     joints = dataclasses.replace(
@@ -112,5 +114,5 @@ def compact_recipe() -> Recipe:
 
 
 def give_valleys() -> None:
-    """Discs have no fingers: the valleys of their population are given, in this process from now on."""
+    """Set the valleys of the population, in this process from now on: discs have no fingers."""
     prior.find_peaks = lambda *_, **__: (np.array([2, 5]), {"prominences": np.array([1.0, 1.0])})

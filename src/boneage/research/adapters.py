@@ -149,10 +149,12 @@ def train_network(
     return run.fit(
         adapter.build(),
         lambda network, steps: adapter.make_learner(network, seed, steps),
-        run.data(adapter.data, adapter.sources, regions_of, adapter.size, adapter.augmentation, seed=seed),
-        stage,
-        adapter.schedule,
-        label,
+        run.data(
+            adapter.data, adapter.sources, regions_of, size=adapter.size, augmentation=adapter.augmentation, seed=seed
+        ),
+        stage=stage,
+        schedule=adapter.schedule,
+        label=label,
     )
 
 

@@ -67,7 +67,7 @@ class ToyTruth:
 def batch(
     baseline: Baseline, toy: ModuleType, count: int = 4, augmentation: Augmentation | None = NO_AUGMENTATION
 ) -> Example:
-    training_set = toy.toy_material(count, 1)
+    training_set = toy.toy_training_set(count, 1)
     truth = FromTruth(ToyTruth(training_set.images.pictures), training_set.images)
     attention = Attention(np.eye(4, dtype=np.float32), Box(0, 0, 64, 64))
     found = Localization({Region.HAND: Box(8, 8, 56, 60)}, {Region.HAND: attention})
@@ -227,7 +227,7 @@ def test_the_attention_mask_is_the_largest_component_over_tau_on_the_image() -> 
 
 
 def test_hand_maps_are_added_to_the_regions_of_a_table(toy: ModuleType) -> None:
-    images = toy.ToyFilms(1)  # 72 x 64: the localizer's square reaches 4 pixels beyond it on either side
+    images = toy.ToyImages(1)  # 72 x 64: the localizer's square reaches 4 pixels beyond it on either side
     evidence = np.zeros((9, 9), dtype=np.float32)
     evidence[3:5, 2:5] = 1.0
     found = WithHandMaps({"c0": Localization({Region.HAND: Box(1, 2, 3, 4)})}, {"c0": evidence}, images)("c0", None)
@@ -278,7 +278,7 @@ def test_a_folder_without_truth_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_truth_is_scaled_to_the_image(toy: ModuleType) -> None:
-    images = toy.ToyFilms(1)
+    images = toy.ToyImages(1)
     known = FromTruth(ToyTruth(images.pictures, enlarged=3), images)("c0", None)
     plain = FromTruth(ToyTruth(images.pictures), images)("c0", None)
     assert known.mask is not None
@@ -289,7 +289,7 @@ def test_the_truth_is_scaled_to_the_image(toy: ModuleType) -> None:
 
 
 def test_a_missing_key_point_is_refused(toy: ModuleType, refuses: Any) -> None:
-    images = toy.ToyFilms(1)
+    images = toy.ToyImages(1)
 
     def truth(case_id: str) -> KnownHand:
         hand = ToyTruth(images.pictures)(case_id)
@@ -334,7 +334,7 @@ def test_targets_lie_where_the_view_shows_them(toy: ModuleType) -> None:
 @pytest.mark.parametrize("name", KNOWING)
 def test_baselines_that_need_a_truth_refuse_to_learn_without_it(name: str, toy: ModuleType, refuses: Any) -> None:
     baseline = BASELINES[name]
-    training_set = toy.toy_material(2, 1)
+    training_set = toy.toy_training_set(2, 1)
     with refuses(TrainingError, "truth_missing"):
         baseline.views(training_set.images, training_set.train, NoRegions(), SIZE, augmentation=NO_AUGMENTATION)[0]
     # Measuring needs no truth. Learning from the same batches is refused.

@@ -44,7 +44,7 @@ def network(settings: EndToEndSettings = SMALL) -> EndToEnd:
 
 
 def batch(toy: ModuleType, count: int = 8) -> Example:
-    training_set = toy.toy_material(count, 1)
+    training_set = toy.toy_training_set(count, 1)
     data = ViewsData(training_set.images, training_set.train, [ViewSource(View.O)], NoRegions(), SMALL.view_size)
     return Example(*(torch.stack(parts) for parts in zip(*(data[k] for k in range(count)), strict=True)))
 
@@ -202,7 +202,7 @@ def test_it_learns_and_the_same_seed_gives_the_same_numbers(toy: ModuleType) -> 
 
 
 def test_augmented_images_train_it(toy: ModuleType) -> None:
-    training_set = toy.toy_material(4, 1)
+    training_set = toy.toy_training_set(4, 1)
     data = ViewsData(
         training_set.images,
         training_set.train,

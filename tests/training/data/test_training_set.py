@@ -13,7 +13,7 @@ from boneage.training.recipes import find_recipe
 
 @pytest.fixture(scope="module")
 def training_set(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
-    images = tmp_path_factory.mktemp("films")
+    images = tmp_path_factory.mktemp("images")
     return decode(
         find_recipe("tiny"),
         read_dataset(phantoms),
@@ -30,7 +30,7 @@ def test_nothing_of_report_is_decoded(training_set: TrainingSet) -> None:
     assert training_set.terms == "synthetic"
 
 
-def test_films_stay_the_same_when_the_map_is_dropped(
+def test_images_stay_the_same_when_the_map_is_dropped(
     training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = training_set.images

@@ -27,14 +27,14 @@ FOUND = Localization({Region.HAND: Box(4.0, 5.0, 60.0, 70.0), Region.REGION_1: R
 
 
 def data(toy: ModuleType, views: list[View], **options: object) -> ViewsData:
-    training_set = toy.toy_material(6, 1)
+    training_set = toy.toy_training_set(6, 1)
     table = dict.fromkeys(training_set.ids, FOUND)
     return ViewsData(
         training_set.images, training_set.train, [ViewSource(v) for v in views], FromTable(table), 32, **options
     )  # type: ignore[arg-type]
 
 
-def test_without_jitter_training_sees_what_an_assessment_cuts(toy: ModuleType) -> None:
+def test_without_augmentation_training_sees_what_an_assessment_cuts(toy: ModuleType) -> None:
     examples = data(toy, list(View))
     image = examples.images.image("c2")
     expected = [
@@ -54,17 +54,17 @@ def test_without_jitter_training_sees_what_an_assessment_cuts(toy: ModuleType) -
     np.testing.assert_array_equal(still[Key(3, 2, 32)].views.numpy(), np.stack(expected))
 
 
-def test_jitter_depends_on_seed_epoch_and_case_only(toy: ModuleType) -> None:
+def test_augmentation_depends_on_seed_epoch_and_case_only(toy: ModuleType) -> None:
     first, again = (data(toy, [View.H, View.R1], augmentation=Augmentation(), seed=5) for _ in range(2))
     assert torch.equal(first[Key(1, 3, 32)].views, again[Key(1, 3, 32)].views)
     other = data(toy, [View.H, View.R1], augmentation=Augmentation(), seed=6)
-    looks = [first[Key(1, 3, 32)], first[Key(2, 3, 32)], other[Key(1, 3, 32)]]
-    assert len({look.views.numpy().tobytes() for look in looks}) == 3
+    examples = [first[Key(1, 3, 32)], first[Key(2, 3, 32)], other[Key(1, 3, 32)]]
+    assert len({example.views.numpy().tobytes() for example in examples}) == 3
     assert first[Key(0, 0, 48)].views.shape == (2, 48, 48)
 
 
-def test_what_localizers_look_at(toy: ModuleType) -> None:
-    image = toy.toy_material(1, 1).images.image("c0")
+def test_the_views_of_localizers(toy: ModuleType) -> None:
+    image = toy.toy_training_set(1, 1).images.image("c0")
     assert LocalizerSource("O")(image, Localization())[1] == whole(image)
     assert LocalizerSource("H")(image, FOUND)[1] == FOUND.boxes[Region.HAND]
     picture, box = LocalizerSource("HE")(image, FOUND)
@@ -74,14 +74,14 @@ def test_what_localizers_look_at(toy: ModuleType) -> None:
     np.testing.assert_array_equal(LocalizerSource("E")(image, missing)[0], image)
 
 
-def test_jitter_stays_within_its_range() -> None:
+def test_augmentation_stays_within_its_range() -> None:
     rng, within = np.random.default_rng(0), Augmentation(degrees=10, zoom=0.1, shift=0.05, mirror=False)
     for _ in range(50):
-        look = draw_geometric(rng, within)
-        assert abs(look.degrees) <= 10
-        assert abs(np.log(look.zoom)) <= 0.1
-        assert max(abs(look.shift_x), abs(look.shift_y)) <= 0.05
-        assert not look.mirror
+        geometric = draw_geometric(rng, within)
+        assert abs(geometric.degrees) <= 10
+        assert abs(np.log(geometric.zoom)) <= 0.1
+        assert max(abs(geometric.shift_x), abs(geometric.shift_y)) <= 0.05
+        assert not geometric.mirror
     assert draw_geometric(rng, NO_AUGMENTATION) == GeometricAugmentation()
     view = rng.integers(0, 256, (8, 8), dtype=np.uint8)
     np.testing.assert_array_equal(augment_photometry(view, rng, NO_AUGMENTATION), view)
@@ -89,7 +89,7 @@ def test_jitter_stays_within_its_range() -> None:
 
 
 def test_the_students_masks_move_with_its_view(toy: ModuleType) -> None:
-    training_set = toy.toy_material(2, 1)
+    training_set = toy.toy_training_set(2, 1)
     table = {case_id: Localization(FOUND.boxes, {}, frozenset({Region.REGION_2})) for case_id in training_set.ids}
     still = StudentData(training_set.images, training_set.train, [], FromTable(table), 64)
     example = still[0]
@@ -105,10 +105,10 @@ def test_the_students_masks_move_with_its_view(toy: ModuleType) -> None:
         augmentation=Augmentation(0, 0, 0, True, 0, 0),
     )
     for epoch in range(8):
-        looked = mirror[Key(epoch, 0, 64)]
-        flipped = not torch.equal(looked.views, example.views)
+        example_again = mirror[Key(epoch, 0, 64)]
+        flipped = not torch.equal(example_again.views, example.views)
         expected = example.targets.flip(2) if flipped else example.targets
-        torch.testing.assert_close(looked.targets, expected, atol=0.02, rtol=0)
+        torch.testing.assert_close(example_again.targets, expected, atol=0.02, rtol=0)
 
 
 def order(**options: object) -> EpochOrder:
@@ -139,8 +139,8 @@ def test_devices_share_each_batch_and_sizes_grow() -> None:
     assert sizes == [16, 16, 32, 32]
 
 
-def test_whole_films_need_no_regions(toy: ModuleType) -> None:
-    training_set = toy.toy_material(2, 1)
+def test_whole_images_need_no_regions(toy: ModuleType) -> None:
+    training_set = toy.toy_training_set(2, 1)
     images = ViewsData(training_set.images, training_set.train, [LocalizerSource("O")], NoRegions(), 32, squash=True)
     image = training_set.images.image("c1")
     np.testing.assert_array_equal(images[1].views[0].numpy(), cut(image, whole(image), 32, squash=True))

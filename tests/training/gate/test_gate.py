@@ -1,4 +1,4 @@
-"""The gate learns from training films that are turned, cut and spoiled, and goes with the model."""
+"""The gate learns from training images that are rotated, cut off and spoiled, and becomes a part of the model."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_the_stated_rotation_is_the_rotation_of_the_view() -> None:
 
 
 def test_examples_depend_on_seed_epoch_and_case_alone_and_negatives_have_no_orientation(toy: ModuleType) -> None:
-    training_set = toy.toy_material()
+    training_set = toy.toy_training_set()
 
     def data(seed: int) -> GateData:
         return GateData(
@@ -176,7 +176,7 @@ def test_images_are_compressed_as_often_as_asked() -> None:
 def guarded(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = dataclasses.replace(toy.toy_recipe(), gate=SMALL)
     out = tmp_path_factory.mktemp("guarded")
-    train_on(recipe, toy.toy_material(), out, MACHINE)
+    train_on(recipe, toy.toy_training_set(), out, MACHINE)
     return out
 
 
@@ -188,7 +188,7 @@ def test_the_gate_goes_into_the_model_folder_and_answers(guarded: Path, toy: Mod
     assert model.networks["gate"].input_size == 32
     assessor = Assessor(model, refuse=False)
     assert assessor.gate is not None
-    image = toy.toy_material().images.image("c0")
+    image = toy.toy_training_set().images.image("c0")
     assert len(assessor.gate.examine(image).kinds) == len(KINDS)
     assert assessor.assess(Radiograph(image / np.float32(255)), "male").bone_age_months is not None
 
@@ -201,7 +201,7 @@ def test_what_a_model_has_is_taken_over_and_trained_on(guarded: Path, toy: Modul
         regressor_start=model,
         gate=dataclasses.replace(SMALL, tilt_degrees=33.0),
     )
-    train_on(recipe, toy.toy_material(), tmp_path / "on", MACHINE)
+    train_on(recipe, toy.toy_training_set(), tmp_path / "on", MACHINE)
     stages = {file.parent.name for file in (tmp_path / "on").glob("*/stage.json")}
     assert stages == {"regions", "regressor", "calibration"}
     first, second = load_model(model), load_model(tmp_path / "on" / "model")
@@ -223,10 +223,10 @@ def test_a_start_of_another_shape_is_refused(guarded: Path, toy: ModuleType, tmp
         regressor=dataclasses.replace(recipe.regressor, views=("H",)),
     )
     with pytest.raises(UsageError, match="regressor_start: the age network of 'toy'"):
-        train_on(other, toy.toy_material(), tmp_path / "other", MACHINE)
+        train_on(other, toy.toy_training_set(), tmp_path / "other", MACHINE)
 
 
 def test_a_model_s_gate_is_left_behind_where_none_is_asked_for(guarded: Path, toy: ModuleType, tmp_path: Path) -> None:
     recipe = dataclasses.replace(toy.toy_recipe(), localizers=str(guarded / "model"), gate=None)
-    train_on(recipe, toy.toy_material(), tmp_path / "open", MACHINE)
+    train_on(recipe, toy.toy_training_set(), tmp_path / "open", MACHINE)
     assert load_model(tmp_path / "open" / "model").settings.gate is None

@@ -102,7 +102,7 @@ def test_what_is_measured_on_select(layered_model: Path, monkeypatch: pytest.Mon
 
 def test_a_training_makes_an_index_of_its_training_cases(toy: ModuleType, tmp_path: Path) -> None:
     recipe = toy.toy_recipe("regions=", "regressor.views=O", "regressor.schedule.epochs=1")
-    training_set, out = dataclasses.replace(toy.toy_material(), terms="free"), tmp_path / "run"
+    training_set, out = dataclasses.replace(toy.toy_training_set(), terms="free"), tmp_path / "run"
     train_on(recipe, training_set, out, MACHINE)
     assert not (out / "index.npz").exists()
     before = {file: file.stat().st_mtime_ns for file in out.glob("*/stage.json")}

@@ -49,14 +49,14 @@ def test_a_prior_holds_its_own_band_only(region: Region, row: int) -> None:
     assert all(prior[other].max() == 0.0 for other in others)
 
 
-def test_films_are_counted_not_their_brightness() -> None:
+def test_images_are_counted_not_their_brightness() -> None:
     marker = 1000.0 * hand(24, column=2)
     share = population_of(*[hand(5, 13, 22)] * 3, hand(5, 13, 22) + marker).share
     assert share[22, 14] == pytest.approx(1.0)
-    assert share[24, 2] == pytest.approx(1 / 3, abs=0.1)  # one film of four against three: there the marker is all
+    assert share[24, 2] == pytest.approx(1 / 3, abs=0.1)  # one image of four against three: there the marker is all
 
 
-def test_what_lies_all_over_a_band_is_no_place() -> None:
+def test_attention_all_over_a_band_does_not_count() -> None:
     haze = np.ones((SIDE, SIDE), dtype=np.float32)
     haze[:, 20:] = 0.0
     prior = population_of(*[hand(5, 13, 22)] * 4, haze).prior(Region.REGION_1)
@@ -64,7 +64,7 @@ def test_what_lies_all_over_a_band_is_no_place() -> None:
     assert prior[25, 2] == 0.0
 
 
-def test_every_film_counts_the_same_however_strong_its_map() -> None:
+def test_every_image_counts_the_same_however_strong_its_map() -> None:
     weak, strong = hand(5, 13, 22), hand(5, 13, 22, column=20, height=1000.0)
     share = population_of(weak, strong).share
     # Symmetric: the spot of column 20 is seen at column 7 as well, and neither side is halved by the other.
@@ -83,7 +83,7 @@ def test_right_hands_fit_as_well() -> None:
     assert np.allclose(mean, mean[:, ::-1])
 
 
-def test_films_without_attention_do_not_count() -> None:
+def test_images_without_attention_do_not_count() -> None:
     assert np.allclose(
         population_of(hand(5, 13, 22), np.zeros((SIDE, SIDE))).share, population_of(hand(5, 13, 22)).share
     )
@@ -115,19 +115,19 @@ def test_the_weighed_map_is_found_in_its_band_though_another_place_is_brighter()
     assert box is not None
     x, y = box.center
     assert abs(y - 22.5) < 2
-    assert 9 < x < 14.5  # between the film's own spot and where the population looks
+    assert 9 < x < 14.5  # between the image's own spot and that of the population
 
 
-def test_what_lies_beside_the_hand_is_no_place() -> None:
+def test_attention_beside_the_hand_does_not_count() -> None:
     ground = hand(5, 13, 22)
-    ground[:, 22:] = 5.0  # brighter than any joint, on every film
+    ground[:, 22:] = 5.0  # brighter than any joint, in every image
     share = PopulationPrior.of([(ground, np.arange(SIDE)[None] < np.full((SIDE, 1), 22))]).share
     assert share[22, 14] == pytest.approx(1.0)
     assert share[:, 24:].max() == 0.0
 
 
 def test_where_the_hand_lies_is_carried_into_another_frame() -> None:
-    # The hand fills the right half of a film of 100 x 100; the frame is the film's right half, 50 x 50 at its top.
+    # The hand fills the right half of an image of 100 x 100; the frame is the upper 50 x 50 of that half.
     seen = Attention(np.repeat([[0.0, 0.0, 1.0, 1.0]], 4, axis=0).astype(np.float32), Box(0, 0, 100, 100))
     assert on_hand(seen, 0.5, Box(50, 0, 100, 50), 4).all()
     assert not on_hand(seen, 0.5, Box(0, 0, 40, 40), 4).any()
@@ -145,14 +145,14 @@ def weighed(evidence: np.ndarray, prior: np.ndarray) -> np.ndarray:
     return PriorLocalizer(localizer, prior).attention(torch.zeros(1, 1, 224, 224, dtype=torch.uint8))[0].numpy()
 
 
-def test_a_bone_that_one_film_passes_over_is_not_lost() -> None:
+def test_a_bone_without_attention_in_one_image_is_not_lost() -> None:
     prior = population_of(hand(5, 13, 22) + hand(22, column=20)).prior(Region.REGION_1)
     found = weighed(hand(5, 13, 22), prior)
-    # Half of the evidence is the population's: sqrt(0.5) where it is at its height and the film says nothing.
+    # Half of the evidence is the population's: sqrt(0.5) at its maximum, where the image has no evidence.
     assert found[22, 20] == pytest.approx(np.sqrt(0.5) * prior[22, 20], abs=0.02)
     assert found[22, 14] > found[22, 20]
 
 
-def test_a_film_without_evidence_in_the_band_gets_none_from_the_population() -> None:
+def test_an_image_without_evidence_in_the_band_gets_none_from_the_population() -> None:
     prior = population_of(hand(5, 13, 22)).prior(Region.REGION_1)
     assert weighed(hand(5), prior).max() == 0.0

@@ -38,7 +38,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Localizer]:
 def test_known_maps_give_the_boxes_that_the_cascade_gives(
     toy: ModuleType, chain: Sequence[Localizer], tmp_path: Path
 ) -> None:
-    training_set = toy.toy_material(3, 1)
+    training_set = toy.toy_training_set(3, 1)
     finder = Finder(training_set.images, "letterbox", threads=2, progress=False)
     known = {}
     for count, step in enumerate(chain, 1):

@@ -26,7 +26,7 @@ SETTINGS = RegressorSettings(
 
 
 def fitted(toy: ModuleType, folder: Path, settings: RegressorSettings, machine: Machine = MACHINE) -> Any:
-    training_set = toy.toy_material(8, 3)
+    training_set = toy.toy_training_set(8, 3)
     torch.manual_seed(settings.schedule.epochs)
     network = AgeRegressor(settings)
     steps = steps_per_epoch(8, settings.schedule, machine)
@@ -62,6 +62,14 @@ def test_a_fit_leaves_a_log_a_curve_and_an_average(toy: ModuleType, tmp_path: Pa
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "available" not in shown.err
+
+
+def test_a_fit_reports_its_epochs_and_steps(toy: ModuleType, tmp_path: Path, capfd: Any) -> None:
+    fitted(toy, tmp_path, SETTINGS, dataclasses.replace(MACHINE, progress=True))
+    shown = capfd.readouterr().err
+    assert "Training a fit, steps: 4 of 4" in shown
+    for epoch in (1, 2):
+        assert f"a fit: epoch {epoch} of 2 done" in shown
 
 
 def test_without_averaging_the_last_weights_remain(toy: ModuleType, tmp_path: Path) -> None:
@@ -124,7 +132,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(toy: ModuleType, tmp_path:
 
 
 def test_no_cases_no_training(toy: ModuleType, tmp_path: Path, refuses: Any) -> None:
-    training_set = toy.toy_material(2, 1)
+    training_set = toy.toy_training_set(2, 1)
     data = ViewsData(training_set.images, [], [LocalizerSource("O")], NoRegions(), 32)
     learner = RegressorLearner(AgeRegressor(SETTINGS), SETTINGS, seed=0, steps_per_epoch=1)
     with refuses(TrainingError, "no_cases"):

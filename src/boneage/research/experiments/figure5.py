@@ -86,8 +86,8 @@ def _measure_at_tau(runner: ExperimentRunner, region: Region) -> dict[float, npt
         found = run.finder.each(steps, ids, {}, lambda regions: regions.attention, f"maps of {region.value}")
         maps = {step.region: {case_id: found[case_id][step.region].map for case_id in ids} for step in steps}
         errors = search_tau(
-            steps, maps, run.finder, run.training_set.train, runner.test, settings, stage.folder, runner.machine,
-            seed=runner.seed, start=start,
+            steps, maps, run.finder, train=run.training_set.train, validation=runner.test, settings=settings,
+            folder=stage.folder, machine=runner.machine, seed=runner.seed, start=start,
         )  # fmt: skip
         np.savez(file, taus=np.array(list(errors)), errors=np.stack(list(errors.values())))
         stage.finish()

@@ -38,14 +38,21 @@ def train_regressor(run: TrainingRun, regions: RegionsTable, chain: LocalizerCha
         torch.manual_seed(seed)
         network = take_over_weights(settings, start) if start else AgeRegressor(settings, start=recipe.pretrained)
         sources = [ViewSource(View(name)) for name in settings.views]
-        data = run.data(ViewsData, sources, FromTable(regions), settings.size, settings.augmentation, seed=seed)
+        data = run.data(
+            ViewsData,
+            sources,
+            FromTable(regions),
+            size=settings.size,
+            augmentation=settings.augmentation,
+            seed=seed,
+        )
         network = run.fit(
             network,
             lambda network, steps: RegressorLearner(network, settings, seed=seed, steps_per_epoch=steps),
             data,
-            stage,
-            settings.schedule,
-            "regressor",
+            stage=stage,
+            schedule=settings.schedule,
+            label="regressor",
         )
         export_regressor(network, file, settings.views, settings.size, half=recipe.fp16_weights)
         stage.finish()

@@ -39,14 +39,14 @@ def train_gate(run: TrainingRun, settings: GateSettings, regions: RegionsTable, 
     if not stage.complete:
         stage.begin()
         torch.manual_seed(run.recipe.seed)
-        data = run.data(GateData, [], FromTable(regions), settings.size, NO_AUGMENTATION)
+        data = run.data(GateData, [], FromTable(regions), size=settings.size, augmentation=NO_AUGMENTATION)
         gate = run.fit(
             GateNetwork(settings, start=run.recipe.pretrained),
             lambda network, steps: GateLearner(network, settings, seed=run.recipe.seed, steps_per_epoch=steps),
             data,
-            stage,
-            settings.schedule,
-            NAME,
+            stage=stage,
+            schedule=settings.schedule,
+            label=NAME,
         )
         fit_ood_score(gate, data[0])
         export_student(GatePort(gate), network.path, settings.size, list(GatePort.OUTPUTS), half=False)

@@ -34,16 +34,16 @@ def distil(run: TrainingRun, chain: LocalizerChain) -> LocalizerChain:
         table = run.finder.regions(chain.steps, run.training_set.ids, chain.maps)
         torch.manual_seed(seed)
         student = Student(settings, start=run.recipe.pretrained)
-        data = run.data(StudentData, [], FromTable(table), settings.size, settings.augmentation)
+        data = run.data(StudentData, [], FromTable(table), size=settings.size, augmentation=settings.augmentation)
         for part in data:
             part.stride = stride_of(student, settings.size)
         student = run.fit(
             student,
             lambda network, steps: StudentLearner(network, settings, seed=seed, steps_per_epoch=steps),
             data,
-            stage,
-            settings.schedule,
-            "student",
+            stage=stage,
+            schedule=settings.schedule,
+            label="student",
         )
         export_student(student, file, settings.size, OUTPUTS, half=run.recipe.fp16_weights)
         stage.finish()

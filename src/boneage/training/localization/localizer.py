@@ -83,9 +83,14 @@ def fit_localizer(
         Localizer(settings, start=start),
         lambda network, steps: LocalizerLearner(network, settings, seed=seed, steps_per_epoch=steps),
         run.data(
-            ViewsData, [LocalizerSource(settings.input_view)], found, settings.size, settings.augmentation, seed=seed
+            ViewsData,
+            [LocalizerSource(settings.input_view)],
+            found,
+            size=settings.size,
+            augmentation=settings.augmentation,
+            seed=seed,
         ),
-        stage,
-        settings.schedule,
-        label,
+        stage=stage,
+        schedule=settings.schedule,
+        label=label,
     )

@@ -68,9 +68,9 @@ class TrainingRun:
         kind: type[Data],
         sources: Sequence[Source],
         found: RegionsOf,
+        *,
         size: int,
         augmentation: Augmentation,
-        *,
         seed: int | None = None,
     ) -> tuple[Data, Data]:
         """The views of a network: (training views with augmentation, validation views without)."""
@@ -86,6 +86,7 @@ class TrainingRun:
         network: Net,
         learner_of: Callable[[Net, int], Learner],
         data: tuple[ViewsData, ViewsData],
+        *,
         stage: Stage,
         schedule: Schedule,
         label: str,

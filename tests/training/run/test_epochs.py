@@ -1,4 +1,4 @@
-"""Every epoch has its own order, its own jitter, and the view size of the schedule."""
+"""Every epoch has its own order, its own augmentation, and the view size of the schedule."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_epochs_differ_and_sizes_follow_the_schedule(
         "regions=", "regressor.views=O", "regressor.size=48", "regressor.schedule.epochs=3",
         "regressor.schedule.size_schedule=((0,32),(2,48))",
     )  # fmt: skip
-    train_on(recipe, toy.toy_material(), tmp_path / "run", Machine(accelerator="cpu", progress=False))
+    train_on(recipe, toy.toy_training_set(), tmp_path / "run", Machine(accelerator="cpu", progress=False))
     assert [len(seen[epoch]) for epoch in (0, 1, 2)] == [12, 12, 12]
     assert [{key.size for key in seen[epoch]} for epoch in (0, 1, 2)] == [{32}, {32}, {48}]
     orders = [tuple(key.case for key in seen[epoch]) for epoch in (0, 1, 2)]
