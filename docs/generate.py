@@ -426,25 +426,17 @@ def _schema_type(part: dict[str, Any]) -> str:
 
 
 def decisions_page() -> str:
+    """The index: what stands above the mark is written by hand, the tables below it are made from the pages."""
+    head = (DOCS / "decisions" / "README.md").read_text(encoding="utf-8").partition(MADE)[0]
     entries: dict[str, list[tuple[str, str, str, str]]] = {}
     for file in sorted((DOCS / "decisions").glob("2*.md")):
         area, row = decision(file)
         entries.setdefault(area, []).append(row)
-    lines = [
-        "# Decisions",
-        "",
-        "What was decided, when, and why. Negative results stay. A decision is written once and not rewritten, so that "
-        "older pages use older words: *film* for radiograph and image, *jitter* for augmentation, *select* and "
-        "*report* for validation and test, *closest cases* for similar cases, *parts* for regional bone ages. "
-        "[Glossary](../explanation/glossary.md).",
-        "",
-        "Status: *accepted* holds; *superseded* names what replaced it; *negative result* was tried and did not pay; "
-        "*proposed* waits.",
-    ]
+    lines = [head.rstrip("\n"), "", MADE]
     for area in sorted(entries, key=lambda area: (area != "House", area)):
         lines += ["", f"## {area}", "", "| date | decision | status |", "|---|---|---|"]
         lines += [_row(date, f"[{title}]({name})", status) for date, title, name, status in entries[area]]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 def decision(file: Path) -> tuple[str, tuple[str, str, str, str]]:
@@ -481,7 +473,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
 
 def page(name: str) -> str:
     """The text of a page, or of a schema, as it should be."""
-    if name.endswith(".json"):
+    if name.endswith(".json") or name == "decisions/README.md":
         return PAGES[name]()
     return f"{MADE}\n\n{PAGES[name]()}\n"
 

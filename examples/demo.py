@@ -29,7 +29,7 @@ SIZE = 512
 
 
 def main(folder: Path) -> int:
-    images, report = folder / "phantoms", folder / "report"
+    images, report = folder / "phantoms", folder / "pages"
     for old in (images, report):
         shutil.rmtree(old, ignore_errors=True)
     images.mkdir(parents=True)

@@ -3,7 +3,7 @@
     python examples/phantom_sheet.py docs/images/phantoms.jpg
 
 Capitate and hamate come first, the pisiform late; the distal phalanges fuse first, the radius last. The boy and the
-girl of a column have one seed, hence one posture and one radiograph; only phantoms are shown.
+girl of a column have one seed, hence one posture and one exposure. Only phantoms are shown.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python examples/stress_sheet.py docs/images/stress.jpg
 
-What `boneage evaluate --stress` does to each radiograph, on a synthetic one; no radiograph is shown.
+What `boneage evaluate --stress` does to each radiograph, shown on a phantom.
 """
 
 from __future__ import annotations

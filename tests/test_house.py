@@ -109,7 +109,7 @@ def test_no_radiograph_and_nothing_large_is_tracked() -> None:
     results = {name for name in pictures if name.startswith("docs/results/")}
     golden = {name for name in pictures if Path(name).parent == Path("tests/golden")}
     assert pictures - results - golden <= PICTURES_OF_PHANTOMS.keys()
-    # Plots show no radiograph; figures 1 and 3 do, and may be of phantoms only.
+    # Plots show no radiograph; figures 1 and 3 show images, and may be of phantoms only.
     images = {name for name in results if Path(name).stem in ("figure1", "figure3")}
     assert all(name.startswith("docs/results/phantoms-") for name in images)
     assert {Path(name).stem for name in results} <= {
