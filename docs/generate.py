@@ -246,6 +246,7 @@ def codes_page() -> str:
 
 def recipes_page() -> str:
     from boneage.training.recipes import NAMES, settings
+    from boneage.training.recipes.recipe import Recipe
 
     lines = [
         "# Recipes and their settings",
@@ -260,11 +261,7 @@ def recipes_page() -> str:
         first, _, rest = text.partition("\n\n")
         facts, _, prose = rest.partition("\n\n")
         lines += ["", f"### {name}", "", " ".join(first.split()), "", "| | |", "|---|---|"]
-        # "Command:  boneage train ..." and its kin; a fact may go on in the next line, indented.
-        lines += [
-            _row(key, f"`{' '.join(fact.split())}`" if key == "Command" else fact)
-            for key, fact in re.findall(r"^(\w+):\s+(.*(?:\n +.*)*)", facts, re.MULTILINE)
-        ]
+        lines += [_row(key, f"`{' '.join(fact.split())}`" if key == "Command" else fact) for key, fact in _facts(facts)]
         lines += ["", prose]
     lines += ["", "## Settings", "", "`Recipe` is the whole; the other groups are parts of it."]
     groups = [
@@ -274,7 +271,7 @@ def recipes_page() -> str:
         and dataclasses.is_dataclass(kind)
         and getattr(kind, "__module__", "") == settings.__name__
     ]
-    for group in sorted(groups, key=lambda kind: kind.__name__ != "Recipe"):
+    for group in (Recipe, *groups):
         lines += ["", f"### {group.__name__}", "", *_settings(group)]
     return "\n".join(lines)
 
@@ -323,20 +320,29 @@ def _short(value: object) -> str:
 
 
 def experiments_page() -> str:
-    from boneage.research import EXPERIMENTS, SCALES
+    from boneage.research.experiments import EXPERIMENTS
+    from boneage.research.scales import SCALES
 
-    return "\n".join(
-        [
-            "# Experiments",
-            "",
-            f"`boneage reproduce NAME` runs one, `boneage reproduce all` runs all. Scales: {', '.join(SCALES)}. See "
-            "[Reproduce the paper](../how-to/reproduce.md).",
-            "",
-            "| experiment | what it shows |",
-            "|---|---|",
-            *(_row(f"`{name}`", what) for name, what in EXPERIMENTS.items()),
-        ]
-    )
+    lines = [
+        "# Experiments",
+        "",
+        f"`boneage reproduce NAME` runs one, `boneage reproduce all` runs all. Scales: {', '.join(SCALES)}. Each is "
+        "one file in `src/boneage/research/experiments/`. See [Reproduce the paper](../how-to/reproduce.md).",
+        "",
+        "| experiment | what it shows | what was found on radiographs |",
+        "|---|---|---|",
+    ]
+    for name, what in EXPERIMENTS.items():
+        file = SOURCE / "research" / "experiments" / f"{name.replace('-', '_')}.py"
+        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        found = dict(_facts(text)).get("Found", "").replace("(docs/results)", "")
+        lines.append(_row(f"`{name}`", what, found))
+    return "\n".join(lines)
+
+
+def _facts(text: str) -> list[tuple[str, str]]:
+    """`Command:  boneage train ...` and its kin in a docstring; a fact may go on in the next line, indented."""
+    return re.findall(r"^(\w+):\s+(.*(?:\n +.*)*)", text, re.MULTILINE)
 
 
 # Schemas
