@@ -1,4 +1,4 @@
-"""Make a trained model the shipped one: its figures go into metrics.json, MODEL_CARD.md and README.
+"""Make a trained model the shipped one: its figures go into metrics.json, MODEL_CARD.md and docs/accuracy.md.
 
     python benchmarks/ship_model.py RUN/model EVALUATION --name NAME --hardware "2 CPU cores"
 
@@ -22,7 +22,7 @@ from boneage.model.writing import rewrite_model
 MODELS = Path(boneage.__file__).parent / "models"
 TEMPLATE = Path(__file__).with_name("model_card.md")
 CARD = "MODEL_CARD.md"
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "accuracy.md"
 LIMIT_BYTES = 20_000_000
 
 
@@ -93,14 +93,14 @@ def regional_table(regional: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
-def readme_with(tables: dict[str, str]) -> str:
-    """The README with each table between its two marks; people update the text around them."""
-    text = README.read_text()
+def page_with(tables: dict[str, str]) -> str:
+    """The page of figures with each table between its two marks; people update the text around them."""
+    text = PAGE.read_text()
     for name, table in tables.items():
         start, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
         if not table or text.count(start) != 1 or text.count(end) != 1:
             raise SystemExit(
-                f"README.md: the table '{name}' has no marks, or the evaluation no figures for it. Evaluate with "
+                f"{PAGE.name}: the table '{name}' has no marks, or the evaluation no figures for it. Evaluate with "
                 "--boxes and --stress a model that has regional heads."
             )
         before, rest = text.split(start)
@@ -170,12 +170,12 @@ def main() -> None:
             f"not {trained.sha256[:12]} on the test split. Evaluate this model first."
         )
     accuracy, localization = metrics["accuracy"], metrics.get("localization") or {}
-    readme = readme_with(
+    page = page_with(
         {
             "accuracy": accuracy_table(accuracy),
             "localization": localization_table(localization),
             "stress": stress_rows(metrics["stress"]) if metrics.get("stress") else "",
-            "parts": regional_table(metrics.get("regional")),
+            "regional": regional_table(metrics.get("regional")),
         }
     )
     settings = trained.settings
@@ -200,7 +200,7 @@ def main() -> None:
         others={CARD: card.encode()},
     )
     assert load_model(target).sha256 == trained.sha256, "name and metrics are not part of a model's identity"
-    README.write_text(readme)
+    PAGE.write_text(page)
     default = MODELS / ".DEFAULT.tmp"
     default.write_text(options.name + "\n")
     os.replace(default, MODELS / "DEFAULT")

@@ -138,7 +138,7 @@ def later():
 
 def test_every_room_has_its_arrows() -> None:
     new = {_room(module) for module in FILES} - set(MAY_IMPORT)
-    assert not new, f"new rooms {sorted(new)}: give them their arrows in this test and in docs/decisions.md"
+    assert not new, f"new rooms {sorted(new)}: give them their arrows in this test and in docs/decisions"
 
 
 def test_rooms_import_only_what_they_may() -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 INDEX_FILE: Final = "index.npz"
 SIMILAR_CASES: Final = 20
-"""An answer names so many; docs/decisions.md says how the number was chosen."""
+"""An answer names so many; docs/decisions says how the number was chosen."""
 COMPONENTS: Final = 64
 """Principal components that are kept, at most."""
 _SMALLEST_VARIANCE: Final = 1e-10

@@ -7,9 +7,9 @@ Hours:    12,111 cases of RSNA at 300 px: 1.6 for phase I and 0.1 for the gate o
           H200 GPU with --workers 8, about 4.5 on 2 cores (estimated)
 Score:    MAE 6.95 months (6.59 to 7.30) on *test* there
 
-The shipped model's regressor was trained for 37 of the 40 epochs (docs/decisions.md, "A better age network").
+The shipped model's regressor was trained for 37 of the 40 epochs (docs/decisions: the shipped age network was trained on one GPU).
 
-Phase I differs from the paper's on purpose (docs/decisions.md). The networks are cut after their third stage, so that a
+Phase I differs from the paper's on purpose (docs/decisions). The networks are cut after their third stage, so that a
 cell of the map sees about a third of the view and evidence stays where it is. They learn by cross entropy. Regions 1
 and 2 are found on the hand, from one network, each in its own band of the population prior. One small student learns
 the boxes of all training images, which evens out misses on single images.
