@@ -7,7 +7,8 @@ Hours:    12,111 cases of RSNA at 300 px: 1.6 for phase I and 0.1 for the gate o
           H200 GPU with --workers 8, about 4.5 on 2 cores (estimated)
 Score:    MAE 6.95 months (6.59 to 7.30) on *test* there
 
-The shipped model's regressor was trained for 37 of the 40 epochs (docs/decisions: the shipped age network was trained on one GPU).
+The shipped model's regressor was trained for 37 of the 40 epochs (docs/decisions, "The shipped age network was trained
+on one GPU").
 
 Phase I differs from the paper's on purpose (docs/decisions). The networks are cut after their third stage, so that a
 cell of the map sees about a third of the view and evidence stays where it is. They learn by cross entropy. Regions 1
