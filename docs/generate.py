@@ -130,14 +130,19 @@ def _default(parameter: Any) -> str:
 
 @dataclasses.dataclass
 class Code:
-    """A code of an error: its kinds, the rooms that raise it, and the first message in the order of files."""
+    """A code of an error: its kinds, each with the first message in the order of files."""
 
-    kinds: set[str] = dataclasses.field(default_factory=set)
-    rooms: set[str] = dataclasses.field(default_factory=set)
-    message: str = ""
+    messages: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def kinds(self, *, of_a_radiograph: bool) -> list[str]:
+        """The kinds that are about one radiograph, or the others."""
+        return sorted(kind for kind in self.messages if (kind in _STATUS) is of_a_radiograph)
+
+    def message(self, kinds: list[str]) -> str:
+        """The first message of these kinds."""
+        return next((self.messages[kind] for kind in kinds if self.messages[kind]), "")
 
 
-_RADIOGRAPH_ERRORS: Final = ("UnreadableRadiograph", "UnsuitableRadiograph")
 _STATUS: Final = {"UnreadableRadiograph": "failed", "UnsuitableRadiograph": "rejected"}
 
 
@@ -148,7 +153,6 @@ def error_codes() -> dict[str, Code]:
     kinds = {name for name, kind in vars(errors).items() if inspect.isclass(kind)}
     codes: dict[str, Code] = {}
     for file in sorted(SOURCE.rglob("*.py")):
-        room = file.relative_to(SOURCE).with_suffix("").parts[0]
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
                 continue
@@ -157,15 +161,13 @@ def error_codes() -> dict[str, Code]:
                 continue
             arguments = list(node.args)
             named = {keyword.arg: keyword.value for keyword in node.keywords}
-            if kind in _RADIOGRAPH_ERRORS and arguments:
+            if kind in _STATUS and arguments:
                 code, message = arguments[0], arguments[1] if len(arguments) > 1 else None
             else:
                 code, message = named.get("code"), arguments[0] if arguments else None
             for text in _constants(code):
                 known = codes.setdefault(text, Code())
-                known.kinds.add(kind)
-                known.rooms.add(room)
-                known.message = known.message or _message(message)
+                known.messages[kind] = known.messages.get(kind) or _message(message)
     return dict(sorted(codes.items()))
 
 
@@ -219,11 +221,11 @@ def codes_page() -> str:
     codes = error_codes()
     reasons = {code: reason for code, (reason, *_) in getattr(gate, "_REASONS", {}).items()}
     for code, reason in reasons.items():
-        codes.setdefault(code, Code({"UnsuitableRadiograph"}, {"pipeline"}, reason))
+        codes.setdefault(code, Code({"UnsuitableRadiograph": reason}))
     for code, known in sorted(codes.items()):
-        if known.kinds & set(_RADIOGRAPH_ERRORS):
-            statuses = " or ".join(sorted(_STATUS[kind] for kind in known.kinds if kind in _STATUS))
-            lines.append(_row(f"`{code}`", statuses, known.message))
+        if kinds := known.kinds(of_a_radiograph=True):
+            statuses = " or ".join(sorted(_STATUS[kind] for kind in kinds))
+            lines.append(_row(f"`{code}`", statuses, known.message(kinds)))
     lines += [
         "",
         "## Other errors",
@@ -235,9 +237,8 @@ def codes_page() -> str:
         "|---|---|---|",
     ]
     for code, known in sorted(codes.items()):
-        others = sorted(known.kinds - set(_RADIOGRAPH_ERRORS))
-        if others:
-            lines.append(_row(f"`{code}`", ", ".join(others), known.message))
+        if kinds := known.kinds(of_a_radiograph=False):
+            lines.append(_row(f"`{code}`", ", ".join(kinds), known.message(kinds)))
     return "\n".join(lines)
 
 

@@ -113,20 +113,25 @@ class Assessment:
 
     @property
     def bone_age_months(self) -> float | None:
+        """The bone age, in [1, 240]; None where the sex is unknown, as for the following."""
         return None if self.answer is None else self.answer.bone_age_months
 
     @property
     def interval_90_months(self) -> tuple[float, float] | None:
+        """(lower, upper) of the 90 % interval, months."""
         return None if self.answer is None else self.answer.interval_90_months
 
     @property
     def distribution(self) -> npt.NDArray[np.float32] | None:
+        """float32 [240] over `boneage.ages.MONTHS`, summing to 1."""
         return None if self.answer is None else self.answer.distribution
 
     @property
     def similar_cases(self) -> SimilarCases | None:
+        """Similar cases, where the assessor has an index."""
         return None if self.answer is None else self.answer.similar_cases
 
     @property
     def regional_ages(self) -> RegionalAges | None:
+        """Carpal and tubular bone age, where the model has them."""
         return None if self.answer is None else self.answer.regional_ages
