@@ -77,6 +77,7 @@ def test_paired_samples_are_drawn_together() -> None:
 
 def test_json_form() -> None:
     assert Figure(1.23456, 1.0, 2.0, 9).as_dict() == {"value": 1.2346, "interval_95": [1.0, 2.0], "n": 9}
+    assert str(Figure(-0.00001, -0.00001, 0.0, 9).as_dict()["interval_95"]) == "[0.0, 0.0]"
     assert Figure(None, None, None, 0).as_dict() == {"value": None, "interval_95": None, "n": 0}
 
 

@@ -38,8 +38,8 @@ class Figure:
 
     def as_dict(self) -> dict[str, float | int | list[float] | None]:
         """For JSON: value, interval_95 ([lower, upper] or null), n."""
-        interval = None if self.lower is None or self.upper is None else [round(self.lower, 4), round(self.upper, 4)]
-        return {"value": None if self.value is None else round(self.value, 4), "interval_95": interval, "n": self.n}
+        interval = None if self.lower is None or self.upper is None else [_rounded(self.lower), _rounded(self.upper)]
+        return {"value": None if self.value is None else _rounded(self.value), "interval_95": interval, "n": self.n}
 
 
 def root_mean_square(values: Values, axis: int = -1) -> Values:
@@ -97,3 +97,8 @@ class Bootstrap:
 def figure(*samples: npt.ArrayLike, reduce: Reduce = np.mean, resamples: int = RESAMPLES, seed: int = 0) -> Figure:
     """`Bootstrap(resamples, seed).figure(...)`."""
     return Bootstrap(resamples, seed).figure(*samples, reduce=reduce)
+
+
+def _rounded(value: float) -> float:
+    # Adding 0.0 turns a rounded -0.0 into 0.0.
+    return round(value, 4) + 0.0
