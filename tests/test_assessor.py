@@ -91,7 +91,7 @@ def test_an_unknown_sex_word(assessor: Assessor, hand: Radiograph) -> None:
         assessor.assess(hand, "girlish")
 
 
-def test_a_mirrored_film_gets_the_same_age(assessor: Assessor, hand: Radiograph) -> None:
+def test_a_mirrored_radiograph_gets_the_same_age(assessor: Assessor, hand: Radiograph) -> None:
     mirrored = replace(hand, pixels=np.ascontiguousarray(hand.pixels[:, ::-1]))
     ages = [assessor.assess(image, "male").bone_age_months for image in (hand, mirrored)]
     assert ages[0] == pytest.approx(ages[1], abs=0.5)

@@ -151,8 +151,8 @@ def test_a_table_of_another_layout(phantoms: Path, tmp_path: Path) -> None:
     table = tmp_path / "readings.csv"
     with table.open("w", newline="") as stream:
         lines = [[row["id"], float(row["boneage"]) / 12, "M" if row["male"] == "True" else "F"] for row in rows]
-        csv.writer(stream).writerows([["film", "reader 1", "child"], *lines])
-    named = ["id=film", "age=reader 1", "age_unit=years", "sex=child"]
+        csv.writer(stream).writerows([["image", "reader 1", "child"], *lines])
+    named = ["id=image", "age=reader 1", "age_unit=years", "sex=child"]
     words = [part for pair in named for part in ("--column", pair)]
     arguments = ["tiny", "--data", phantoms, "--table", table, "--accelerator", "cpu", *settings()]
     result = train(*arguments, "--out", tmp_path / "run", *words)

@@ -35,7 +35,7 @@ TOLERANCES: Final = {
 """By the name of the value: pixels, degrees, months, probability. What is not named here is in months.
 
 A case can widen them in its own `tolerances`. One does: the values that erase region 1 are drawn with a seed taken from
-the film's bytes, and the bytes of a film that was turned by an angle change with the angle's last digits, which differ
+the image's bytes, and the bytes of an image that was rotated by an angle change with the angle's last digits, which differ
 from one processor to the next; its tubular bone age then moves by up to a month.
 """
 

@@ -25,7 +25,7 @@ def test_the_shipped_model_says_what_it_said(name: str) -> None:
     )
 
 
-def test_only_a_turned_film_has_a_wider_tolerance() -> None:
+def test_only_a_rotated_radiograph_has_a_wider_tolerance() -> None:
     wider = {case["file"]: case["tolerances"] for case in CASES.values() if "tolerances" in case}
     assert wider == {"turned-30-degrees.png": {"tubular_bone_age_months": 2.0}}
 

@@ -95,7 +95,7 @@ class SimilarCasesIndex:
         """The similar cases of one sex.
 
         Args:
-            features: float32 [C] of the film.
+            features: float32 [C] of the radiograph.
             sex: of the child.
             months: the model's bone age, to compare.
 

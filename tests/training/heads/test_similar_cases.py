@@ -115,7 +115,7 @@ def test_a_training_makes_an_index_of_its_training_cases(toy: ModuleType, tmp_pa
     assert index.data == {"name": "toy", "split": "train", "cases": 12, "terms": "free", "phantom": False}
     assert index.figures["validation"]["cases"] == len(training_set.validation)
     assert {file.name for file in folder.iterdir()} == {"model.json", "metrics.json", "regressor.onnx"}
-    # A training film finds itself, and says so.
+    # A training image finds itself, and says so.
     case = training_set.train[3]
     image = Radiograph(training_set.images.image(case.id).astype(np.float32) / 255)
     found = load(folder, out / "index.npz").assess(image, case.sex)
@@ -153,7 +153,7 @@ def test_an_index_of_a_finished_model_holds_only_train_cases(layered_model: Path
     assert found.similar_cases.cases[0].distance == pytest.approx(0, abs=2e-3)
 
 
-def test_films_that_cannot_be_read_are_dropped_and_too_many_end_it(
+def test_radiographs_that_cannot_be_read_are_dropped_and_too_many_end_it(
     layered_model: Path, phantoms: Path, tmp_path: Path
 ) -> None:
     root = shutil.copytree(phantoms, tmp_path / "hands")
