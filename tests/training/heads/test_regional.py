@@ -135,7 +135,7 @@ def test_what_is_usual_of_a_sex_needs_cases_of_it() -> None:
     "assignment",
     ["regressor.fusion=stacked", "regressor.merge=mean", "regressor.views=H,R2", "regions=hand,region_1"],
 )
-def test_a_recipe_whose_network_cannot_tell_parts_apart(assignment: str, refuses: Any) -> None:
+def test_a_recipe_whose_network_does_not_see_region_1_by_itself(assignment: str, refuses: Any) -> None:
     recipe = replace_settings(find_recipe("compact"), [assignment, "student=false", "gate=none"])
     if "regions" in assignment:
         recipe = replace_settings(recipe, ["regressor.views=H,R1"])
