@@ -59,6 +59,9 @@ def page(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> str:
         pictures={name: data_url(picture, "png") for name, picture in pictures.items()},
         by_sex=_accuracy_table("Sex", {"All": metrics.overall, **metrics.by_sex}),
         by_age=_accuracy_table("Label (years)", {"All": metrics.overall, **metrics.by_age_band}),
+        by_predicted_age=_accuracy_table(
+            "Predicted (years)", {band: group for band, group in metrics.by_predicted_age_band.items() if group.n}
+        ),
         constant=_constant(evaluation),
         regional=_regional(evaluation),
         by_sex_and_age=_by_sex_and_age(metrics.by_sex_and_age_band),
