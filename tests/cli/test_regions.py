@@ -14,6 +14,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from boneage.cli import app
+from boneage.errors import UsageError
+from boneage.model.folder import load_model
 from boneage.model.writing import write_model
 from boneage.phantom import phantom
 from boneage.reports.region_folder import RegionFolder
@@ -36,14 +38,14 @@ def test_boxes_and_crops(tmp_path: Path, standin_model: Path) -> None:
     rows = list(csv.DictReader((tmp_path / "out" / "regions.csv").read_text().splitlines()))
     assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png"]
     assert {row["status"] for row in rows} == {"assessed"}
-    image = Image.open(tmp_path / "hands" / "0.png")
-    assert (rows[0]["width"], rows[0]["height"]) == (str(image.width), str(image.height))
+    with Image.open(tmp_path / "hands" / "0.png") as image:
+        assert (rows[0]["width"], rows[0]["height"]) == (str(image.width), str(image.height))
     assert all("Research use only" in row["notice"] for row in rows)
     for row, name in zip(rows, ["000001-0.png", "000002-1.png"], strict=True):
-        crop = Image.open(tmp_path / "out" / "crops" / "hand" / name)
-        assert crop.width == round(float(row["hand_x1"])) - round(float(row["hand_x0"]))
-        assert crop.height == round(float(row["hand_y1"])) - round(float(row["hand_y0"]))
-        assert np.asarray(crop).dtype == np.uint8
+        with Image.open(tmp_path / "out" / "crops" / "hand" / name) as crop:
+            assert crop.width == round(float(row["hand_x1"])) - round(float(row["hand_x0"]))
+            assert crop.height == round(float(row["hand_y1"])) - round(float(row["hand_y0"]))
+            assert np.asarray(crop).dtype == np.uint8
 
 
 def test_one_broken_file_is_a_row_and_not_the_end(tmp_path: Path, standin_model: Path) -> None:
@@ -130,32 +132,38 @@ def test_a_finished_run_is_not_run_again(tmp_path: Path, standin_model: Path) ->
     assert len(list((tmp_path / "out" / "crops" / "hand").iterdir())) == 2
 
 
-def test_it_does_not_go_on_with_something_else(tmp_path: Path, standin_model: Path, standin_parts: Any) -> None:
+def test_it_does_not_go_on_with_other_radiographs_or_another_model(
+    tmp_path: Path, standin_model: Path, standin_parts: Any, refuses: Any
+) -> None:
     folder = images(tmp_path / "hands", 3)
     out = tmp_path / "out"
     assert regions(folder / "0.png", folder / "1.png", "--model", standin_model, "--out", out).exit_code == 0
     before = (out / "regions.csv").read_bytes()
     settings, networks = standin_parts
     other = write_model(tmp_path / "other", {**settings, "calibration": {"tail": 0.2}}, networks)
-    for words, said in (
-        ((folder / "0.png", folder / "2.png", "--model", standin_model), "row 2 is of"),
-        ((folder / "0.png", "--model", standin_model), "more rows"),
-        ((folder, "--model", other), "made with the model standin"),
+    for names, model, code in (
+        (("0.png", "2.png"), standin_model, "other_radiographs"),
+        (("0.png",), standin_model, "other_radiographs"),
+        (("0.png", "1.png", "2.png"), other, "other_model"),
     ):
-        result = regions(*words, "--out", out)
+        files = [str(folder / name) for name in names]
+        with refuses(UsageError, code):
+            RegionFolder(out, files, load_model(model).sha256)
+        result = regions(*files, "--model", model, "--out", out)
         assert result.exit_code == 2
-        assert said in result.stderr
-        assert "new folder" in result.stderr
+        assert str(out / "regions.csv") in result.stderr
         assert (out / "regions.csv").read_bytes() == before
 
 
-def test_a_table_of_another_kind_stays(tmp_path: Path, standin_model: Path) -> None:
+def test_a_table_of_another_kind_stays(tmp_path: Path, standin_model: Path, refuses: Any) -> None:
     (tmp_path / "out").mkdir()
     table = tmp_path / "out" / "regions.csv"
     table.write_text("id,width\n1,300\n")
     result = regions(images(tmp_path / "hands"), "--out", tmp_path / "out", "--model", standin_model)
     assert result.exit_code == 2
-    assert f"{table}: has other columns" in result.stderr
+    assert str(table) in result.stderr
+    with refuses(UsageError, "other_columns"):
+        RegionFolder(table.parent, [], "")
     assert table.read_text() == "id,width\n1,300\n"
 
 
@@ -194,10 +202,11 @@ def test_crops_that_find_no_room(tmp_path: Path, standin_model: Path, monkeypatc
     assert regions(*words).exit_code == 0
 
 
-def test_nothing_is_overwritten(tmp_path: Path, standin_model: Path) -> None:
+def test_nothing_is_overwritten(tmp_path: Path, standin_model: Path, refuses: Any) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
     result = regions(images(tmp_path / "hands"), "--out", tmp_path / "out", "--model", standin_model)
     assert result.exit_code == 2
-    assert "not an empty folder" in result.output
+    with refuses(UsageError, "folder_not_empty"):
+        RegionFolder(tmp_path / "out", [], "")
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["notes.txt"]

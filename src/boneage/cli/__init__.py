@@ -38,7 +38,7 @@ class _Commands(TyperGroup):
         return list(_COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        # A stand-in with a name and a line of help is all that --help needs.
+        # --help needs no more than the name and a line of help.
         return TyperCommand(cmd_name, help=_COMMANDS[cmd_name][2]) if cmd_name in _COMMANDS else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -50,12 +50,12 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # The reader (`| head`) has gone. Python would complain once more when it flushes at exit.
+            # The reader (`| head`) has gone. Without this Python prints an error when it flushes at exit.
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except (UsageError, ModelError) as error:
-            # Without a model nothing is assessed at all, so this is no "some were not".
+            # Without a model nothing is assessed at all: status 1 would mean that some radiographs were.
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(2) from error
         except BoneAgeError as error:

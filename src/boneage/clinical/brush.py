@@ -1,8 +1,8 @@
-"""How much healthy children of one age differ in bone age: the Brush Foundation's standard deviations.
+"""Standard deviations of bone age in healthy children of one sex and age, from the Brush Foundation study.
 
 Source: W. W. Greulich, S. I. Pyle: Radiographic Atlas of Skeletal Development of the Hand and Wrist, 2nd edition,
 Stanford University Press 1959, tables of the children of the Brush Foundation study. `data/brush_sd_months.csv` holds
-their standard deviations alone; no source for the tables' mean bone ages was at hand.
+the standard deviations only, not the tables' mean bone ages.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 def brush_sd_months(sex: Sex, age_months: float) -> float | None:
-    """The standard deviation of bone age at an age, in months; between rows of the table it is interpolated linearly.
+    """The standard deviation of bone age at an age, in months; interpolated linearly between rows of the table.
 
     Args:
         sex: of the child; the tables differ.

@@ -227,7 +227,7 @@ def test_remarks_are_shown_by_severity_and_can_be_found_by_code(known: Assessmen
     assert "unreliable" not in (tmp_path / "quiet" / "0001-hand.html").read_text().partition("</style>")[2]
 
 
-def test_a_phantom_is_told_from_a_radiograph(assessor: Assessor, hand: Radiograph, tmp_path: Path) -> None:
+def test_pages_mark_phantoms(assessor: Assessor, hand: Radiograph, tmp_path: Path) -> None:
     drawn = assessor.assess(replace(hand, phantom=True), "male")
     write(tmp_path / "drawn", drawn)
     write(tmp_path / "real", assessor.assess(hand, "male"))

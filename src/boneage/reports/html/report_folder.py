@@ -213,7 +213,7 @@ class SideReport:
                 self._report.add(record, assessment, chronological_age_months)
 
     def finish(self) -> Path | None:
-        """`Report.finish`; None where there is no report.
+        """`Report.finish`; None without a folder.
 
         Raises:
             OutputError: the report could not be written, now or before.
