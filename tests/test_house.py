@@ -146,7 +146,7 @@ def test_relative_links_of_the_documents_lead_somewhere() -> None:
     assert not broken, "\n".join(broken)
 
 
-def test_a_wheel_holds_the_models_and_a_default(tmp_path: Path) -> None:
+def test_a_wheel_holds_the_models_a_default_and_the_templates(tmp_path: Path) -> None:
     """Built from a copy, without the network."""
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path / name)
@@ -159,6 +159,8 @@ def test_a_wheel_holds_the_models_and_a_default(tmp_path: Path) -> None:
         packed = set(archive.namelist())
     models = ROOT / "src" / "boneage" / "models"
     wanted = {path.relative_to(ROOT / "src").as_posix() for path in TRACKED if path.is_relative_to(models)}
+    templates = ROOT / "src" / "boneage" / "reports" / "html" / "templates"
+    wanted |= {path.relative_to(ROOT / "src").as_posix() for path in TRACKED if path.is_relative_to(templates)}
     assert wanted <= packed
     assert "boneage/py.typed" in packed
     assert any(name.endswith("licenses/LICENSE") for name in packed)
