@@ -98,6 +98,15 @@ def test_files_of_a_user_are_not_overwritten(tmp_path: Path, refuses) -> None:
     assert "my own reading" in table.read_text()
 
 
+def test_a_data_set_of_another_version_of_the_generator_is_not_continued(tmp_path: Path) -> None:
+    write_phantoms(tmp_path, 1, SMALL)
+    note = json.loads((tmp_path / "phantoms.json").read_text())
+    (tmp_path / "phantoms.json").write_text(json.dumps({**note, "version": note["version"] - 1}))
+    with pytest.raises(UsageError, match="version of the generator") as raised:
+        write_phantoms(tmp_path, 2, SMALL)
+    assert raised.value.code == "other_settings"
+
+
 def test_the_data_set_is_read_with_labels_and_boxes(tmp_path: Path) -> None:
     write_phantoms(tmp_path, 6, SMALL)
     dataset = read_dataset(tmp_path)

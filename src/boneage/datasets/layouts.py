@@ -245,7 +245,7 @@ def _assemble(root: Path, tables: Sequence[_Table], finder: ImageFinder, notes: 
 
 
 def _split_by(table_split: Split | None, official: set[Split | None], *, is_single: bool) -> Callable[[str], Split]:
-    """How the cases of a table get their splits: id -> split."""
+    """How the cases of a table get their splits, as a function id -> split."""
 
     def split(identity: str) -> Split:
         if table_split in ("validation", "test"):

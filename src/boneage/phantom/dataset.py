@@ -163,9 +163,9 @@ def write_phantoms(
     settings = settings or Settings()
     root = Path(folder)
     if count < 1:
-        raise UsageError(f"{count} phantoms cannot be made. Give 1 or more.", code="invalid_number")
+        raise UsageError(f"{count} phantoms are too few. Give 1 or more.", code="invalid_number")
     if workers < 1:
-        raise UsageError(f"{workers} workers cannot work. Give 1 or more.", code="invalid_number")
+        raise UsageError(f"{workers} workers are too few. Give 1 or more.", code="invalid_number")
     if settings.dicom:
         from boneage.phantom.dicom import check_coding
 
@@ -194,7 +194,9 @@ def _claim(root: Path, settings: Settings, count: int) -> None:
         except (OSError, ValueError):
             found = {}
         other = [name for name, value in note["settings"].items() if found.get("settings", {}).get(name) != value]
-        if found.get("made_by") != PHANTOM_MARK or found.get("version") != VERSION or other:
+        if found.get("version") != VERSION:
+            other.insert(0, "version of the generator")
+        if found.get("made_by") != PHANTOM_MARK or other:
             names = f" (different: {', '.join(other)})" if other else ""
             raise UsageError(
                 f"{root}: holds phantoms of other settings{names}. Repeat those settings, or name a new folder.",

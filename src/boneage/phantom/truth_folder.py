@@ -38,7 +38,7 @@ class TruthFolder:
         root: the folder that `boneage phantom` wrote.
 
     Raises:
-        DatasetError: the folder holds no truth (code `no_truth`).
+        DatasetError: the folder holds no truth (code `truth_missing`).
     """
 
     root: Path
@@ -48,7 +48,7 @@ class TruthFolder:
             raise DatasetError(
                 f"{self.root}: has no folder 'truth'. Masks and key points are known of phantoms only: give a folder "
                 "that `boneage phantom` wrote, or leave out the methods that learn from them.",
-                code="no_truth",
+                code="truth_missing",
             )
 
     def __call__(self, case_id: str) -> KnownHand:
