@@ -35,8 +35,8 @@ TOLERANCES: Final = {
 """By the name of the value: pixels, degrees, months, probability. What is not named here is in months.
 
 A case can widen them in its own `tolerances`. One does: the values that erase region 1 are drawn with a seed taken from
-the image's bytes. The bytes of a rotated image depend on the last digits of the angle, which differ from one processor to
-the next; its tubular bone age then moves by up to a month.
+the image's bytes. The bytes of a rotated image depend on the last digits of the angle, which differ from one processor
+to the next; its tubular bone age then moves by up to a month.
 """
 
 
