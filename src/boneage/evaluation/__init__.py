@@ -9,10 +9,11 @@ write_evaluation(evaluation, "out")
 from __future__ import annotations
 
 from boneage.evaluation.bootstrap import Figure, figure
+from boneage.evaluation.folder import write_evaluation
 from boneage.evaluation.localization import Localization, evaluate_localization
 from boneage.evaluation.metrics import Accuracy, Comparison, Metrics, compare, evaluate_predictions
 from boneage.evaluation.predictions import Prediction, read_predictions, write_predictions
-from boneage.evaluation.report import Evaluation, Provenance, write_evaluation
+from boneage.evaluation.report import Evaluation, Provenance
 from boneage.evaluation.run import run
 from boneage.evaluation.stress.figures import Stress, UnderTransform, evaluate_stress
 from boneage.evaluation.stress.table import StressRow, read_stress, write_stress

@@ -1,18 +1,13 @@
-"""From predictions to the files of an evaluation: metrics.json, the plots, and the page."""
+"""From predictions to an evaluation: every figure of its page and of metrics.json."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from boneage.assessment import NOTICE
-from boneage.atomic import write_atomically
-from boneage.evaluation import plots
 from boneage.evaluation.bootstrap import LEVEL, RESAMPLES
-from boneage.evaluation.folder import METRICS_FILE, PAGE_FILE
 from boneage.evaluation.localization import Localization, Truths, evaluate_localization
 from boneage.evaluation.measuring import as_json
 from boneage.evaluation.metrics import (
@@ -24,7 +19,6 @@ from boneage.evaluation.metrics import (
     evaluate_predictions,
     scored_only,
 )
-from boneage.evaluation.page import page
 from boneage.evaluation.predictions import Prediction
 from boneage.evaluation.regional_metrics import RegionalAccuracy, evaluate_regional
 from boneage.evaluation.stress.figures import Stress, evaluate_stress
@@ -195,35 +189,3 @@ class Evaluation:
             "comparison": as_json(self.comparison),
             "stress": as_json(self.stress),
         }
-
-
-def write_evaluation(evaluation: Evaluation, folder: str | Path) -> list[Path]:
-    """Write the plots, report.html and metrics.json (each file atomically) into `folder`.
-
-    The page holds its plots inside itself; the PNG files beside it are for slides and papers. metrics.json comes last:
-    where it is, everything is.
-
-    Returns:
-        The paths written, in that order.
-
-    Raises:
-        OutputError: the folder cannot be written to; files written before stay whole.
-    """
-    folder = Path(folder)
-    drawn: dict[str, bytes] = {}
-    if evaluation.metrics.overall.n:
-        drawn["scatter"] = plots.png(plots.scatter(evaluation.predictions))
-        drawn["bland_altman"] = plots.png(plots.bland_altman(evaluation.predictions))
-        drawn["error_by_age"] = plots.png(plots.error_by_age(evaluation.predictions, evaluation.metrics))
-    if any(entry.n for groups in evaluation.localization.values() for entry in groups.values()):
-        drawn["localization"] = plots.png(plots.localization_gain(evaluation.localization))
-    if evaluation.stress is not None and any(entry.n for entry in evaluation.stress.under.values()):
-        drawn["stress"] = plots.png(plots.stress_changes(evaluation.stress))
-    contents: dict[str, str | bytes] = {
-        **{f"{name}.png": plot for name, plot in drawn.items()},
-        PAGE_FILE: page(evaluation, drawn),
-        METRICS_FILE: json.dumps(evaluation.as_dict(), indent=2, allow_nan=False) + "\n",
-    }
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
-    return [folder / name for name in contents]

@@ -10,9 +10,10 @@ from scipy.stats import wilcoxon
 from boneage.errors import TrainingError, UsageError
 from boneage.evaluation.bootstrap import figure
 from boneage.model.folder import load_model
-from boneage.research.age_cells import AgeCell, Cell, CellPredictions, Unavailable
+from boneage.research.age_cells import AgeCell
+from boneage.research.cell_predictions import CellPredictions, Unavailable
 from boneage.research.results import DIFFERENCE, MAE, Line, Picture, Result
-from boneage.research.runner import ExperimentRunner
+from boneage.research.runner import Cell, ExperimentRunner
 from boneage.training.recipes.settings import RegressorSettings
 
 Report = Callable[[Result | Picture], None]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,16 +24,14 @@ from boneage.research.adapters import (
     predict_distributions,
     train_network,
 )
-from boneage.research.age_cells import (
+from boneage.research.baselines import HandTruth, LinearCorrection
+from boneage.research.cell_predictions import (
     PREDICTIONS_FILE,
-    AgeCell,
-    Cell,
     CellPredictions,
     Unavailable,
     read_predictions,
     write_predictions,
 )
-from boneage.research.baselines import HandTruth, LinearCorrection
 from boneage.research.scales import Scale
 from boneage.training.data.training_set import SparingImages, TrainingSet, collect_labelled
 from boneage.training.data.views_data import FromTable, Labelled, NoRegions, RegionsOf
@@ -52,6 +50,28 @@ if TYPE_CHECKING:
 Truths = Mapping[str, Mapping[str, tuple[float, float, float, float]]]
 """Reader's label -> case id -> box, as `boneage.datasets.read_boxes` gives them."""
 _PURPOSES: Final = (("train", "to learn from"), ("validation", "to search tau on"), ("test", "to measure on"))
+
+
+class Cell(Protocol):
+    """An age network that the experiment runner can train and measure."""
+
+    @property
+    def title(self) -> str:
+        """Its name in progress lines."""
+        ...
+
+    @property
+    def cases(self) -> int | None:
+        """Its number of training cases; None for the scale's."""
+        ...
+
+    def make_adapter(self, runner: ExperimentRunner) -> AgeAdapter:
+        """The network and its training."""
+        ...
+
+    def find_regions(self, runner: ExperimentRunner) -> tuple[RegionsOf, str]:
+        """The regions that its views are cut from, and the key of the localizers that found them."""
+        ...
 
 
 class ExperimentRunner:
@@ -271,7 +291,7 @@ class ExperimentRunner:
         stage = run.stage(f"seed-{self.seed}", name, 0)
         return run, train_network(run, stage, adapter, regions_of, self.seed, cell.title)
 
-    def predict_distributions(self, cell: AgeCell, cases: Sequence[Labelled]) -> npt.NDArray[np.float64]:
+    def predict_distributions(self, cell: Cell, cases: Sequence[Labelled]) -> npt.NDArray[np.float64]:
         """The distributions of a cell's first network over months 1 to 240, float64 [cases, 240]."""
         run, network = self.load_network(cell)
         return predict_distributions(run, cell.make_adapter(self), network, cases, cell.find_regions(self)[0])

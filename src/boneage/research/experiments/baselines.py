@@ -15,11 +15,12 @@ from typing import Final
 
 from boneage.regions import Region
 from boneage.research.adapters import AgeAdapter
-from boneage.research.age_cells import AgeCell, Cell, Unavailable
+from boneage.research.age_cells import AgeCell
 from boneage.research.baselines import BASELINES, Baseline, FromTruth, MaskedSource, WithHandMaps
+from boneage.research.cell_predictions import Unavailable
 from boneage.research.compare import Report, Row, compare, note_on_maps
 from boneage.research.results import Result
-from boneage.research.runner import ExperimentRunner
+from boneage.research.runner import Cell, ExperimentRunner
 from boneage.training.data.views_data import RegionsOf
 from boneage.training.localization.regions_table import read_maps, write_maps
 from boneage.training.recipes.settings import Backbone

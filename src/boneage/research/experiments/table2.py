@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from boneage.research.age_cells import AgeCell, Cell, Unavailable
+from boneage.research.age_cells import AgeCell
+from boneage.research.cell_predictions import Unavailable
 from boneage.research.compare import Report, Row, compare
 from boneage.research.results import Result
-from boneage.research.runner import ExperimentRunner
+from boneage.research.runner import Cell, ExperimentRunner
 from boneage.research.scales import TABLE_II_BACKBONES
 from boneage.training.recipes.settings import Backbone
 
