@@ -103,7 +103,7 @@ class Calibration(Entry):
     """How answers become honest.
 
     Attributes:
-        tail: probability outside the 90 % interval at each end, where there is no correction.
+        tail: probability outside the 90 % interval at each end, used where `correction` is None.
         coverage, cases, split: the share that the intervals covered, of how many cases, and of which split.
         correction: of bias and interval, by sex and age; None: the network's answers stand as they are.
         constant_half_width_months: half the width of an interval that is the same for every case and covers as many.
