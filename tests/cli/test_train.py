@@ -50,19 +50,21 @@ def test_a_model_from_the_command_line(phantoms: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "named"),
     [
-        (["huge"], "'huge' is no recipe"),
-        (["tiny", "--set", "colour=red"], "there is no 'colour'"),
-        (["tiny", "--set", "regions=hand"], "regressor.views holds R1"),
-        (["tiny", "--accelerator", "abacus"], "take auto, cpu or gpu"),
-        (["tiny", "--precision", "8"], "take auto, 32-true"),
+        (["huge"], "huge: "),
+        (["tiny", "--set", "colour=red"], "--set colour=red: "),
+        (["tiny", "--set", "regions=hand"], "regressor.views: R1 "),
+        (["tiny", "--accelerator", "abacus"], "--accelerator abacus: "),
+        (["tiny", "--precision", "8"], "--precision 8: "),
     ],
 )
-def test_wrong_usage(phantoms: Path, tmp_path: Path, arguments: list[str], says: str) -> None:
+def test_wrong_usage_is_named_before_anything_is_made(
+    phantoms: Path, tmp_path: Path, arguments: list[str], named: str
+) -> None:
     result = train(*arguments, "--data", phantoms, "--out", tmp_path / "run")
     assert result.exit_code == 2
-    assert says in result.stderr
+    assert named in result.stderr
     assert not (tmp_path / "run").exists()
 
 

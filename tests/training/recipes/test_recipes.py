@@ -94,6 +94,8 @@ def test_a_group_that_is_left_out_comes_with_its_defaults() -> None:
         ("hand.schedule.steps=((5, 1e-3), (2, 1e-4))", "setting_out_of_range"),
         ("regressor.schedule.size_schedule=((0, 160), (0, 192))", "setting_out_of_range"),
         ("hand.tau=1.5", "setting_out_of_range"),
+        ("hand.tau=0", "setting_out_of_range"),
+        ("hand.smallest=0", "setting_out_of_range"),
         ("tau.grid=", "setting_out_of_range"),
         ("region_1.backbone.output_stride=3", "setting_out_of_range"),
         ("gate.refused=1", "setting_out_of_range"),

@@ -20,7 +20,7 @@ Pooling = Literal["gap", "gmp"]
 ViewName = Literal["O", "H", "R1", "R2", "E", "HE", "R2E"]
 LocalizerInput = Literal["O", "H", "E", "HE"]
 
-_SMALLEST_VIEW = 16
+_SMALLEST_VIEW, _LARGEST_VIEW = 16, 4096
 
 
 def needed_regions(view: ViewName | LocalizerInput) -> frozenset[Region]:
@@ -44,11 +44,11 @@ def _check(setting: str, value: object, is_within: bool, rule: str) -> None:
 
 
 def _check_size(size: int) -> None:
-    _check("size", size, size >= _SMALLEST_VIEW, f"{_SMALLEST_VIEW} pixels or more")
+    _check("size", size, _SMALLEST_VIEW <= size <= _LARGEST_VIEW, f"{_SMALLEST_VIEW} to {_LARGEST_VIEW} pixels")
 
 
 def _check_tau(tau: float | None) -> None:
-    _check("tau", tau, tau is None or 0.0 <= tau < 1.0, "a fraction from 0 to under 1, or none to search it")
+    _check("tau", tau, tau is None or 0.0 < tau < 1.0, "a fraction between 0 and 1, or none to search it")
 
 
 def _is_rising(epochs: Sequence[int]) -> bool:
@@ -217,7 +217,7 @@ class LocalizerSettings:
         _check("class_average", self.class_average, self.class_average >= 0, "0 or more")
         _check_tau(self.tau)
         _check("margin", self.margin, self.margin >= 0.0, "0 or more")
-        _check("smallest", self.smallest, 0.0 <= self.smallest <= 1.0, "from 0 to 1")
+        _check("smallest", self.smallest, 0.001 <= self.smallest <= 1.0, "from 0.001 to 1")
 
 
 @dataclass(frozen=True)
@@ -282,8 +282,8 @@ class TauSettings:
     )
 
     def __post_init__(self) -> None:
-        within = bool(self.grid) and all(0.0 <= tau < 1.0 for tau in self.grid)
-        _check("tau.grid", self.grid, within, "fractions from 0 to under 1, at least one")
+        within = bool(self.grid) and all(0.0 < tau < 1.0 for tau in self.grid)
+        _check("tau.grid", self.grid, within, "fractions between 0 and 1, at least one")
         _check("tau.cases", self.cases, self.cases is None or self.cases >= 1, "1 or more, or none for all")
 
 
