@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from boneage import training
 from boneage.errors import TrainingError, UsageError
 from boneage.training import recipes
 from boneage.training.recipes import NAMES, find_recipe, replace_settings
@@ -106,6 +109,21 @@ def test_a_wrong_assignment_is_named(assignment: str, code: str) -> None:
         replace_settings(find_recipe("tiny"), [assignment])
     assert raised.value.code == code
     assert str(raised.value).startswith(f"--set {assignment}: ")
+
+
+def test_recipes_are_read_without_torch() -> None:
+    code = (
+        "import sys; from boneage.training import find_recipe, replace_settings; "
+        "replace_settings(find_recipe('tiny'), ['seed=1']).check(); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_the_package_offers() -> None:
+    for name in training.__all__:
+        assert getattr(training, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        training.nothing  # noqa: B018
 
 
 def test_ranges_hold_in_python_too(refuses: Any) -> None:
