@@ -457,6 +457,11 @@ def decision(file: Path) -> tuple[str, tuple[str, str, str, str]]:
     return match[3], (match[2], title[2:], file.name, match[1])
 
 
+def contributing_page() -> str:
+    """CONTRIBUTING.md for the site, whose links begin in docs/."""
+    return (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("](docs/", "](").rstrip("\n")
+
+
 def model_card_page() -> str:
     models = SOURCE / "models"
     card = models / (models / "DEFAULT").read_text(encoding="utf-8").strip() / "MODEL_CARD.md"
@@ -473,6 +478,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "reference/recipes.md": recipes_page,
     "reference/experiments.md": experiments_page,
     "reference/model-card.md": model_card_page,
+    "contributing.md": contributing_page,
     "decisions/README.md": decisions_page,
 }
 """Page, relative to docs/ -> what makes its text."""
