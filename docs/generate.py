@@ -246,7 +246,7 @@ def codes_page() -> str:
 
 
 def recipes_page() -> str:
-    from boneage.training.recipes import NAMES, settings
+    from boneage.training.recipes import NAMES, find_recipe_file, settings
     from boneage.training.recipes.recipe import Recipe
 
     lines = [
@@ -258,7 +258,7 @@ def recipes_page() -> str:
         "## Recipes",
     ]
     for name in NAMES:
-        text = ast.get_docstring(ast.parse((SOURCE / "training" / "recipes" / f"{name}.py").read_text("utf-8"))) or ""
+        text = ast.get_docstring(ast.parse(find_recipe_file(name).read_text("utf-8"))) or ""
         first, _, rest = text.partition("\n\n")
         facts, _, prose = rest.partition("\n\n")
         lines += ["", f"### {name}", "", " ".join(first.split()), "", "| | |", "|---|---|"]

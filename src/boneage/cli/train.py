@@ -13,10 +13,11 @@ from boneage.atomic import removed_if_empty
 from boneage.cli.columns import Column, Data, Images, Table, named_columns
 from boneage.cli.hardware import Accelerator, Precision, Quiet, Workers, machine_of
 from boneage.errors import OutputError
+from boneage.training.recipes import NAMES
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="paper, compact, tiny, or a .py file with a RECIPE.")],
+    recipe: Annotated[str, typer.Argument(help=f"{', '.join(NAMES)}, or a .py file with a RECIPE.")],
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for the stages; the model comes to OUT/model.")],
     table: Table = None,

@@ -12,7 +12,7 @@ import pytest
 from boneage import training
 from boneage.errors import TrainingError, UsageError
 from boneage.training import recipes
-from boneage.training.recipes import NAMES, find_recipe, replace_settings
+from boneage.training.recipes import NAMES, find_recipe, find_recipe_file, replace_settings
 from boneage.training.recipes.recipe import Recipe
 from boneage.training.recipes.settings import Augmentation, Schedule
 
@@ -24,9 +24,16 @@ def test_shipped_recipes_are_sound_and_name_their_cost(name: str) -> None:
     recipe = find_recipe(name)
     recipe.check()
     assert recipe.name == name
-    text = Path(recipes.__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+    text = find_recipe_file(name).read_text(encoding="utf-8")
     for word in ("Command:", "Hardware:", "Hours:", "Score:"):
         assert word in text
+
+
+def test_every_recipe_file_of_the_package_is_listed_and_a_hyphen_becomes_an_underscore() -> None:
+    folder = Path(recipes.__file__).parent
+    files = {path for path in folder.glob("*.py") if "\nRECIPE = " in path.read_text(encoding="utf-8")}
+    assert {find_recipe_file(name) for name in NAMES} == files
+    assert find_recipe_file("compact-small") == folder / "compact_small.py"
 
 
 def test_settings_are_replaced_by_dotted_keys() -> None:

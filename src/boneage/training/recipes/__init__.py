@@ -15,7 +15,13 @@ from boneage.errors import UsageError
 from boneage.training.recipes.recipe import Recipe
 
 NAMES = ("paper", "compact", "tiny")
+"""The recipes of the package."""
 Settings = TypeVar("Settings")
+
+
+def find_recipe_file(name: str) -> Path:
+    """The file of one of `NAMES`; a `-` of the name is a `_` in the file's name."""
+    return Path(__file__).with_name(f"{name.replace('-', '_')}.py")
 
 
 def find_recipe(name_or_file: str) -> Recipe:
@@ -24,7 +30,7 @@ def find_recipe(name_or_file: str) -> Recipe:
     Raises:
         UsageError: there is no such recipe, or its file cannot be run.
     """
-    file = Path(__file__).with_name(f"{name_or_file}.py") if name_or_file in NAMES else Path(name_or_file)
+    file = find_recipe_file(name_or_file) if name_or_file in NAMES else Path(name_or_file)
     if file.suffix != ".py" or not file.is_file():
         raise UsageError(
             f"{name_or_file}: is not a recipe. Take one of {', '.join(NAMES)}, or give a .py file with a RECIPE.",
