@@ -217,9 +217,9 @@ def test_digital_hand_atlas_readings_from_numbered_columns(tmp_path: Path, pictu
 def test_any_table_by_naming_the_columns(tmp_path: Path, pictures) -> None:
     home = tmp_path / "tables"
     home.mkdir()
-    (home / "studie.csv").write_text("Aufnahme;Knochenalter;Geschlecht\nimg/A7.png;12,5;weiblich\nB8;90;f\n", "cp1252")
+    (home / "studie.csv").write_text("Plate;Befund Ü;Group\nimg/A7.png;12,5;third\nB8;90;f\n", "cp1252")
     pictures(tmp_path / "img", ["a7", "B8"])
-    named = Columns(file="aufnahme", age="KNOCHENALTER", sex="Geschlecht")
+    named = Columns(file="plate", age="BEFUND Ü", sex="Group")
     dataset = read_dataset(home, table="studie.csv", columns=named, images=tmp_path / "img")
     assert facts(dataset) == {"B8": (Sex.FEMALE, 90)}
     assert drops(dataset) == {"A7": "unknown sex"}

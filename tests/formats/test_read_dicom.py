@@ -42,6 +42,10 @@ RAMP: Stored = np.arange(4000, dtype=np.uint16).reshape(50, 80).repeat(2, axis=0
 """100 x 80 values of 12 bits."""
 
 
+def codes_of(radiograph: Radiograph) -> set[str]:
+    return {remark.code for remark in radiograph.remarks}
+
+
 def header(values: Stored, **elements: Any) -> Dataset:
     dataset = Dataset()
     dataset.SOPClassUID = UID("1.2.840.10008.5.1.4.1.1.1")
@@ -277,7 +281,7 @@ class TestGrayValues:
             {"VOILUTSequence": Sequence([Dataset()])},
         ):
             radiograph = assert_shows(written(tmp_path / "a.dcm", RAMP, **elements), RAMP)
-            assert radiograph.remarks[0].code in ("window_damaged", "window_hides_image")
+            assert codes_of(radiograph) & {"window_damaged", "window_hides_image"}
 
     @pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
     def test_padding_is_black_and_outside_the_window(self, tmp_path: Path, interpretation: str) -> None:
@@ -312,7 +316,7 @@ class TestGrayValues:
     def test_the_first_frame_is_read_with_a_remark(self, tmp_path: Path) -> None:
         frames = np.stack([RAMP, RAMP[::-1]])
         radiograph = assert_shows(written(tmp_path / "a.dcm", frames, NumberOfFrames=2), RAMP)
-        assert [remark.code for remark in radiograph.remarks] == ["first_frame"]
+        assert "first_frame" in codes_of(radiograph)
 
 
 class TestHeader:
@@ -332,7 +336,7 @@ class TestHeader:
         assert radiograph.laterality == "right"
         assert radiograph.spacing_mm == (0.2, 0.1)
         assert radiograph.source == "DICOM DX"
-        assert radiograph.remarks[0].code == "pixels_not_square"
+        assert "pixels_not_square" in codes_of(radiograph)
 
     @pytest.mark.parametrize("sex", ["O", "", "X"])
     def test_empty_values_are_none(self, tmp_path: Path, sex: str) -> None:
@@ -342,7 +346,7 @@ class TestHeader:
 
     def test_raw_images_give_a_remark(self, tmp_path: Path) -> None:
         radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, PresentationIntentType="FOR PROCESSING"))
-        assert radiograph.remarks[0].code == "raw_image"
+        assert "raw_image" in codes_of(radiograph)
 
     @pytest.mark.parametrize(
         "part",

@@ -36,7 +36,7 @@ _KNOWN_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "chronological_age": ("chronological", "chronologicalage", "chronologicalagemonths"),
 }
 _MISSING_WORDS: Final = frozenset({"", "nan", "none", "na", "n/a", "null", "?", "-"})
-_MALE_WORDS: Final[Mapping[str, str]] = {"true": "male", "1": "male", "1.0": "male", "yes": "male"} | {
+_IS_MALE_WORDS: Final[Mapping[str, str]] = {"true": "male", "1": "male", "1.0": "male", "yes": "male"} | {
     "false": "female",
     "0": "female",
     "0.0": "female",
@@ -273,10 +273,10 @@ def _mean_months(texts: Iterable[str], factor: float) -> float | None:
 def _read_sex(cells: tuple[str, ...], indices: ColumnIndices) -> Sex | None:
     word = _first_cell(cells, indices, "male")
     if word:
-        word = _MALE_WORDS.get(word.casefold(), word)
+        word = _IS_MALE_WORDS.get(word.casefold(), word)
     else:
         word = _first_cell(cells, indices, "sex")
-        if word.casefold() in _MALE_WORDS:
+        if word.casefold() in _IS_MALE_WORDS:
             # 1 is male in one project and female in the next.
             raise _InvalidRow(
                 "unknown sex", f"'{word}' may mean either sex (if it means 'is male', name the column as male)"
