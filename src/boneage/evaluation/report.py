@@ -156,8 +156,8 @@ class Evaluation:
             kept = {name: family.verdict.kept for name, family in self.stress.families.items()}
             over = ", ".join(name for name, verdict in kept.items() if verdict is False)
             unknown = ", ".join(name for name, verdict in kept.items() if verdict is None)
-            found = [f"over a bar under {over}"] * bool(over) + [f"no figure under {unknown}"] * bool(unknown)
-            lines.append(f"under stress, {self.stress.cases} cases: {'; '.join(found) or 'every bar kept'}")
+            found = [f"limits exceeded under {over}"] * bool(over) + [f"no figure under {unknown}"] * bool(unknown)
+            lines.append(f"under stress, {self.stress.cases} cases: {'; '.join(found) or 'every limit kept'}")
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:

@@ -36,7 +36,8 @@ _PHANTOM: Final = Remark.of(
 )
 _UNRELIABLE: Final = Remark.of(
     "carpal_age_unreliable",
-    "From about this bone age on, the carpal bone age is much less exact than the tubular one. Do not use it.",
+    "From about this bone age on, the carpal bone age is much less exact than the tubular one. Do not use the carpal "
+    "bone age.",
 )
 _AGAIN: Final = "Copy the model folder again, or fit them again with `boneage models regional-heads`"
 

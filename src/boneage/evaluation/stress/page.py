@@ -79,7 +79,7 @@ def stress_section(stress: Stress) -> StressSection:
 
 def _families(stress: Stress) -> Table:
     heads = (
-        *(Head("Transform", text=True), Head("Over a bar at", text=True)),
+        *(Head("Transform", text=True), Head("Over a limit at", text=True)),
         *(Head("Answer moves:", "median, months"), Head("95th percentile", "months"), Head("MAE rise")),
         *(Head("Moves by", "> 1 SD"), Head("No answer")),
     )
