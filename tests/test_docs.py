@@ -168,6 +168,12 @@ def test_the_reader_of_commands_sees_what_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("file", PAGES, ids=_name)
+def test_files_that_the_documents_name_exist(file: Path) -> None:
+    named = re.findall(r"`((?:src|tests|docs|examples|notebooks|benchmarks)/[^`\s]+)`", _text(file))
+    assert not [name for name in named if "NAME" not in name and not (ROOT / name).exists()]
+
+
+@pytest.mark.parametrize("file", PAGES, ids=_name)
 def test_python_in_the_documents_compiles_and_its_imports_are_there(file: Path) -> None:
     for language, content in _blocks(_text(file)):
         if language == "python":
