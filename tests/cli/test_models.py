@@ -126,6 +126,18 @@ def test_info(shipped: Path) -> None:
     assert document == json.loads((shipped / "one" / "model.json").read_text())
 
 
+def test_info_gives_the_accuracy_in_one_line_and_names_the_file_with_the_rest() -> None:
+    figures = {
+        "validation": {"mae_months": 7.25, "mae_interval_95": [6.5, 7.5], "cases": 597},
+        "test": {"overall": {"mae": {"value": 6.9575, "interval_95": None, "n": 1237}}, "by_sex": {}},
+    }
+    assert boneage.cli.models._describe_accuracy(figures) == (
+        "MAE 7.25 months (6.50 to 7.50) on validation, n = 597; MAE 6.96 months on test, n = 1,237; "
+        "all figures: metrics.json"
+    )
+    assert boneage.cli.models._describe_accuracy({}) == "not stated"
+
+
 def test_a_model_that_is_not_there(shipped: Path) -> None:
     result = run("info", "three")
     assert result.exit_code == 2

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -13,6 +13,7 @@ from boneage.cli.columns import Column, Data, Images, Table, named_columns
 from boneage.cli.output import write_out
 from boneage.errors import ModelError, UsageError
 from boneage.model.folder import (
+    METRICS_FILE,
     MODELS_FOLDER,
     SETTINGS_FILE,
     Model,
@@ -85,7 +86,7 @@ def info(
     model: _Asked = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print model.json.")] = False,
 ) -> None:
-    """Show a model: recipe, views, thresholds, training data and its terms, metrics."""
+    """Show a model: recipe, views, thresholds, training data and its terms, accuracy."""
     loaded = load_model(model)
     check_files(loaded)
     if as_json:
@@ -116,7 +117,7 @@ def info(
         "trained on": "not stated"
         if data is None
         else ", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in data.model_dump().items() if value),
-        "metrics": json.dumps(loaded.metrics),
+        "accuracy": _describe_accuracy(loaded.metrics),
     }
     for word, origin in (("localizers of", settings.localizers_of), ("weights of", settings.regressor_of)):
         if origin is not None:
@@ -165,6 +166,25 @@ def index_cases(
     write_index(index)
     typer.echo(index.summary(), err=True)
     write_out(f"{out}\n")
+
+
+def _describe_accuracy(metrics: Mapping[str, Any]) -> str:
+    """The mean absolute error on each split that `metrics.json` has one for."""
+    found: list[tuple[str, float, Any, int]] = []
+    if "mae_months" in (validation := metrics.get("validation", {})):
+        found.append(
+            ("validation", validation["mae_months"], validation.get("mae_interval_95"), validation.get("cases", 0))
+        )
+    if mae := metrics.get("test", {}).get("overall", {}).get("mae"):
+        found.append(("test", mae["value"], mae["interval_95"], mae["n"]))
+    lines = [
+        f"MAE {value:.2f} months"
+        + (f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else "")
+        + f" on {split}, n = {cases:,}"
+        for split, value, interval, cases in found
+        if value is not None
+    ]
+    return "; ".join([*lines, f"all figures: {METRICS_FILE}"]) if metrics else "not stated"
 
 
 def _describe_regional_heads(model: Model) -> str:
