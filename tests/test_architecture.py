@@ -23,6 +23,7 @@ NOUNS = {
     "regional_ages",
     "similar",
     "atomic",
+    "journal",
 }
 STORY = {"assessor", "batch"}
 SHOWN = {"progress"}

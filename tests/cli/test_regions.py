@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from boneage.cli import app
 from boneage.errors import UsageError
+from boneage.journal import CsvJournal
 from boneage.model.folder import load_model
 from boneage.model.writing import write_model
 from boneage.phantom import phantom
@@ -67,7 +68,7 @@ def test_wrong_models_and_folders_are_found_before_the_work(tmp_path: Path, stan
     (tmp_path / "file").write_text("")
     result = regions(folder, "--out", tmp_path / "file" / "out", "--model", standin_model)
     assert result.exit_code == 1
-    assert "cannot be written" in result.output
+    assert "could not be written" in result.output
     assert "Assessing" not in result.output
 
 
@@ -170,19 +171,19 @@ def test_a_table_of_another_kind_stays(tmp_path: Path, standin_model: Path, refu
 def test_a_disk_that_fills_up(tmp_path: Path, standin_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = images(tmp_path / "hands", 3)
     words = (folder, "--model", standin_model, "--out", tmp_path / "out")
-    write = RegionFolder._write
+    write = CsvJournal._write
 
-    def full(self: RegionFolder, row: Any) -> None:
-        if row["number"] == 3:
+    def full(self: CsvJournal, content: bytes) -> None:
+        if content.startswith(b"3,"):
             raise OSError(28, "No space left on device")
-        write(self, row)
+        write(self, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RegionFolder, "_write", full)
+        patch.setattr(CsvJournal, "_write", full)
         result = regions(*words)
     assert result.exit_code == 1
     assert "No space left on device" in result.stderr
-    assert "to go on" in result.stderr
+    assert "goes on where it stopped" in result.stderr
     assert "going on after row 2 of 3" in regions(*words).stderr
 
 

@@ -38,9 +38,9 @@ def regions(
     requests, _ = gather_requests(files, "unknown", None)
     assessor = load(model)
     folder = RegionFolder(out, [request.file for request in requests], assessor.model.sha256, crops=crops)
-    if folder.kept:
-        typer.echo(f"{folder.table}: going on after row {folder.kept} of {len(requests)}", err=True)
     with folder:
+        if folder.kept:
+            typer.echo(f"{folder.table}: going on after row {folder.kept} of {len(requests)}", err=True)
         rest = requests[folder.kept :]
         found = assess_requests(rest, assessor, workers=workers or min(4, available_cores()))
         for request, outcome in track(found, "Assessing", len(rest)):

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
 
-from boneage.datasets.journal import Journal, flush_to_disk, read_journal
 from boneage.errors import UsageError
+from boneage.journal import Journal, flush_to_disk, read_journal
 
 FORMAT: Final = 3
 """Raised with every change of the files; caches of an older format are left alone and built again."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from PIL import Image
@@ -16,6 +14,7 @@ from PIL import Image
 from boneage.assessment import Assessment
 from boneage.atomic import write_atomically
 from boneage.errors import OutputError, UsageError
+from boneage.journal import CsvJournal, Row
 from boneage.regions import Region
 from boneage.reports.record import AssessmentRecord
 
@@ -28,14 +27,12 @@ COLUMNS: Final = (
     *("warnings", "model", "model_sha256", "notice"),
 )
 
-Row = dict[str, Any]
-
 
 class RegionFolder:
     """A folder with `regions.csv` and, if asked for, crops at the radiographs' own resolution.
 
-    Each row reaches the operating system before the next radiograph is taken. Made again for the same radiographs and
-    model, an interrupted folder keeps its complete rows; `kept` tells how many radiographs are done.
+    The table is a journal: a row is on disk before the next radiograph is taken. Made again for the same radiographs
+    and model, an interrupted folder keeps its complete rows; `kept` tells how many radiographs are done.
 
         with RegionFolder(folder, files, sha256, crops=True) as out:
             for file in files[out.kept:]:
@@ -50,7 +47,7 @@ class RegionFolder:
     Raises:
         UsageError: the folder holds other files (`folder_not_empty`), or the rows of other radiographs
             (`other_radiographs`), of another model (`other_model`) or of another version (`other_columns`).
-        OutputError: it cannot be read or written (`cannot_write`).
+        OutputError: it cannot be read or written (`cannot_read`, `cannot_write`).
     """
 
     def __init__(self, folder: str | Path, files: Sequence[str], model_sha256: str, *, crops: bool = False) -> None:
@@ -58,28 +55,18 @@ class RegionFolder:
         self.table = self.folder / TABLE
         self.crops = crops
         _refuse_other_files(self.folder)
-        rows = self._keep_rows(files, model_sha256)
-        self.kept = len(rows)
-        self.written = len(rows)
-        self.without_answer = sum(row["status"] != "assessed" for row in rows)
-        self._stream: IO[str] | None = None
+        self._files, self._model_sha256, self._checked = files, model_sha256, 0
+        self._journal = CsvJournal(self.table, COLUMNS, holds=self._holds)
+        self.kept = self.written = len(self._journal.rows)
+        self.without_answer = sum(row["status"] != "assessed" for row in self._journal.rows)
 
     def __enter__(self) -> Self:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            new = not self.kept
-            self._stream = self.table.open("w" if new else "a", newline="", encoding="utf-8", errors="backslashreplace")
-            if new:
-                self._write(dict(zip(COLUMNS, COLUMNS, strict=True)))
-        except OSError as error:
-            raise self._cannot(error) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._stream is not None:
-            self._stream.close()
+        self._journal.__exit__(kind, error, trace)
 
     def add(self, record: AssessmentRecord, assessment: Assessment | None) -> None:
         """Write one radiograph: first its crops, then its row.
@@ -95,18 +82,11 @@ class RegionFolder:
                 row |= _boxes(assessment)
                 if self.crops:
                     self._write_crops(number, record.file, assessment)
-            self._write(row)
-        except OSError as error:
-            raise self._cannot(error) from error
+            self._journal.append([row])
         except OutputError as error:
             raise OutputError(f"{error} The same command goes on where it stopped.", code=error.code) from error
         self.written = number
         self.without_answer += assessment is None
-
-    def _write(self, row: Row) -> None:
-        assert self._stream is not None, "use it in a with block"
-        csv.DictWriter(self._stream, COLUMNS, restval="", lineterminator="\n").writerow(row)
-        self._stream.flush()
 
     def _write_crops(self, number: int, file: str, assessment: Assessment) -> None:
         pixels = assessment.radiograph.pixels
@@ -120,30 +100,19 @@ class RegionFolder:
     def _crop_file(self, region: Region, number: int, file: str) -> Path:
         return self.folder / CROPS / region.value / f"{number:06d}-{Path(file).stem}.png"
 
-    def _has_crops(self, row: Row, file: str) -> bool:
+    def _has_crops(self, row: Row, place: int) -> bool:
         regions = [region for region in Region if row[f"{region.value}_x0"]]
-        return all(self._crop_file(region, int(row["number"]), file).is_file() for region in regions)
+        return all(self._crop_file(region, place + 1, self._files[place]).is_file() for region in regions)
 
-    def _keep_rows(self, files: Sequence[str], model_sha256: str) -> list[Row]:
-        """The complete rows; what is behind them (half a row, a row without its crops) is cut off the file."""
-        if not self.table.exists():
-            return []
-        kept: list[Row] = []
-        try:
-            end = len(_line(COLUMNS))
-            for row, row_end in _complete_rows(self.table.read_bytes(), self.table):
-                self._check_row(row, len(kept), files, model_sha256)
-                if self.crops and row["status"] == "assessed" and not self._has_crops(row, files[len(kept)]):
-                    break
-                kept.append(row)
-                end = row_end
-            if kept:
-                os.truncate(self.table, end)
-        except OSError as error:
-            raise self._cannot(error) from error
-        return kept
+    def _holds(self, row: Row) -> bool:
+        """Whether a row of the table is of this run, and its crops are there."""
+        place = self._checked
+        self._checked += 1
+        self._check_row(row, place)
+        return not self.crops or row["status"] != "assessed" or self._has_crops(row, place)
 
-    def _check_row(self, row: Row, place: int, files: Sequence[str], model_sha256: str) -> None:
+    def _check_row(self, row: Row, place: int) -> None:
+        files, model_sha256 = self._files, self._model_sha256
         if place == len(files):
             message = f"{self.table}: has more rows than there are radiographs now. Name a new folder."
             raise UsageError(message, code="other_radiographs")
@@ -160,13 +129,6 @@ class RegionFolder:
                 code="other_model",
             )
 
-    def _cannot(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"{self.folder}: cannot be written ({error.strerror}). Free some space and give the same command to go on, "
-            "or choose another folder for --out.",
-            code="cannot_write",
-        )
-
 
 def _refuse_other_files(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
@@ -176,32 +138,6 @@ def _refuse_other_files(folder: Path) -> None:
             "that nothing is overwritten.",
             code="folder_not_empty",
         )
-
-
-def _complete_rows(content: bytes, file: Path) -> Iterator[tuple[Row, int]]:
-    """The rows that were written to their end, each with the place where it ends."""
-    header = _line(COLUMNS)
-    if not content.startswith(header):
-        if header.startswith(content):
-            return
-        message = f"{file}: has other columns than this version writes. Name a new folder for --out."
-        raise UsageError(message, code="other_columns")
-    start = len(header)
-    at = content.find(b"\n", start)
-    while at >= 0:
-        piece = content[start : at + 1]
-        # A file's name may hold a line break. It is then between quotation marks, so a complete row has an even number.
-        if piece.count(b'"') % 2 == 0:
-            cells = next(csv.reader(io.StringIO(piece.decode("utf-8", "replace"), newline="")))
-            if len(cells) != len(COLUMNS):
-                return
-            yield dict(zip(COLUMNS, cells, strict=True)), at + 1
-            start = at + 1
-        at = content.find(b"\n", at + 1)
-
-
-def _line(cells: Sequence[str]) -> bytes:
-    return ",".join(cells).encode() + b"\n"
 
 
 def _as_written(file: str) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from boneage.assessment import Assessment
 from boneage.batch import Assessing, Outcome, attempt, map_in_order
-from boneage.datasets.journal import Journal
 from boneage.errors import BoneAgeError, ModelError
 from boneage.evaluation.predictions import Prediction, cells_of
 from boneage.evaluation.stress.table import (
@@ -22,6 +21,7 @@ from boneage.evaluation.stress.table import (
     write_stress,
 )
 from boneage.evaluation.stress.transforms import MASKED, TRANSFORMS, Transform, stressed
+from boneage.journal import Journal
 from boneage.progress import say, track
 from boneage.radiograph import Radiograph
 from boneage.regions import Box, Region

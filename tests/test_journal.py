@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from boneage.datasets import journal as journal_module
-from boneage.datasets.journal import Journal, read_journal
+from boneage import journal as journal_module
 from boneage.errors import OutputError, UsageError
+from boneage.journal import CsvJournal, Journal, read_journal
 
 KEY = {"model": "ab12", "sizes": (1, 2)}
 ROWS = [{"file": "a.png", "months": 120.5}, {"file": 'b\n".png', "months": None}, {"file": "\udcff", "months": 3}]
@@ -127,3 +127,54 @@ def test_a_full_disk_is_an_output_error_and_keeps_the_rows(
 def test_a_folder_in_the_way_is_an_output_error(tmp_path: Path, refuses) -> None:
     with refuses(OutputError, "cannot_read"):
         read_journal(tmp_path, KEY)
+
+
+COLUMNS = ("number", "file", "note")
+
+
+def write_table(file: Path) -> bytes:
+    with CsvJournal(file, COLUMNS) as journal:
+        journal.append([{"number": 1, "file": 'the "first"\nhand.png', "note": "a"}, {"number": 2, "file": "\udcff"}])
+    return file.read_bytes()
+
+
+def test_a_table_grows_like_a_journal_and_is_a_table_at_any_moment(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "table.csv"
+    assert write_table(file).decode() == 'number,file,note\n1,"the ""first""\nhand.png",a\n2,\\udcff,\n'
+    with CsvJournal(file, COLUMNS) as journal:
+        assert journal.rows == [
+            {"number": "1", "file": 'the "first"\nhand.png', "note": "a"},
+            {"number": "2", "file": "\\udcff", "note": ""},
+        ]
+        journal.append([{"number": 3}])
+    assert file.read_text().endswith("\n3,,\n")
+
+
+@pytest.mark.parametrize("torn", [b"3", b"3,b.png,c", b'3,"b\n', b"3,b.png\n4,c.png,d\n", b"\xff\x00\n", b"\n"])
+def test_what_was_cut_off_at_the_end_of_a_table_is_done_again(tmp_path: Path, torn: bytes) -> None:
+    whole = write_table(tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open("ab") as stream:
+        stream.write(torn)
+    with CsvJournal(tmp_path / "table.csv", COLUMNS) as journal:
+        assert len(journal.rows) == 2
+    assert (tmp_path / "table.csv").read_bytes() == whole
+
+
+def test_a_table_killed_within_its_header_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("number,fi")
+    with CsvJournal(tmp_path / "table.csv", COLUMNS) as journal:
+        assert journal.rows == []
+    assert (tmp_path / "table.csv").read_text() == "number,file,note\n"
+
+
+def test_a_table_with_other_columns_is_refused_and_left_alone(tmp_path: Path, refuses) -> None:
+    (tmp_path / "table.csv").write_text("id,width\n1,300\n")
+    with refuses(UsageError, "other_columns"):
+        CsvJournal(tmp_path / "table.csv", COLUMNS)
+    assert (tmp_path / "table.csv").read_text() == "id,width\n1,300\n"
+
+
+def test_rows_whose_data_is_gone_are_cut_off_a_table(tmp_path: Path) -> None:
+    write_table(tmp_path / "table.csv")
+    with CsvJournal(tmp_path / "table.csv", COLUMNS, holds=lambda row: row["number"] != "2") as journal:
+        assert [row["number"] for row in journal.rows] == ["1"]
