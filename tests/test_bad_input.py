@@ -268,6 +268,16 @@ def test_a_full_disk(
     assert [path.name for path in tmp_path.iterdir()] == [hand_file.name]
 
 
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_closed_standard_output(standin_model: Path, hand_file: Path, form: str) -> None:
+    command = [sys.executable, "-m", "boneage", "assess", hand_file, "--model", standin_model, "--format", form]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *map(str, command)], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == "Error: Standard output is closed. Send the results to a file.\n"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_standard_output_on_a_full_disk(standin_model: Path, hand_file: Path) -> None:
     command = [sys.executable, "-m", "boneage", "assess", str(hand_file), "--model", str(standin_model)]

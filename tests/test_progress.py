@@ -57,3 +57,10 @@ def test_rich_is_loaded_only_for_a_bar() -> None:
     code = "import sys; from boneage.progress import track; list(track('ab', 'x', 2)); print('rich' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_without_standard_error_nothing_is_shown_and_standard_output_stays_clean() -> None:
+    code = "from boneage.progress import say, track; say('one'); print(list(track('ab', 'x', 2)))"
+    closed = f"exec '{sys.executable}' -c \"$1\" 2>&-"
+    done = subprocess.run(["sh", "-c", closed, "sh", code], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == "['a', 'b']\n"

@@ -30,7 +30,7 @@ def progress(doing: str, total: int, *, quiet: bool = False) -> Iterator[Advance
     """
     if quiet or total < 2:
         yield _ignore
-    elif sys.stderr.isatty():
+    elif sys.stderr is not None and sys.stderr.isatty():
         # Here, not above: most calls show nothing, and rich takes its time to load.
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -53,7 +53,8 @@ def track(items: Iterable[T], doing: str, total: int, *, quiet: bool = False) ->
 
 def say(text: str, *, quiet: bool = False) -> None:
     """One line on standard error, at once; nothing if `quiet`."""
-    if not quiet:
+    # Without standard error (a service, `2>&-`) print would choose standard output, among the results.
+    if not quiet and sys.stderr is not None:
         print(text, file=sys.stderr, flush=True)
 
 

@@ -258,7 +258,7 @@ def test_progress_is_shown_as_plain_lines_where_there_is_no_terminal(
 
 def test_a_folder_that_is_a_file_is_refused(dataset: Dataset, tmp_path: Path, refuses) -> None:
     (tmp_path / "file").write_text("")
-    with refuses(OutputError, "cannot_read"):
+    with refuses(OutputError, "cannot_write"):
         build(dataset, tmp_path / "file")
 
 

@@ -136,6 +136,10 @@ def test_a_row_of_the_table(assessments: tuple[Assessment, Assessment]) -> None:
     assert unknown["bone_age_months"] is unknown["lower_90_months"] is None
     assert unknown["female_lower_90_months"] < unknown["female_bone_age_months"] < unknown["female_upper_90_months"]
     assert known["inverted"] == "false"
+    twice = replace(
+        assessments[1], remarks=(Remark.of("rotated", "a"), Remark.of("phantom", "b"), Remark.of("rotated", "c"))
+    )
+    assert csv_row(AssessmentRecord.of(twice))["remark_codes"] == "rotated phantom"
     line = csv_line(AssessmentRecord.of_error(UnsuitableRadiograph("color_image", "a photo", "Export, again"), "a"))
     (row,) = csv.DictReader(io.StringIO(csv_header() + line))
     assert (row["status"], row["reason"], row["reason_code"]) == ("rejected", "A photo. Export, again.", "color_image")

@@ -54,6 +54,8 @@ def write_out(text: str) -> None:
         OutputError: nothing more can be written, for example on a full disk (`cannot_write`).
         BrokenPipeError: the reader has gone.
     """
+    if sys.stdout is None:
+        raise OutputError("Standard output is closed. Send the results to a file.", code="cannot_write")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -115,7 +117,7 @@ class _Table:
             cells = [*_cells(record), *([_regional(record)] if regional else [])]
             table.add_row(*map(Text, [*cells, *([_remark(record)] if remarked else [])]))
         buffer = io.StringIO()
-        on_terminal = sys.stdout.isatty()
+        on_terminal = sys.stdout is not None and sys.stdout.isatty()
         console = Console(
             file=buffer, force_terminal=on_terminal, width=None if on_terminal else _UNBROKEN, highlight=False
         )
@@ -123,7 +125,7 @@ class _Table:
         for notice in dict.fromkeys(record.notice for record in self.records):
             console.print(Text(notice, style="italic"))
         lines = "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
-        encoding = sys.stdout.encoding or "utf-8"
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         write_out(lines.encode(encoding, "replace").decode(encoding))
 
 

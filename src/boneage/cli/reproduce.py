@@ -11,6 +11,7 @@ import typer
 from boneage.assessment import NOTICE
 from boneage.cli.columns import Column, Images, Table, named_columns
 from boneage.cli.hardware import Accelerator, Precision, Quiet, Workers, machine_of
+from boneage.cli.output import write_out
 
 
 def reproduce(
@@ -84,4 +85,4 @@ def reproduce(
     made = run(request, machine_of(workers, accelerator, precision, quiet=quiet))
     typer.echo(NOTICE, err=True)
     for file in made:
-        sys.stdout.write(f"{file}\n")
+        write_out(f"{file}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from boneage.assessment import NOTICE
 from boneage.atomic import removed_if_empty
 from boneage.cli.columns import Column, Data, Images, Table, named_columns
 from boneage.cli.hardware import Accelerator, Precision, Quiet, Workers, machine_of
+from boneage.cli.output import write_out
 from boneage.errors import OutputError
 from boneage.training.recipes import NAMES
 
@@ -79,4 +79,4 @@ def train(
             f"The index of its training cases: boneage assess --model {folder} --index {out / INDEX_FILE}", err=True
         )
     typer.echo(NOTICE, err=True)
-    sys.stdout.write(f"{folder}\n")
+    write_out(f"{folder}\n")

@@ -7,7 +7,6 @@ import errno
 import hashlib
 import json
 import mmap
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -21,6 +20,7 @@ from boneage.datasets.image_store import Entry, ImageFiles
 from boneage.datasets.table import Case, Dataset, Dropped
 from boneage.errors import DatasetError, OutputError, UsageError
 from boneage.progress import progress as show_progress
+from boneage.progress import say
 
 _PIXELS: Final = 2
 """Raised with every change in how an image is made: digests then differ."""
@@ -249,11 +249,10 @@ def _locked(path: Path, progress: bool) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if progress:
-                print(f"{path.parent}: waiting for another process that is building this cache", file=sys.stderr)
+            say(f"{path.parent}: waiting for another process that is building this cache", quiet=not progress)
             fcntl.flock(stream, fcntl.LOCK_EX)
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise
-            print(f"{path.parent}: locks do not work in this folder. Do not run two builds at once.", file=sys.stderr)
+            say(f"{path.parent}: locks do not work in this folder. Do not run two builds at once.")
         yield

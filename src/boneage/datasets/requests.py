@@ -111,8 +111,7 @@ def _expand(argument: str) -> list[Request]:
     except UsageError as error:
         # One bad folder among other arguments is a failure of that argument, not of the whole call.
         reason = str(error).removeprefix(f"{argument}: ")
-        code = "no_radiographs" if error.code == UsageError.code else error.code
-        return [Request(argument, path, problem=UnreadableRadiograph(code, reason, file=argument))]
+        return [Request(argument, path, problem=UnreadableRadiograph(error.code, reason, file=argument))]
 
 
 def read_requests(table: Path, *, sex_needed: bool = True) -> list[Request]:

@@ -24,11 +24,11 @@ CSV_COLUMNS: Final = (
 
 
 def csv_row(record: AssessmentRecord) -> dict[str, Any]:
-    """The values by column; None where there is none. Codes of remarks are separated by spaces."""
+    """The values by column; None where there is none. Codes of remarks, each once, are separated by spaces."""
     row: dict[str, Any] = {name: getattr(record, name, None) for name in CSV_COLUMNS}
     row["warnings"] = " ".join(record.warnings)
     row["inverted"] = None if record.inverted is None else str(record.inverted).lower()
-    row["remark_codes"] = " ".join(remark.code for remark in record.remarks)
+    row["remark_codes"] = " ".join(dict.fromkeys(remark.code for remark in record.remarks))
     for sex, answer in record.answers.items():
         row |= _answer("" if sex is None else f"{sex.value}_", answer)
     return row

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from boneage.assessor import Assessor
 from boneage.errors import UsageError
 from boneage.model.folder import Model, load_model
 from boneage.pipeline.localization import cut_views
+from boneage.progress import say
 from boneage.training.age.calibration import COVERAGE, calibrate
 from boneage.training.age.regressor import RegressorLearner
 from boneage.training.data.views_data import FromTable, ViewsData, ViewSource
@@ -98,9 +98,8 @@ def calibrate_run(run: TrainingRun, regions: RegionsTable, draft: Model, chain_k
         distributions = _distributions(run, Assessor(draft), regions)
         ages, sexes = np.array([case.age_months for case in cases]), [case.sex for case in cases]
         fitted = calibrate(distributions, ages, sexes, COVERAGE)
-        if run.machine.progress:
-            error = fitted.figures["mae_months"]
-            print(f"{error:.2f} months on validation ({len(cases)} cases)", file=sys.stderr, flush=True)
+        error = fitted.figures["mae_months"]
+        say(f"{error:.2f} months on validation ({len(cases)} cases)", quiet=not run.machine.progress)
         stage.finish(calibration=fitted.entry.model_dump(mode="json"), figures=fitted.figures)
     return stage
 

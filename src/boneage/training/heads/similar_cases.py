@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +21,7 @@ from boneage.model.folder import Model, available_cores, load_model
 from boneage.model.network import FEATURES
 from boneage.pipeline.localization import cut_views
 from boneage.pipeline.similar_cases import SimilarCasesIndex, write_index
+from boneage.progress import track
 from boneage.views import View
 
 if TYPE_CHECKING:
@@ -86,17 +85,13 @@ class FeatureExtractor:
         kept: list[C] = []
         features: list[npt.NDArray[np.float32]] = []
         months: list[float] = []
-        began = shown = time.monotonic()
         with ThreadPoolExecutor(available_cores()) as pool:
-            for count, (case, seen) in enumerate(pool.map(lambda case: self._one(case, views_of, answers), cases), 1):
+            found = pool.map(lambda case: self._one(case, views_of, answers), cases)
+            for case, seen in track(found, "Computing features", len(cases), quiet=not self.progress):
                 if seen is not None:
                     kept.append(case)
                     features.append(seen[0])
                     months.append(seen[1])
-                now = time.monotonic()
-                if self.progress and now - shown > 20:
-                    shown, rate = now, count / (now - began)
-                    print(f"features: {count}/{len(cases)} images, {rate:.1f} images/s", file=sys.stderr, flush=True)
         return CaseFeatures(
             tuple(case.id for case in kept),
             np.array([case.age_months for case in kept], dtype=np.float64),

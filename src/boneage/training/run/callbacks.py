@@ -107,7 +107,7 @@ class ProgressReport(lightning.Callback):
         say(
             f"{self.label}: epoch {trainer.current_epoch + 1} of {trainer.max_epochs} done in "
             f"{time.monotonic() - self.started:.0f} s: {figures}",
-            quiet=self.quiet or sys.stderr.isatty(),
+            quiet=self.quiet or (sys.stderr is not None and sys.stderr.isatty()),
         )
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
