@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from boneage.cli.columns import Column, Data, Images, Table, named_columns
@@ -21,6 +20,7 @@ from boneage.model.folder import (
     default_model,
     load_model,
     shipped_models,
+    try_out,
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="List, verify, describe and extend models.")
@@ -60,17 +60,8 @@ def verify(model: _Asked = None) -> None:
     """Verify a model: settings, checksums, and that every network runs. Exit status 2 if it is damaged."""
     loaded = load_model(model)
     unsigned = check_files(loaded)
+    try_out(loaded)
     for network in loaded.networks.values():
-        size = network.input_size
-        inputs = {entry.name: entry for entry in network.session.get_inputs()}
-        feeds: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
-        for name, entry in inputs.items():
-            channels = len(loaded.views) if network is loaded.regressor else 1
-            if entry.type == "tensor(uint8)":
-                feeds[name] = np.zeros((1, channels, size, size), np.uint8)
-            else:
-                feeds[name] = np.ones((1, 1), np.float32)
-        network.run(feeds)
         write_out(f"ok  {network.path.name}  {network.sha256}\n")
     for name, checksum in loaded.settings.files.items():
         write_out(f"ok  {name}  {checksum}\n")

@@ -37,6 +37,7 @@ __all__ = [
     "replaced_model",
     "settings_sha256",
     "shipped_models",
+    "try_out",
     "written_settings",
 ]
 
@@ -266,6 +267,16 @@ def _verify(path: Path, checksum: str) -> None:
             f"{checksum[:12]}...): the file is damaged or is another one. {_RESTORE}.",
             code="checksum_differs",
         )
+
+
+def try_out(model: Model) -> None:
+    """Run every network of the model once.
+
+    Raises:
+        ModelError: a network cannot be opened or run.
+    """
+    for network in model.networks.values():
+        network.try_out(len(model.views) if network is model.regressor else 1)
 
 
 def check_files(model: Model) -> list[str]:

@@ -102,6 +102,23 @@ class Network:
             ) from error
         return {name: np.asarray(value, dtype=np.float32) for name, value in zip(names, values, strict=True)}
 
+    def try_out(self, channels: int) -> None:
+        """Run the network once on a black image.
+
+        Args:
+            channels: views of an age network; 1 for others.
+
+        Raises:
+            ModelError: see `run`.
+        """
+        feeds: dict[str, npt.NDArray[Any]] = {}
+        for entry in self.session.get_inputs():
+            if entry.type == "tensor(uint8)":
+                feeds[entry.name] = np.zeros((1, channels, self.input_size, self.input_size), np.uint8)
+            else:
+                feeds[entry.name] = np.ones((1, 1), np.float32)
+        self.run(feeds)
+
     def output(self, answers: Mapping[str, npt.NDArray[np.float32]], name: str) -> npt.NDArray[np.float32]:
         """One of the outputs of `run`.
 
