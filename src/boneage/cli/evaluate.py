@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from boneage.atomic import removed_if_empty, write_atomically
+from boneage.atomic import removed_if_empty
 from boneage.cli.columns import Column, Data, Images, Table, named_columns
-from boneage.errors import OutputError, UsageError
+from boneage.errors import UsageError
 from boneage.model.folder import available_cores
-
-PHANTOMS_NOTICE: Final = "Measured on phantoms, not on radiographs alone: says nothing about children."
 
 
 class SplitChoice(StrEnum):
@@ -67,82 +62,40 @@ def evaluate(
     for wrong usage.
     """
     import boneage
-    from boneage import evaluation
-    from boneage.datasets import dropped_table, has_phantoms, read_boxes, read_dataset
-    from boneage.evaluation import folder
-    from boneage.evaluation import stress as stress_suite
-    from boneage.evaluation.contact_sheet import PanelCollector
-    from boneage.evaluation.contact_sheet import contact_sheet as draw_contact_sheet
-    from boneage.evaluation.run import cases_of
+    from boneage.datasets import read_boxes, read_dataset
+    from boneage.evaluation import read_predictions
+    from boneage.evaluation.folder import prepare_folder
+    from boneage.evaluation.pipeline import Plan, Subject, evaluate_into
 
     if stress_count is not None and not stress:
         message = "--stress-count is the number of cases for --stress. Give --stress as well."
         raise UsageError(message, code="option_needs_another")
     with removed_if_empty(out):
         # Everything that can be wrong with the call is found before the long work.
-        folder.prepare_folder(out, force=force)
-        other = None if against is None else evaluation.read_predictions(against)
-        truths = {} if boxes is None else read_boxes(boxes)
+        prepare_folder(out, force=force)
+        plan = Plan(
+            split=split,
+            truths={} if boxes is None else read_boxes(boxes),
+            against=None if against is None else read_predictions(against),
+            panels=contact_sheet,
+            stress=stress,
+            stress_count=stress_count,
+            workers=workers or min(8, available_cores()),
+        )
         assessor = boneage.load(model)
-        workers = workers or min(8, available_cores())
-        if workers > 1:
+        if plan.workers > 1:
             assessor = assessor.for_many()
         dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
         typer.echo(dataset.report(), err=True)
-        scored = cases_of(dataset, split)
-        beyond = {case for given in truths.values() for case in given} - {case.id for case in scored.cases}
-        boxed_only = replace(dataset, cases=tuple(case for case in dataset.cases if case.id in beyond))
-        ids = [case.id for part in (scored, boxed_only) for case in part.cases]
-        panels = PanelCollector(ids, truths, contact_sheet)
-
-        predictions = evaluation.run(assessor, scored, workers=workers, each=panels)
-        # The table first: whatever happens to the figures, hours of assessing are on disk.
-        written = [out / folder.PREDICTIONS_FILE]
-        evaluation.write_predictions(written[0], predictions)
-        localized = []
-        if boxed_only.cases:
-            localized = evaluation.run(assessor, boxed_only, workers=workers, doing="Localizing", each=panels)
-            written.append(out / folder.LOCALIZED_FILE)
-            evaluation.write_predictions(written[-1], localized)
-        if dataset.dropped:
-            written.append(out / folder.DROPPED_FILE)
-            write_atomically(written[-1], dropped_table(dataset.dropped))
-        stress_rows = None
-        if stress:
-            written.append(out / folder.STRESS_FILE)
-            stress_rows = stress_suite.run(
-                assessor.plain(), scored.cases, predictions, written[-1], count=stress_count, workers=workers
-            )
-        made = evaluation.Evaluation.of(
-            predictions,
-            evaluation.Provenance(
-                model=assessor.model.name,
-                model_sha256=assessor.model.sha256,
-                data=dataset.name,
-                splits=str(split),
-                code_version=boneage.__version__,
-                created=datetime.now(UTC).isoformat(timespec="seconds"),
-                notice=f"{PHANTOMS_NOTICE} {assessor.notice}" if has_phantoms(dataset) else assessor.notice,
-                dropped=dict(Counter(dropped.reason for dropped in dataset.dropped)),
-            ),
-            localized=localized,
-            truths=truths,
-            against=other,
-            stress=stress_rows,
+        subject = Subject(
+            assessor=assessor,
+            model=assessor.model.name,
+            model_sha256=assessor.model.sha256,
+            under_stress=assessor.plain() if stress else None,
             constant_half_width_months=assessor.model.calibration.constant_half_width_months,
+            notice=assessor.notice,
         )
-        try:
-            written += evaluation.write_evaluation(made, out)
-        except OutputError as error:
-            message = (
-                f"{error} The predictions are whole ({written[0]}), not all figures are: run again, with --force for "
-                "the same folder."
-            )
-            raise OutputError(message, code=error.code) from error
-        if panels.panels:
-            written.append(out / folder.SHEET_FILE)
-            draw_contact_sheet(panels.panels, written[-1])
-        folder.remove_stale(out, written)
+        made = evaluate_into(out, subject, dataset, plan)
         typer.echo("\n".join([made.summary(), f"written to {out}", made.provenance.notice]))
         if made.not_assessed:
             raise typer.Exit(1)
