@@ -82,8 +82,8 @@ class Assessor:
         views = cut_views(
             admitted.image,
             regions,
-            self.age_network.needed_views(regions),
-            self.model.regressor.input_size,
+            views=self.age_network.needed_views(regions),
+            size=self.model.regressor.input_size,
             squash=self.localizer.squash,
         )
         answers = self.age_network.answers(views, [asked] if asked else list(Sex))

@@ -117,7 +117,16 @@ class Radiograph:
         gray = np.clip((gray - np.float32(low)) / np.float32(high - low), 0.0, 1.0, dtype=np.float32)
         if bones_dark:
             gray = np.float32(1.0) - gray
-        return cls(np.ascontiguousarray(gray), file, sex, laterality, spacing_mm, source, remarks, phantom)
+        return cls(
+            pixels=np.ascontiguousarray(gray),
+            file=file,
+            sex=sex,
+            laterality=laterality,
+            spacing_mm=spacing_mm,
+            source=source,
+            remarks=remarks,
+            phantom=phantom,
+        )
 
     def image(self, short_side: int | None = None) -> npt.NDArray[np.uint8]:
         """The image that the networks see: 8 bits, reduced (never enlarged) to a short side.

@@ -87,10 +87,10 @@ class Frame:
     def around(cls, box: Box, size: int, *, squash: bool = False) -> Frame:
         """The frame that shows all of `box`: letterboxed about its centre, or squashed to a square."""
         if squash:
-            return cls(box.x0, box.y0, box.width / size, box.height / size, size)
+            return cls(left=box.x0, top=box.y0, step_x=box.width / size, step_y=box.height / size, size=size)
         side = max(box.width, box.height)
         x, y = box.center
-        return cls(x - side / 2, y - side / 2, side / size, side / size, size)
+        return cls(left=x - side / 2, top=y - side / 2, step_x=side / size, step_y=side / size, size=size)
 
     def to_image(self, box: Box, view_side: float | None = None) -> Box:
         """A box of the view (of a map of the view, `view_side` cells a side) as a box of the image."""
@@ -149,7 +149,7 @@ def points_in_view(
     Returns:
         float64 [n, 2] in pixels of the view (edges); points that the view does not show lie outside 0..size.
     """
-    center, matrix, _ = _placed(box, size, squash, augmentation)
+    center, matrix, _ = _placed(box, size, squash=squash, augmentation=augmentation)
     away = np.asarray(points, dtype=np.float64).reshape(-1, 2) - center
     return np.asarray(away @ np.linalg.inv(np.array(matrix)).T + size / 2, dtype=np.float64)
 
@@ -169,7 +169,7 @@ def cut(
     Returns:
         uint8 [size, size].
     """
-    (x, y), ((a, b), (d, e)), (step_x, step_y) = _placed(box, size, squash, augmentation)
+    (x, y), ((a, b), (d, e)), (step_x, step_y) = _placed(box, size, squash=squash, augmentation=augmentation)
     half = size / 2
     reach_x = (abs(a) + abs(b)) * half + 2 * max(1.0, step_x)
     reach_y = (abs(d) + abs(e)) * half + 2 * max(1.0, step_y)

@@ -95,7 +95,7 @@ def evaluate(
             constant_half_width_months=assessor.model.calibration.constant_half_width_months,
             notice=assessor.notice,
         )
-        made = evaluate_into(out, subject, dataset, plan)
+        made = evaluate_into(out, subject, dataset=dataset, plan=plan)
         typer.echo("\n".join([made.summary(), f"written to {out}", made.provenance.notice]))
         if made.not_assessed:
             raise typer.Exit(1)

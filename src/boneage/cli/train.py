@@ -65,7 +65,9 @@ def train(
         if not quiet:
             typer.echo(dataset.report(), err=True)
         try:
-            folder = train(settings, dataset, out, machine, resume=resume, cache=cache, terms=terms, index=index)
+            folder = train(
+                settings, dataset, out=out, machine=machine, resume=resume, cache=cache, terms=terms, index=index
+            )
         except OSError as error:
             place = error.filename or out
             raise OutputError(

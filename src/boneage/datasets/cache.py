@@ -205,11 +205,11 @@ class _Sources:
                 status = case.image.stat()
             except OSError as error:
                 reason = error.strerror or str(error)
-                self._dropped[case.id] = Dropped(case.id, str(case.image), "missing file", reason)
+                self._dropped[case.id] = Dropped(id=case.id, file=str(case.image), reason="missing file", detail=reason)
                 continue
             inside = case.image.is_relative_to(dataset.root)
             file = (case.image.relative_to(dataset.root) if inside else case.image).as_posix()
-            self._now[case.id] = case, Entry(case.id, file, status.st_size, status.st_mtime_ns)
+            self._now[case.id] = case, Entry(id=case.id, file=file, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
     def missing_from(self, entries: Mapping[str, Entry]) -> list[tuple[Path, Entry]]:
         """The radiographs without an entry, or with one of an older state."""
@@ -224,13 +224,15 @@ class _Sources:
         for entry, _ in chunk:
             if not entry.file:
                 case, _ = self._now.pop(entry.id)
-                self._dropped[entry.id] = Dropped(entry.id, str(case.image), "unreadable file", entry.error)
+                self._dropped[entry.id] = Dropped(
+                    id=entry.id, file=str(case.image), reason="unreadable file", detail=entry.error
+                )
 
     def sort_out(self, entries: Mapping[str, Entry]) -> tuple[dict[str, Entry], list[Dropped]]:
         """The entries with an image, and the dropped cases."""
         images = {name: entries[name] for name in self._now if not entries[name].error}
         unreadable = [
-            Dropped(case.id, str(case.image), "unreadable file", entries[case.id].error)
+            Dropped(id=case.id, file=str(case.image), reason="unreadable file", detail=entries[case.id].error)
             for case, _ in self._now.values()
             if entries[case.id].error
         ]

@@ -200,9 +200,11 @@ def read_rows(sheet: Sheet, indices: ColumnIndices, columns: Columns) -> tuple[l
                 raise _InvalidRow("unreadable row", f"{len(cells)} cells under {len(sheet.header)} columns")
             if not identity:
                 raise _InvalidRow("unreadable row", "no id")
-            rows.append(_read_row(where, identity, cells, indices, columns, has_splits=has_splits))
+            rows.append(
+                _read_row(where, identity, cells=cells, indices=indices, columns=columns, has_splits=has_splits)
+            )
         except _InvalidRow as error:
-            dropped.append(Dropped(identity, where, error.reason, error.detail))
+            dropped.append(Dropped(id=identity, file=where, reason=error.reason, detail=error.detail))
     return rows, dropped, notes
 
 
@@ -251,7 +253,16 @@ def _read_row(
     if "file" not in indices and Path(written_id).suffix.lower() in IMAGE_SUFFIXES:
         name = written_id
     folder = _first_cell(cells, indices, "folder")
-    return Row(where, identity, name, folder, _read_sex(cells, indices), age, chronological, split)
+    return Row(
+        where=where,
+        id=identity,
+        name=name,
+        folder=folder,
+        sex=_read_sex(cells, indices),
+        age_months=age,
+        chronological_age_months=chronological,
+        split=split,
+    )
 
 
 def _mean_months(texts: Iterable[str], factor: float) -> float | None:

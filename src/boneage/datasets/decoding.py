@@ -45,7 +45,7 @@ def decode_images(
             decoded: Decoded = []
             try:
                 for path, entry in chunk:
-                    decoded.append(_decode(path, entry, short_side, read))
+                    decoded.append(_decode(path, entry, short_side=short_side, read=read))
             except BaseException:
                 yield decoded  # so that the caller stores it before the error is raised again
                 raise
@@ -68,7 +68,7 @@ def decode_images(
 
 
 def _decode_chunk(chunk: Sequence[tuple[Path, Entry]], short_side: int | None, read: Read | None) -> Decoded:
-    return [_decode(path, entry, short_side, read) for path, entry in chunk]
+    return [_decode(path, entry, short_side=short_side, read=read) for path, entry in chunk]
 
 
 def _decode(path: Path, entry: Entry, short_side: int | None, read: Read | None) -> tuple[Entry, bytes]:
@@ -82,15 +82,17 @@ def _decode(path: Path, entry: Entry, short_side: int | None, read: Read | None)
     except RadiographError as error:
         message = " ".join(part.rstrip(".") + "." for part in (error.reason, error.remedy) if part)
         if _is_transient(error):
-            return Entry(entry.id, "", size, mtime_ns, error=message), b""
-        return Entry(entry.id, file, size, mtime_ns, error=message or "unreadable"), b""
+            return Entry(id=entry.id, file="", size=size, mtime_ns=mtime_ns, error=message), b""
+        return Entry(id=entry.id, file=file, size=size, mtime_ns=mtime_ns, error=message or "unreadable"), b""
     except OSError as error:
-        return Entry(entry.id, "", size, mtime_ns, error=error.strerror or str(error)), b""
+        return Entry(id=entry.id, file="", size=size, mtime_ns=mtime_ns, error=error.strerror or str(error)), b""
     image = radiograph.image(short_side)
     height, width = image.shape
     pixels = image.tobytes()
     content = hashlib.sha256(pixels).hexdigest()[:16]
-    decoded = Entry(entry.id, file, size, mtime_ns, 0, height, width, content)
+    decoded = Entry(
+        id=entry.id, file=file, size=size, mtime_ns=mtime_ns, offset=0, height=height, width=width, content=content
+    )
     return decoded, pixels
 
 

@@ -104,10 +104,10 @@ def read_dataset(
     else:
         tables, notes = _read_found_tables(found_tables, place, columns)
     if tables:
-        return _assemble(place, tables, finder, notes)
+        return _assemble(place, tables, finder=finder, notes=notes)
     atlas = [path for path in found_images if _atlas_facts(path)]
     if atlas:
-        return _read_atlas(place, atlas, len(found_images) - len(atlas), notes)
+        return _read_atlas(place, atlas, others=len(found_images) - len(atlas), notes=notes)
     details = "".join(f"\n  {note}" for note in notes)
     raise DatasetError(
         f"{place}: {len(found_images):,} images, but no table of cases. {_EXPECTED}{details}", code="no_table"
@@ -133,7 +133,7 @@ def _read_table(path: Path, root: Path, columns: Columns, *, named: bool) -> _Ta
         split = split_in_folders(path, root)
     if split is None and "id" in indices and normalize_name(sheet.header[indices["id"][0]]) == "caseid":
         split = "test"
-    return _Table(path, split, tuple(rows), tuple(dropped), tuple(notes))
+    return _Table(path, split, rows=tuple(rows), dropped=tuple(dropped), notes=tuple(notes))
 
 
 def _read_named_table(path: Path, root: Path, columns: Columns) -> _Table:
@@ -220,14 +220,22 @@ def _assemble(root: Path, tables: Sequence[_Table], finder: ImageFinder, notes: 
         image = match.path
         if image is None:
             reason = "several files" if match.conflict else "missing file"
-            dropped.append(Dropped(row.id, row.where, reason, match.conflict or f"no image is named {row.name}"))
+            dropped.append(
+                Dropped(
+                    id=row.id, file=row.where, reason=reason, detail=match.conflict or f"no image is named {row.name}"
+                )
+            )
             continue
         case = _case_of(row, image, _split_by(table.split, official, is_single=is_single))
         if case.id in cases:
-            dropped.append(Dropped(case.id, row.where, "duplicate id", f"kept is {cases[case.id].image}"))
+            dropped.append(
+                Dropped(id=case.id, file=row.where, reason="duplicate id", detail=f"kept is {cases[case.id].image}")
+            )
             continue
         if image in owners:
-            dropped.append(Dropped(case.id, row.where, "duplicate file", f"{image} is case {owners[image]}"))
+            dropped.append(
+                Dropped(id=case.id, file=row.where, reason="duplicate file", detail=f"{image} is case {owners[image]}")
+            )
             continue
         owners[image] = case.id
         cases[case.id] = case
@@ -264,12 +272,12 @@ def _case_of(row: Row, image: Path, split_by: Callable[[str], Split]) -> Case:
     atlas_sex, atlas_months = _atlas_facts(image) or (None, None)
     chronological = row.chronological_age_months
     return Case(
-        identity,
-        image,
-        atlas_sex if row.sex is None else row.sex,
-        row.age_months,
-        row.split or split_by(identity),
-        atlas_months if chronological is None else chronological,
+        id=identity,
+        image=image,
+        sex=atlas_sex if row.sex is None else row.sex,
+        age_months=row.age_months,
+        split=row.split or split_by(identity),
+        chronological_age_months=atlas_months if chronological is None else chronological,
     )
 
 
@@ -289,10 +297,25 @@ def _read_atlas(root: Path, files: Sequence[Path], others: int, notes: Sequence[
         facts = _atlas_facts(path)
         identity = stem_of(path.name)
         if identity in cases:
-            dropped.append(Dropped(identity, str(path), "duplicate id", f"kept is {cases[identity].image}"))
+            dropped.append(
+                Dropped(id=identity, file=str(path), reason="duplicate id", detail=f"kept is {cases[identity].image}")
+            )
         elif facts is not None:
-            cases[identity] = Case(identity, path, facts[0], None, split_of(identity), facts[1])
+            cases[identity] = Case(
+                id=identity,
+                image=path,
+                sex=facts[0],
+                age_months=None,
+                split=split_of(identity),
+                chronological_age_months=facts[1],
+            )
     note = "Digital Hand Atlas without bone ages: name the table and its columns to read them"
     return Dataset(
-        root.resolve().name, root, tuple(cases.values()), tuple(dropped), frozenset(cases), others, (*notes, note)
+        name=root.resolve().name,
+        root=root,
+        cases=tuple(cases.values()),
+        dropped=tuple(dropped),
+        without_labels=frozenset(cases),
+        images_without_row=others,
+        notes=(*notes, note),
     )

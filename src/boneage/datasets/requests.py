@@ -143,7 +143,7 @@ def read_requests(table: Path, *, sex_needed: bool = True) -> list[Request]:
     if not sheet.rows:
         raise UsageError(f"{table}: the table has no rows. Add one row a radiograph.", code="empty_table")
     images = _Images(table.parent)
-    return [_read_request(sheet, indices, line, cells, images) for line, cells in sheet.rows]
+    return [_read_request(sheet, indices, line=line, cells=cells, images=images) for line, cells in sheet.rows]
 
 
 def _read_request(sheet: Sheet, indices: ColumnIndices, line: int, cells: tuple[str, ...], images: _Images) -> Request:
@@ -151,19 +151,23 @@ def _read_request(sheet: Sheet, indices: ColumnIndices, line: int, cells: tuple[
     file = _cell(cells, indices, "file") or _cell(cells, indices, "id")
     request = Request(file, sheet.file.parent / file)
     if not file:
-        return _invalid(request, "missing_file_name", f"{where}: the column 'file' is empty", "Name a file")
+        return _invalid(
+            request, "missing_file_name", reason=f"{where}: the column 'file' is empty", remedy="Name a file"
+        )
     # The sex word is read here: the data-set reader makes no difference between "unknown" and an empty cell.
     wanted = {meaning: index for meaning, index in indices.items() if meaning not in ("sex", "age", "split")}
     rows, dropped, _ = read_rows(Sheet(sheet.file, sheet.header, ((line, cells),)), wanted, Columns())
     if dropped:
         reason = dropped[0].reason
         detail = f"{where}: {reason}: {dropped[0].detail}"
-        return _invalid(request, reason.replace(" ", "_"), detail, _REMEDIES.get(reason, "Correct the row"))
+        return _invalid(
+            request, reason.replace(" ", "_"), reason=detail, remedy=_REMEDIES.get(reason, "Correct the row")
+        )
     (row,) = rows
     age = row.chronological_age_months
     if age is not None and not 0 <= age <= _OLDEST_MONTHS:
         reason = f"{where}: {age:g} months is not a valid chronological age"
-        return _invalid(request, "invalid_age", reason, _REMEDIES["unreadable age"])
+        return _invalid(request, "invalid_age", reason=reason, remedy=_REMEDIES["unreadable age"])
     word = row.sex.value if row.sex else _cell(cells, indices, "sex")
     try:
         parse_sex(word, where=where)

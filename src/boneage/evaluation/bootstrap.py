@@ -73,10 +73,10 @@ class Bootstrap:
         values = [np.asarray(sample, dtype=np.float64).ravel() for sample in samples]
         n = values[0].size
         if n == 0:
-            return Figure(None, None, None, 0)
+            return Figure(value=None, lower=None, upper=None, n=0)
         value = float(reduce(*values, axis=-1))
         if n < SMALLEST_N:
-            return Figure(value, None, None, n)
+            return Figure(value=value, lower=None, upper=None, n=n)
         # Here, not above: scipy.stats takes longer to load than most commands that import this module run.
         from scipy.stats import bootstrap
 
@@ -91,7 +91,7 @@ class Bootstrap:
             method="percentile",
             rng=np.random.default_rng(self.seed),
         ).confidence_interval
-        return Figure(value, float(interval.low), float(interval.high), n)
+        return Figure(value=value, lower=float(interval.low), upper=float(interval.high), n=n)
 
 
 def figure(*samples: npt.ArrayLike, reduce: Reduce = np.mean, resamples: int = RESAMPLES, seed: int = 0) -> Figure:

@@ -57,14 +57,14 @@ class Panel:
         to_x, to_y = width / radiograph.width, height / radiograph.height
         small = Image.fromarray(radiograph.pixels).resize((width, height), Image.Resampling.BILINEAR)
         return cls(
-            title,
-            np.asarray(np.clip(np.asarray(small) * 255.0, 0, 255), dtype=np.uint8),
-            {region: box.scaled(to_x, to_y) for region, box in assessment.regions.items()},
-            {
-                region: attention_on(attention, radiograph, width, height)
+            title=title,
+            image=np.asarray(np.clip(np.asarray(small) * 255.0, 0, 255), dtype=np.uint8),
+            regions={region: box.scaled(to_x, to_y) for region, box in assessment.regions.items()},
+            attention={
+                region: attention_on(attention, radiograph, width=width, height=height)
                 for region, attention in assessment.attention.items()
             },
-            {name: Box(*corners).scaled(width, height) for name, corners in (truths or {}).items()},
+            truths={name: Box(*corners).scaled(width, height) for name, corners in (truths or {}).items()},
         )
 
 

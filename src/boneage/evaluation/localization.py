@@ -177,7 +177,7 @@ class _Case:
             # Fractions of width and height that one hand width spans: distances come out in hand widths.
             ruler = None if pixels is None else (pixels / row.width, pixels / row.height)
         beside = None if floor is None else _Match.of(floor, truth, ruler)
-        return cls(row.split, _Match.of(found, truth, ruler), beside, found is not None)
+        return cls(row.split, _Match.of(found, truth, ruler), floor=beside, boxed=found is not None)
 
 
 _OUTSIDE_TRAIN: Final = Bin[_Case](("outside_train",), lambda case: None if case.split == "train" else "outside_train")

@@ -230,7 +230,9 @@ def constant_width(
     def cover(group: Sequence[Prediction]) -> Figure:
         return covered.measure(group, bootstrap)
 
-    return ConstantWidth(months, cover(rows), BY_SEX.map(cover, rows), BY_AGE_BAND.map(cover, rows))
+    return ConstantWidth(
+        months=months, coverage=cover(rows), by_sex=BY_SEX.map(cover, rows), by_age_band=BY_AGE_BAND.map(cover, rows)
+    )
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def scatter(predictions: Sequence[Prediction]) -> Drawing:
     with styled():
         axes.plot([0, LAST_MONTH], [0, LAST_MONTH], color=_INK, linewidth=1.0, zorder=3, label="identity")
         for sex, x, y in _by_sex(rows):
-            _points(axes, sex, x, x + y, len(rows))
+            _points(axes, sex, x=x, y=x + y, n=len(rows))
         axes.set(xlim=(0, LAST_MONTH), ylim=(0, LAST_MONTH), aspect="equal")
         axes.set(xlabel="Label (months)", ylabel="Predicted bone age (months)")
         axes.set_xticks(range(0, LAST_MONTH + 1, 24))
@@ -80,7 +80,7 @@ def bland_altman(predictions: Sequence[Prediction]) -> Drawing:
         axes.axhline(0, color=_FAINT, linewidth=0.8)
         differences = []
         for sex, x, y in _by_sex(rows):
-            _points(axes, sex, x + y / 2, y, len(rows))
+            _points(axes, sex, x=x + y / 2, y=y, n=len(rows))
             differences.append(y)
         every = np.concatenate(differences) if differences else np.empty(0)
         if every.size:

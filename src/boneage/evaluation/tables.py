@@ -77,17 +77,17 @@ def sex_cell(name: str) -> Cell:
 
 def months(figure: Figure, *, signed: bool = False, digits: int = 1) -> Cell:
     """A figure in months with its interval."""
-    return _shown(figure, 1.0, digits, "", signed)
+    return _shown(figure, 1.0, digits=digits, unit="", signed=signed)
 
 
 def percent(figure: Figure) -> Cell:
     """A share as a percentage with its interval."""
-    return _shown(figure, 100.0, 0, " %", False)
+    return _shown(figure, 100.0, digits=0, unit=" %", signed=False)
 
 
 def plain(figure: Figure, *, signed: bool = False) -> Cell:
     """A figure without a unit with its interval."""
-    return _shown(figure, 1.0, 3, "", signed)
+    return _shown(figure, 1.0, digits=3, unit="", signed=signed)
 
 
 def band_name(band: str) -> str:

@@ -102,7 +102,7 @@ def read_dicom(stream: BinaryIO, file: str) -> Radiograph:
         values = _gray_from_colour_image(stored, dataset)
     else:
         padding = find_padding(stored, dataset)
-        values = apply_window(apply_modality_lut(stored, dataset), dataset, padding, remarks)
+        values = apply_window(apply_modality_lut(stored, dataset), dataset, padding=padding, remarks=remarks)
     spacing = _spacing_mm(dataset)
     if spacing is not None and not 0.99 < spacing[0] / spacing[1] < 1.01:
         remarks.append(

@@ -280,7 +280,12 @@ def read_settings(
     try:
         files = _Networks.model_validate_json(content, strict=True, extra="ignore").networks
         networks = {
-            name: Network(name, (paths or {}).get(name, file.parent / entry.file), entry.input_size, entry.sha256)
+            name: Network(
+                name=name,
+                path=(paths or {}).get(name, file.parent / entry.file),
+                input_size=entry.input_size,
+                sha256=entry.sha256,
+            )
             for name, entry in files.items()
         }
         settings = Settings.model_validate_json(content, strict=True, extra=extra, context={"networks": networks})

@@ -241,7 +241,13 @@ def load_model(name_or_dir: str | Path | None = None) -> Model:
         _verify(network.path, network.sha256)
     heads = settings.regional_heads
     regional_heads = None if heads is None else read_regional_heads(folder / heads.file, heads)
-    return Model(folder, settings, networks, settings.localizers, regional_heads)
+    return Model(
+        folder=folder,
+        settings=settings,
+        networks=networks,
+        localizers=settings.localizers,
+        regional_heads=regional_heads,
+    )
 
 
 def _read_json(file: Path) -> tuple[bytes, dict[str, Any]]:

@@ -205,8 +205,8 @@ def read_regional_heads(file: Path, settings: RegionalHeadsSettings) -> Regional
     if not right or arrays["tubular_weights"].shape[1] != 2 * arrays["carpal_weights"].shape[1]:
         raise ModelError(f"{file}: its arrays do not fit each other. {_AGAIN}.", code="invalid_regional_heads")
     return RegionalHeads(
-        file,
-        settings,
-        Head(arrays["carpal_weights"], arrays["carpal_bias"]),
-        Head(arrays["tubular_weights"], arrays["tubular_bias"]),
+        file=file,
+        settings=settings,
+        carpal=Head(arrays["carpal_weights"], arrays["carpal_bias"]),
+        tubular=Head(arrays["tubular_weights"], arrays["tubular_bias"]),
     )

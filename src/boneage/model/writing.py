@@ -66,7 +66,7 @@ def write_model(
         files[METRICS_FILE] = (json.dumps(metrics, indent=2) + "\n").encode()
     try:
         contents = {name: data if isinstance(data, bytes) else data.read_bytes() for name, data in networks.items()}
-        content = _completed(settings, contents, files, target / SETTINGS_FILE)
+        content = _completed(settings, contents, files=files, file=target / SETTINGS_FILE)
         if _holds(target, content):
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -136,9 +136,9 @@ def draft_model(settings: Mapping[str, Any], networks: Mapping[str, Path]) -> Mo
     """
     contents = {name: path.read_bytes() for name, path in networks.items()}
     file = Path(str(settings.get("name", "draft"))) / SETTINGS_FILE
-    content = _completed(settings, contents, {}, file)
+    content = _completed(settings, contents, files={}, file=file)
     made, opened = read_settings(content, file, paths=networks)
-    return Model(file.parent, made, opened, made.localizers)
+    return Model(folder=file.parent, settings=made, networks=opened, localizers=made.localizers)
 
 
 def _completed(

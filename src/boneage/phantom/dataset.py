@@ -173,12 +173,24 @@ def write_phantoms(
     _claim(root, settings, count)
     waiting = [index for index in range(count) if not (root / "truth" / f"{FIRST_ID + index}.json").is_file()]
     advance(count - len(waiting))
-    for _ in _make_all(root, settings, waiting, workers):
+    for _ in _make_all(root, settings, waiting=waiting, workers=workers):
         advance(1)
     records = [read_record(root, index) for index in range(count)]
-    write_tables(root, records, settings.label_sd_months, settings.best_mae_months, settings.seed)
+    write_tables(
+        root,
+        records,
+        label_sd_months=settings.label_sd_months,
+        best_mae_months=settings.best_mae_months,
+        seed=settings.seed,
+    )
     distances = [abs(record["label_months"] - record["truth"]["bone_age_months"]) for record in records]
-    return WrittenPhantoms(root, count, len(waiting), settings.best_mae_months, float(np.mean(distances)))
+    return WrittenPhantoms(
+        folder=root,
+        cases=count,
+        made=len(waiting),
+        best_mae_months=settings.best_mae_months,
+        label_mae_months=float(np.mean(distances)),
+    )
 
 
 def _claim(root: Path, settings: Settings, count: int) -> None:
@@ -260,8 +272,8 @@ def make_case(settings: Settings, index: int) -> tuple[Phantom, dict[str, Any]]:
     made = phantom(
         age,
         sex,
-        seed,
-        settings.size,
+        seed=seed,
+        size=settings.size,
         hands=2 if drawn[1] < settings.two_hands else 1,
         partial=partial,
         inverted=inverted and not settings.dicom,

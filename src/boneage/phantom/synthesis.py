@@ -96,26 +96,35 @@ def phantom(
     placement = None
     for index, side in enumerate(sides):
         posture = Posture.drawn(of_posture)
-        skeleton = build_skeleton(child, age_months, posture, of_bones)
+        skeleton = build_skeleton(child, age_months, posture=posture, rng=of_bones)
         slot = (index * width / len(sides), (index + 1) * width / len(sides))
-        placement = _place(skeleton, child, age_months, (height, width), slot, side, rotation_degrees, of_posture)
+        placement = _place(
+            skeleton,
+            child,
+            age_months=age_months,
+            shape=(height, width),
+            slot=slot,
+            side=side,
+            rotation_degrees=rotation_degrees,
+            rng=of_posture,
+        )
         if partial:
-            placement = _shift(placement, skeleton, (height, width), of_posture)
-        tissue = render_soft_tissue(skeleton, placement, (height, width), chubby, of_posture)
+            placement = _shift(placement, skeleton, shape=(height, width), rng=of_posture)
+        tissue = render_soft_tissue(skeleton, placement, shape=(height, width), chubby=chubby, rng=of_posture)
         bones = np.zeros_like(attenuation)
         for piece in skeleton.pieces:
-            draw_bone(bones, piece, placement, grain)
+            draw_bone(bones, piece, placement=placement, grain=grain)
         # A small hand is thinner; the exposure compensates for most of it.
         thin = np.float32(child.growth(age_months) ** 0.25)
         attenuation += thin * (tissue.attenuation + bones)
         everything |= tissue.outline
-        found.append(describe_hand(skeleton, placement, tissue.outline, side))
+        found.append(describe_hand(skeleton, placement, outline=tissue.outline, laterality=side))
     assert placement is not None
     pixels_per_mm = placement.pixels_per_mm / child.length_scale(age_months)
-    image = expose(attenuation, pixels_per_mm, Exposure.drawn(of_picture), of_picture)
+    image = expose(attenuation, pixels_per_mm, exposure=Exposure.drawn(of_picture), rng=of_picture)
     add_borders(image, of_picture)
     for hand in found:
-        add_markers(image, everything, hand.laterality[0].upper(), of_picture)
+        add_markers(image, everything, side=hand.laterality[0].upper(), rng=of_picture)
     truth = Truth(
         bone_age_months=float(age_months),
         chronological_age_months=child.chronological_age_months(age_months),

@@ -250,13 +250,13 @@ def describe_hand(skeleton: Skeleton, placement: Placement, outline: Mask, later
                 _fill(masks[Region.REGION_2], bones[f"MC{number}"].outlines, knuckle)
     points = {name: placement.to_pixels([place])[0] for name, place in skeleton.key_points.items()}
     return Hand(
-        laterality,
-        regions,
-        readers_boxes,
-        masks,
-        bones,
-        {name: (float(x), float(y)) for name, (x, y) in points.items()},
-        dict(skeleton.states),
+        laterality=laterality,
+        regions=regions,
+        readers_boxes=readers_boxes,
+        masks=masks,
+        bones=bones,
+        key_points={name: (float(x), float(y)) for name, (x, y) in points.items()},
+        centres=dict(skeleton.states),
     )
 
 

@@ -69,7 +69,7 @@ class AgeNetwork:
             interval_90_months=interval,
             distribution=distribution.astype(np.float32),
             similar_cases=self._similar_cases(outputs, sex, months),
-            regional_ages=self._regional_ages(outputs, erased, sex, months),
+            regional_ages=self._regional_ages(outputs, erased, sex=sex, months=months),
             interval_remarks=() if correction is None else correction.remarks(months, sex),
         )
 

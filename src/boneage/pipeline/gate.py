@@ -105,7 +105,7 @@ class Gate:
         image = radiograph.image(self.image_short_side)
         if self.network is None:
             canonical, inverse = Orientation().apply(radiograph)
-            return Admitted(canonical, image, inverse, ())
+            return Admitted(radiograph=canonical, image=image, inverse=inverse, remarks=())
         output = self.examine(image)
         orientation = self.orientation(output)
         canonical, inverse = orientation.apply(radiograph)
@@ -120,7 +120,7 @@ class Gate:
             if self.refuse and not radiograph.phantom:
                 raise refusal
             overruled = (Remark.of(refusal.code, f"Do not rely on this answer: {refusal.reason}."),)
-        return Admitted(canonical, image, inverse, (*overruled, *orientation.remarks))
+        return Admitted(radiograph=canonical, image=image, inverse=inverse, remarks=(*overruled, *orientation.remarks))
 
     def examine(self, image: ImageArray) -> GateOutput:
         """Run the network on an image, uint8 [h, w], and on its mirror image, whose rotation is the opposite."""
@@ -138,7 +138,12 @@ class Gate:
                 code="wrong_network_output",
             )
         degrees = math.degrees(math.atan2(pose[0, 1] - pose[1, 1], pose[0, 0] + pose[1, 0]))
-        return GateOutput(degrees, float(inverted.mean()), tuple(kinds.mean(axis=0).tolist()), float(ood_score.mean()))
+        return GateOutput(
+            degrees=degrees,
+            inverted=float(inverted.mean()),
+            kinds=tuple(kinds.mean(axis=0).tolist()),
+            ood_score=float(ood_score.mean()),
+        )
 
     def refusal(self, output: GateOutput, file: str | None = None) -> UnsuitableRadiograph | None:
         """Why a picture must not be assessed, or None."""

@@ -58,13 +58,13 @@ class Localization:
     def scaled(self, horizontally: float, vertically: float) -> Localization:
         """The same regions in an image that is wider and higher by these factors."""
         return Localization(
-            {region: box.scaled(horizontally, vertically) for region, box in self.boxes.items()},
-            {
+            boxes={region: box.scaled(horizontally, vertically) for region, box in self.boxes.items()},
+            attention={
                 region: Attention(seen.map, seen.box.scaled(horizontally, vertically))
                 for region, seen in self.attention.items()
             },
-            self.missing,
-            self.remarks,
+            missing=self.missing,
+            remarks=self.remarks,
         )
 
     def erase_region_1(self, image: ImageArray) -> ImageArray:
@@ -119,7 +119,7 @@ class RegionLocalizer:
         for localizer in self.localizers:
             source, input_box = self._source(localizer, image, found)
             attention = self.attention(localizer, source, input_box, memo)
-            box = self._box(localizer, attention, source, input_box)
+            box = self._box(localizer, attention, image=source, input_box=input_box)
             remarks, missing = found.remarks, found.missing
             if box is None:
                 stand_in = Region.HAND in found.boxes and localizer.region is not Region.HAND
@@ -129,10 +129,10 @@ class RegionLocalizer:
                 remarks += (Remark.of("region_not_found", text),)
                 missing |= {localizer.region}
             found = Localization(
-                {**found.boxes, localizer.region: box},
-                {**found.attention, localizer.region: attention},
-                missing,
-                remarks,
+                boxes={**found.boxes, localizer.region: box},
+                attention={**found.attention, localizer.region: attention},
+                missing=missing,
+                remarks=remarks,
             )
         return found
 

@@ -63,7 +63,7 @@ class Orientation:
         if not self.degrees:
             rotated = np.ascontiguousarray(np.rot90(pixels, -self.quarters))
             return replace(radiograph, pixels=rotated), InverseTransform(
-                self, shape, (rotated.shape[1], rotated.shape[0]), (0, 0)
+                orientation=self, given=shape, rotated=(rotated.shape[1], rotated.shape[0]), corner=(0, 0)
             )
         image = Image.fromarray(pixels).rotate(-self.degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=0.0)
         rotated = np.clip(np.asarray(image, dtype=np.float32), 0.0, 1.0, dtype=np.float32)
@@ -72,7 +72,9 @@ class Orientation:
         if min(np.ptp(rows) if rows.size else 0, np.ptp(columns) if columns.size else 0) >= SMALLEST_SIDE:
             top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
         trimmed = np.ascontiguousarray(rotated[top:bottom, left:right])
-        inverse = InverseTransform(self, shape, (image.width, image.height), (int(left), int(top)))
+        inverse = InverseTransform(
+            orientation=self, given=shape, rotated=(image.width, image.height), corner=(int(left), int(top))
+        )
         return replace(radiograph, pixels=trimmed), inverse
 
 

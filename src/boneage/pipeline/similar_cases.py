@@ -128,7 +128,13 @@ class SimilarCasesIndex:
         )
         age = float(np.median(ages))
         remarks = tuple(self._remarks(cases[0], age, months))
-        return SimilarCases(cases, age, str(self.data.get("name", "")), self.usual_difference_months, remarks)
+        return SimilarCases(
+            cases=cases,
+            age_months=age,
+            data=str(self.data.get("name", "")),
+            usual_difference_months=self.usual_difference_months,
+            remarks=remarks,
+        )
 
     def project(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Features float32 [..., C] -> scores float32 [..., d]."""

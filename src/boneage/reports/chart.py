@@ -67,7 +67,7 @@ def distribution_chart(assessment: Assessment, chronological_age_months: float |
     peak = max(float(answer.distribution.max()) for answer in assessment.answers.values())
     shown = chronological_age_months is not None and 0 <= chronological_age_months <= LAST_MONTH
     return DistributionChart(
-        [_curve(frame, sex, answer, peak) for sex, answer in assessment.answers.items()],
+        [_curve(frame, sex, answer=answer, peak=peak) for sex, answer in assessment.answers.items()],
         [Tick(float(_x(frame, 12 * year)), str(year) if year % 2 == 0 else "") for year in range(21)],
         float(_x(frame, chronological_age_months)) if chronological_age_months is not None and shown else None,
     )
@@ -85,13 +85,13 @@ def _curve(frame: DistributionChart, sex: Sex, answer: SexAnswer, peak: float) -
     first, last = xs[inside][0], xs[inside][-1]
     mean_x = float(_x(frame, answer.bone_age_months))
     return Curve(
-        sex,
-        SEX_COLOURS[sex],
-        _points(xs, ys),
-        f"{first:.1f},{frame.base} {_points(xs[inside], ys[inside])} {last:.1f},{frame.base}",
-        mean_x,
-        float(np.clip(mean_x, 60, frame.width - 60)),
-        years_and_months(answer.bone_age_months),
+        sex=sex,
+        colour=SEX_COLOURS[sex],
+        line=_points(xs, ys),
+        area=f"{first:.1f},{frame.base} {_points(xs[inside], ys[inside])} {last:.1f},{frame.base}",
+        mean_x=mean_x,
+        label_x=float(np.clip(mean_x, 60, frame.width - 60)),
+        label=years_and_months(answer.bone_age_months),
     )
 
 
@@ -134,13 +134,15 @@ def similar_cases_chart(answer: AnswerRecord, sex: Sex) -> SimilarCasesChart:
     heights = [sum(at - before < 2 * radius for before in spots[:rank]) for rank, at in enumerate(spots)]
     base = 26.0 + 2 * radius * (max(heights) + 1)
     return SimilarCasesChart(
-        SEX_COLOURS[sex],
-        [(at, base - radius - 1 - 2 * radius * height) for at, height in zip(spots, heights, strict=True)],
-        base,
-        x(months),
-        min(max(x(months), 60.0), width - 60.0),
-        x(answer.similar_cases_age_months or months),
-        [Tick(x(month), str(month // 12)) for month in range(math.ceil(first / 12) * 12, math.floor(last) + 1, 12)],
+        colour=SEX_COLOURS[sex],
+        dots=[(at, base - radius - 1 - 2 * radius * height) for at, height in zip(spots, heights, strict=True)],
+        base=base,
+        model_x=x(months),
+        label_x=min(max(x(months), 60.0), width - 60.0),
+        median_x=x(answer.similar_cases_age_months or months),
+        ticks=[
+            Tick(x(month), str(month // 12)) for month in range(math.ceil(first / 12) * 12, math.floor(last) + 1, 12)
+        ],
     )
 
 

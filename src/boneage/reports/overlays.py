@@ -98,7 +98,7 @@ def attention_picture(assessment: Assessment, region: Region, longest: int | Non
     """The radiograph with one region's attention map over it, uint8 [h, w, 3], the longer side at most `longest`."""
     image = radiograph_picture(assessment.radiograph, longest)
     height, width = image.shape
-    return overlay(image, attention_on(assessment.attention[region], assessment.radiograph, width, height))
+    return overlay(image, attention_on(assessment.attention[region], assessment.radiograph, width=width, height=height))
 
 
 def encode(pixels: npt.NDArray[np.uint8], kind: Literal["PNG", "JPEG"]) -> bytes:

@@ -64,14 +64,14 @@ class AgeAdapter:
             return RegressorLearner(network, settings, seed=seed, steps_per_epoch=steps)
 
         return cls(
-            (settings, start_key(start)),
-            lambda: AgeRegressor(settings, start=start),
-            make_learner,
-            lambda network, batch: regressor_months(network, batch, settings),
-            tuple(ViewSource(View(name)) for name in settings.views),
-            settings.size,
-            settings.augmentation,
-            settings.schedule,
+            parts=(settings, start_key(start)),
+            build=lambda: AgeRegressor(settings, start=start),
+            make_learner=make_learner,
+            months=lambda network, batch: regressor_months(network, batch, settings),
+            sources=tuple(ViewSource(View(name)) for name in settings.views),
+            size=settings.size,
+            augmentation=settings.augmentation,
+            schedule=settings.schedule,
         )
 
     @classmethod
@@ -83,14 +83,14 @@ class AgeAdapter:
             return L1Learner(network, settings, seed=seed, steps_per_epoch=steps)
 
         return cls(
-            ("l1", settings, start_key(start)),
-            lambda: L1Regressor(settings, start=start),
-            make_learner,
-            lambda network, batch: predict_l1_months(network, batch, mirror=settings.average_mirror),
-            tuple(ViewSource(View(name)) for name in settings.views),
-            settings.size,
-            settings.augmentation,
-            settings.schedule,
+            parts=("l1", settings, start_key(start)),
+            build=lambda: L1Regressor(settings, start=start),
+            make_learner=make_learner,
+            months=lambda network, batch: predict_l1_months(network, batch, mirror=settings.average_mirror),
+            sources=tuple(ViewSource(View(name)) for name in settings.views),
+            size=settings.size,
+            augmentation=settings.augmentation,
+            schedule=settings.schedule,
         )
 
     @classmethod
@@ -106,16 +106,18 @@ class AgeAdapter:
     ) -> AgeAdapter:
         """Another method's design on the given backbone."""
         return cls(
-            (baseline.name, backbone, size, start_key(start), augmentation, schedule),
-            lambda: baseline.network(backbone, size, start=start),
-            lambda network, seed, steps: baseline.learner(network, schedule, seed=seed, steps_per_epoch=steps),
-            lambda network, batch: predict_months(network, batch.views, batch.sex),
-            baseline.sources,
-            size * baseline.scale,
-            augmentation,
-            schedule,
-            baseline.data,
-            baseline.corrected,
+            parts=(baseline.name, backbone, size, start_key(start), augmentation, schedule),
+            build=lambda: baseline.network(backbone, size, start=start),
+            make_learner=lambda network, seed, steps: baseline.learner(
+                network, schedule, seed=seed, steps_per_epoch=steps
+            ),
+            months=lambda network, batch: predict_months(network, batch.views, batch.sex),
+            sources=baseline.sources,
+            size=size * baseline.scale,
+            augmentation=augmentation,
+            schedule=schedule,
+            data=baseline.data,
+            corrected=baseline.corrected,
         )
 
     @classmethod
@@ -127,14 +129,14 @@ class AgeAdapter:
             return EndToEndLearner(network, settings, seed=seed, steps_per_epoch=steps)
 
         return cls(
-            (settings, start_key(start), augmentation),
-            lambda: EndToEnd(settings, start=start),
-            make_learner,
-            lambda network, batch: expectation(network(batch.views, batch.sex)),
-            (ViewSource(View.O),),
-            settings.view_size,
-            augmentation,
-            settings.schedule,
+            parts=(settings, start_key(start), augmentation),
+            build=lambda: EndToEnd(settings, start=start),
+            make_learner=make_learner,
+            months=lambda network, batch: expectation(network(batch.views, batch.sex)),
+            sources=(ViewSource(View.O),),
+            size=settings.view_size,
+            augmentation=augmentation,
+            schedule=settings.schedule,
         )
 
 
@@ -170,7 +172,7 @@ def predict_ages(
     with torch.inference_mode():
         predicted = [
             adapter.months(network, Example(*(part.to(device) for part in batch))).cpu()
-            for batch in _load_batches(run, adapter, cases, regions_of)
+            for batch in _load_batches(run, adapter, cases=cases, regions_of=regions_of)
         ]
     network.cpu()
     months: npt.NDArray[np.float64] = torch.cat(predicted).double().clamp(FIRST_MONTH, LAST_MONTH).numpy()
@@ -185,7 +187,7 @@ def predict_distributions(
     with torch.inference_mode():
         rows = [
             torch.softmax(network(batch.views, batch.sex).double(), dim=1)
-            for batch in _load_batches(run, adapter, cases, regions_of)
+            for batch in _load_batches(run, adapter, cases=cases, regions_of=regions_of)
         ]
     return torch.cat(rows).numpy()
 

@@ -41,15 +41,19 @@ def draw_sheet(runner: ExperimentRunner, title: str, columns: Sequence[str], cou
     """
     run, chain, _ = runner.phase_1
     cases = pick_cases(runner.test, count)
-    regions = run.finder.each(chain.steps, [case.id for case in cases], {}, lambda found: found, "images")
+    regions = run.finder.each(
+        chain.steps, [case.id for case in cases], known={}, kept=lambda found: found, what="images"
+    )
     with styled():
         width, height = 1.45 * len(columns) + 0.4, 1.5 * count + 0.8
-        drawing, panels = make_canvas(title, _describe(runner), width, height, count, len(columns))
+        drawing, panels = make_canvas(
+            title, _describe(runner), width=width, height=height, down=count, across=len(columns)
+        )
         grid = [panels[row * len(columns) :][: len(columns)] for row in range(count)]
         for row, case in zip(grid, cases, strict=True):
             image = runner.training_set.images.image(case.id)
             for axes, column in zip(row, columns, strict=True):
-                _draw_panel(axes, column, image, regions[case.id], squash=run.squash)
+                _draw_panel(axes, column, image=image, regions=regions[case.id], squash=run.squash)
                 axes.set_xticks([])
                 axes.set_yticks([])
                 axes.grid(visible=False)
@@ -75,7 +79,7 @@ def _draw_panel(axes: Axes, column: str, image: ImageArray, regions: Localizatio
             shown = _place_on_image(image, regions.attention[region], squash=squash)
             axes.imshow(shown, cmap="inferno", vmin=0, vmax=1, alpha=0.5)
         return
-    view = cut_views(image, regions, [View(column)], _SIDE, squash=squash)[View(column)]
+    view = cut_views(image, regions, views=[View(column)], size=_SIDE, squash=squash)[View(column)]
     axes.imshow(view, cmap="gray", vmin=0, vmax=255)
 
 

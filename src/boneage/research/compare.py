@@ -57,7 +57,7 @@ def compare(runner: ExperimentRunner, result: Result, rows: Sequence[Row], repor
     result = replace(result, notes=(*result.notes, note))
     predicted: dict[int, CellPredictions] = {}
     empty = {place: row.cell.reason for place, row in enumerate(rows) if isinstance(row.cell, Unavailable)}
-    result = replace(result, lines=_make_lines(runner, rows, predicted, empty))
+    result = replace(result, lines=_make_lines(runner, rows, predicted=predicted, empty=empty))
     for place, row in enumerate(rows):
         if isinstance(row.cell, Unavailable):
             continue
@@ -67,7 +67,7 @@ def compare(runner: ExperimentRunner, result: Result, rows: Sequence[Row], repor
         except (TrainingError, UsageError) as error:
             runner.say(f"{result.name}: {' '.join(row.labels)} stays empty: {error}")
             empty[place] = str(error)
-        result = replace(result, lines=_make_lines(runner, rows, predicted, empty))
+        result = replace(result, lines=_make_lines(runner, rows, predicted=predicted, empty=empty))
         report(result)
     report(result)
     return result
@@ -86,13 +86,15 @@ def sweep(
         Row((label,), AgeCell(f"{result.columns[0]} {label}", changed), against=against if place != against else None)
         for place, (label, changed) in enumerate(settings)
     ]
-    return compare(runner, result, rows, report)
+    return compare(runner, result, rows=rows, report=report)
 
 
 def start_result(runner: ExperimentRunner, name: str, title: str, columns: tuple[str, ...]) -> Result:
     """A result without lines, for cells of the scale's size and epochs."""
     age = runner.scale.age
-    return Result(name, title, runner.describe(age.size, age.schedule.epochs), columns, ())
+    return Result(
+        name=name, title=title, setting=runner.describe(age.size, age.schedule.epochs), columns=columns, lines=()
+    )
 
 
 def note_on_maps(runner: ExperimentRunner) -> tuple[str, ...]:
@@ -130,5 +132,5 @@ def _make_lines(
             "parameters": cell.facts["parameters"],
             "training seconds": cell.facts["training_seconds"],
         }
-        lines.append(Line(row.labels, figures, paper, other, facts=facts))
+        lines.append(Line(labels=row.labels, figures=figures, paper=paper, against=other, facts=facts))
     return tuple(lines)

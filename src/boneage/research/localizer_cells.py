@@ -66,7 +66,9 @@ class Overlap:
     @classmethod
     def of(cls, groups: Mapping[str, Scores]) -> Overlap:
         score = groups["all"]
-        return cls(score.found.miou, score.found.ap50, score.gain, groups["outside_train"].found.miou)
+        return cls(
+            miou=score.found.miou, ap50=score.found.ap50, gain=score.gain, outside=groups["outside_train"].found.miou
+        )
 
 
 def score_overlaps(
@@ -146,7 +148,9 @@ def _train(runner: ExperimentRunner, cell: LocalizerCell) -> tuple[list[Localize
     step = make_step(cell.region, file, settings, tau=0.5)
     if not (stage.complete and shown.complete):
         stage.begin()
-        network = fit_localizer(run, stage, trained, regions_of, start=start, seed=runner.seed, label=cell.title)
+        network = fit_localizer(
+            run, stage, settings=trained, found=regions_of, start=start, seed=runner.seed, label=cell.title
+        )
         network.class_average = settings.class_average
         shown.begin()
         export_localizer(network, file, settings.size, half=run.recipe.fp16_weights)
@@ -162,7 +166,9 @@ def _find_phase_1_maps(runner: ExperimentRunner) -> dict[Region, Maps]:
     ids = list(runner.boxed)
     stages = {step.region: run.stage(f"boxed-{step.region.value}", chain.key, ids) for step in chain.steps}
     if not all(stage.complete for stage in stages.values()):
-        maps = run.finder.each(chain.steps, ids, {}, lambda found: found.attention, "maps of the boxed images")
+        maps = run.finder.each(
+            chain.steps, ids, known={}, kept=lambda found: found.attention, what="maps of the boxed images"
+        )
         for region, stage in stages.items():
             stage.begin()
             write_maps(stage.folder / MAPS_FILE, {case_id: maps[case_id][region].map for case_id in ids})

@@ -86,7 +86,7 @@ def reproduce(request: Request, machine: Machine) -> list[Path]:
     with removed_if_empty(out):
         scale = _choose_scale(request)
         check_out(out, resume=True)
-        runner = _make_runner(request, scale, data, out, machine)
+        runner = _make_runner(request, scale, data=data, out=out, machine=machine)
         try:
             return run_experiments(runner, names, request.command)
         except OSError as error:
@@ -198,10 +198,10 @@ def _make_runner(request: Request, scale: Scale, data: Path, out: Path, machine:
     dataset = read_dataset(data, table=request.table, columns=request.columns, images=request.images)
     say(dataset.report(), quiet=not machine.progress)
     return ExperimentRunner(
-        dataset,
-        scale,
-        out,
-        machine,
+        dataset=dataset,
+        scale=scale,
+        out=out,
+        machine=machine,
         cache=request.cache,
         localizers=request.localizers,
         weights=request.weights,

@@ -103,7 +103,7 @@ class Result:
         for line in self.lines:
             row: list[Any] = list(line.labels)
             for measure in self.measures:
-                figure = line.figures.get(measure, Figure(None, None, None, 0))
+                figure = line.figures.get(measure, Figure(value=None, lower=None, upper=None, n=0))
                 row += [
                     _format_number(figure.value),
                     _format_number(figure.lower),
@@ -206,7 +206,7 @@ def _format_figure(figure: Figure, against: str) -> str:
 def _draw_dots(result: Result) -> Drawing:
     measure = result.measures[0]
     lines = [line for line in result.lines if measure in line.figures or not line.figures]
-    drawing, (axes,) = make_canvas(result.title, result.setting, 7.6, 1.5 + 0.34 * len(lines))
+    drawing, (axes,) = make_canvas(result.title, result.setting, width=7.6, height=1.5 + 0.34 * len(lines))
     with styled():
         for place, line in enumerate(lines):
             figure = line.figures.get(measure)
@@ -239,10 +239,10 @@ def _draw_curves(result: Result) -> Drawing:
     drawing, grid = make_canvas(
         result.title,
         result.setting,
-        7.2 if across == 1 else 3.7 * across,
-        4.6 if down == 1 else 3.3 * down,
-        down,
-        across,
+        width=7.2 if across == 1 else 3.7 * across,
+        height=4.6 if down == 1 else 3.3 * down,
+        down=down,
+        across=across,
     )
     with styled():
         for axes, panel in zip(grid, panels, strict=False):

@@ -144,13 +144,13 @@ class ExperimentRunner:
         """Images of all splits with the labels of *train*, thinned to the scale's cases, and *validation*."""
         used, cache = self._used
         training_set = TrainingSet(
-            SparingImages(cache),
-            collect_labelled(used, "train"),
-            collect_labelled(used, "validation"),
-            used.name,
-            "",
-            has_phantoms(used),
-            cache.digest,
+            images=SparingImages(cache),
+            train=collect_labelled(used, "train"),
+            validation=collect_labelled(used, "validation"),
+            name=used.name,
+            terms="",
+            phantom=has_phantoms(used),
+            images_key=cache.digest,
         )
         return training_set.thin(self.scale.cases, self.seed)
 
@@ -210,7 +210,7 @@ class ExperimentRunner:
     def phase_1(self) -> tuple[TrainingRun, LocalizerChain, RegionsTable]:
         """Training run and localizers of phase I, and the regions of all cases."""
         self.say("phase I: the regions behind the views")
-        run, chain, table = find_regions(self.recipe, self.training_set, self.out / "phase_1", self.machine)
+        run, chain, table = find_regions(self.recipe, self.training_set, out=self.out / "phase_1", machine=self.machine)
         stage = run.stage("regions-test", chain.key, [case.id for case in self.test])
         file = stage.folder / "regions.csv"
         if not stage.complete:
@@ -223,7 +223,12 @@ class ExperimentRunner:
     @cached_property
     def finder(self) -> Finder:
         """Finds the regions of many images."""
-        return Finder(self.training_set.images, self.recipe.layout, available_cores(), self.machine.progress)
+        return Finder(
+            images=self.training_set.images,
+            layout=self.recipe.layout,
+            threads=available_cores(),
+            progress=self.machine.progress,
+        )
 
     def find_regions(self, regions: frozenset[Region]) -> tuple[RegionsOf, str]:
         """The regions of all cases and the key of the localizers; phase I is not trained where none are needed."""
@@ -237,7 +242,9 @@ class ExperimentRunner:
     def training_run(self, name: str, cases: int | None = None) -> TrainingRun:
         """The training run of one cell, in its own folder."""
         training_set = self.training_set.thin(cases, self.seed)
-        return TrainingRun(self.recipe, training_set, self.out / "cells" / name, self.machine)
+        return TrainingRun(
+            recipe=self.recipe, training_set=training_set, out=self.out / "cells" / name, machine=self.machine
+        )
 
     def make_key(self, *parts: object) -> str:
         """The key of a cell that depends on `parts`, the data and the size of the cached images."""
@@ -259,12 +266,14 @@ class ExperimentRunner:
             if not stage.complete:
                 began, resumed = time.monotonic(), any(stage.folder.glob("*"))
                 stage.begin()
-                network = train_network(run, stage, adapter, regions_of, self.seed + repeat, cell.title)
+                network = train_network(
+                    run, stage, adapter=adapter, regions_of=regions_of, seed=self.seed + repeat, label=cell.title
+                )
                 seconds = time.monotonic() - began
-                months = predict_ages(run, adapter, network, self.test, regions_of)
+                months = predict_ages(run, adapter, network=network, cases=self.test, regions_of=regions_of)
                 if adapter.corrected:
                     validation = run.training_set.validation
-                    predicted = predict_ages(run, adapter, network, validation, regions_of)
+                    predicted = predict_ages(run, adapter, network=network, cases=validation, regions_of=regions_of)
                     if len(validation) < 2 or not np.ptp(predicted):
                         raise TrainingError(
                             f"{cell.title}: a line through its predictions on *validation* corrects those on *test*, "
@@ -282,19 +291,23 @@ class ExperimentRunner:
                 )
             rows.append(read_predictions(file, ids))
             facts = dict(stage.facts)
-        return CellPredictions(tuple(ids), np.array([case.age_months for case in self.test]), np.stack(rows), facts)
+        return CellPredictions(
+            ids=tuple(ids), ages=np.array([case.age_months for case in self.test]), months=np.stack(rows), facts=facts
+        )
 
     def load_network(self, cell: Cell) -> tuple[TrainingRun, Any]:
         """A cell's training run and its first network; the cell is trained first, unless it is complete."""
         self.measure(cell)
         adapter, regions_of, run, name = self._prepare(cell)
         stage = run.stage(f"seed-{self.seed}", name, 0)
-        return run, train_network(run, stage, adapter, regions_of, self.seed, cell.title)
+        return run, train_network(run, stage, adapter=adapter, regions_of=regions_of, seed=self.seed, label=cell.title)
 
     def predict_distributions(self, cell: Cell, cases: Sequence[Labelled]) -> npt.NDArray[np.float64]:
         """The distributions of a cell's first network over months 1 to 240, float64 [cases, 240]."""
         run, network = self.load_network(cell)
-        return predict_distributions(run, cell.make_adapter(self), network, cases, cell.find_regions(self)[0])
+        return predict_distributions(
+            run, cell.make_adapter(self), network=network, cases=cases, regions_of=cell.find_regions(self)[0]
+        )
 
     def _prepare(self, cell: Cell) -> tuple[AgeAdapter, RegionsOf, TrainingRun, str]:
         adapter, (regions_of, regions_key) = cell.make_adapter(self), cell.find_regions(self)

@@ -70,11 +70,11 @@ def score_over_tau(
     measured = f"{len(runner.boxed):,} images with boxes"
     regions = with_phase_1 or any(variant.cell.needs for variant in variants)
     result = Result(
-        name,
-        title,
-        runner.describe(sizes, epochs, measured=measured, regions=regions),
-        ("region", "truth", column, "tau, fraction of the maximum"),
-        (),
+        name=name,
+        title=title,
+        setting=runner.describe(sizes, epochs, measured=measured, regions=regions),
+        columns=("region", "truth", column, "tau, fraction of the maximum"),
+        lines=(),
         measures=(MIOU, AP50, GAIN, OUTSIDE),
         notes=(_NOTE, *notes),
         curve="linear",
@@ -94,7 +94,7 @@ def score_over_tau(
             for tau, overlap in by_tau.items():
                 labels = (variant.cell.region.value, truth, variant.label, f"{tau:g}")
                 paper = (variant.paper or {}).get(thresholds[tau])
-                lines.append(_make_line(labels, overlap, paper, thresholds[tau]))
+                lines.append(_make_line(labels, overlap, paper=paper, threshold=thresholds[tau]))
         result = replace(result, lines=tuple(lines))
         report(result)
     if with_phase_1:

@@ -62,22 +62,27 @@ def train(
     recipe.check()
     check_out(out, resume=resume)
     training_set = decode(
-        recipe, dataset, cache or out / "images", out / "dropped.csv", terms=terms, progress=machine.progress
+        recipe,
+        dataset,
+        folder=cache or out / "images",
+        report=out / "dropped.csv",
+        terms=terms,
+        progress=machine.progress,
     )
-    return train_on(recipe, training_set, out, machine, index=index)
+    return train_on(recipe, training_set, out=out, machine=machine, index=index)
 
 
 def train_on(recipe: Recipe, training_set: TrainingSet, out: Path, machine: Machine, *, index: bool = False) -> Path:
     """Train a model on decoded images, from where `out` stands; see `train`."""
     if recipe.regional_heads:
         check_sexes(training_set)
-    run, chain, regions = find_regions(recipe, training_set, out, machine)
+    run, chain, regions = find_regions(recipe, training_set, out=out, machine=machine)
     gate = take_over_gate(recipe.localizers, recipe.gate) if recipe.localizers and recipe.gate else None
     if gate is None and recipe.gate:
-        gate = train_gate(run, recipe.gate, regions, chain.key)
+        gate = train_gate(run, recipe.gate, regions=regions, key=chain.key)
     regressor = train_regressor(run, regions, chain)
-    parts = ModelParts.of_run(run, chain, regressor, gate)
-    calibration = calibrate_run(run, regions, parts.draft(), chain.key).facts
+    parts = ModelParts.of_run(run, chain, regressor=regressor, gate=gate)
+    calibration = calibrate_run(run, regions, draft=parts.draft(), chain_key=chain.key).facts
     parts.add_calibration(calibration["calibration"], calibration["figures"])
     if recipe.regional_heads:
         fit_regional_heads_of_run(run, regions, parts.draft()).add_to(parts)
@@ -100,7 +105,7 @@ def find_regions(
     recipe.check()
     if not machine.uses_gpu:
         keep_freed_memory()
-    run = TrainingRun(recipe, training_set, out, machine)
+    run = TrainingRun(recipe=recipe, training_set=training_set, out=out, machine=machine)
     few = run.thin(recipe.phase_1_cases)
     if recipe.localizers:
         chain = take_over_localizers(few, recipe.localizers)

@@ -57,16 +57,16 @@ def stress_section(stress: Stress) -> StressSection:
     """Families against the bars, every level, and what the mask and the attention show."""
     masked = stress.masked
     return StressSection(
-        stress.cases,
-        stress.without_answer,
-        _families(stress),
-        _levels(stress),
-        None
+        cases=stress.cases,
+        without_answer=stress.without_answer,
+        families=_families(stress),
+        levels=_levels(stress),
+        masked=None
         if masked is None
         else Table(_LEVEL_HEADS, [Row([Cell("all but the hand masked"), *_figures(masked, bars=False)])]),
-        _attention(stress),
-        max((level.sd_not_tabulated for level in stress.under.values()), default=0),
-        {
+        attention=_attention(stress),
+        sd_not_tabulated=max((level.sd_not_tabulated for level in stress.under.values()), default=0),
+        bars={
             "median": f"{MEDIAN_BAR:g}",
             "percentile_95": f"{PERCENTILE_95_BAR:g}",
             "mae_rise": f"{100 * MAE_RISE_BAR:g}",
@@ -97,12 +97,12 @@ def _families(stress: Stress) -> Table:
                     _number(
                         family.worst("mae_rise"),
                         100.0,
-                        0,
-                        " %",
+                        digits=0,
+                        unit=" %",
                         signed=True,
                         below=f"bar {100 * mae_rise_bar(name):g} %",
                     ).kept(verdict.mae_rise),
-                    _number(family.worst("over_one_sd"), 100.0, 0, " %"),
+                    _number(family.worst("over_one_sd"), 100.0, digits=0, unit=" %"),
                     (Cell(lost) if lost else MISSING).kept(verdict.answered),
                 ]
             )
@@ -135,7 +135,7 @@ def _figures(level: UnderTransform, *, bars: bool = True) -> list[Cell]:
         months(level.mae_before, digits=2),
         months(level.mae_after, digits=2),
         months(level.mae_change, digits=2, signed=True),
-        _number(level.mae_rise, 100.0, 1, " %", signed=True).kept(verdict.mae_rise if bars else None),
+        _number(level.mae_rise, 100.0, digits=1, unit=" %", signed=True).kept(verdict.mae_rise if bars else None),
         months(level.median_change).kept(verdict.median if bars else None),
         months(level.percentile_95_change).kept(verdict.percentile_95 if bars else None),
         percent(level.over_12_months),

@@ -115,7 +115,7 @@ def _assess_under_transforms(case: Case, known: Prediction, assessor: Assessing)
             continue
 
         def change(transform: Transform = transform) -> Radiograph:
-            return stressed(radiograph, transform, hand or whole, case.id)
+            return stressed(radiograph, transform, hand=hand or whole, case_id=case.id)
 
         yield _row(transform.name, attempt(assessor, change, untransformed.sex), known)
 

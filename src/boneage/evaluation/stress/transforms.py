@@ -113,7 +113,7 @@ def with_letter(image: Pixels, hand: Box, rng: np.random.Generator) -> Pixels:
     plate = Image.new("F", (side, side), _PLATE)
     font = ImageFont.load_default(size=max(6, round(side * 0.9)))
     ImageDraw.Draw(plate).text((side / 2, side / 2), "R", fill=_LETTER, font=font, anchor="mm")
-    return _laid_on(image, np.asarray(plate, dtype=np.float32), hand, rng)
+    return _laid_on(image, np.asarray(plate, dtype=np.float32), hand=hand, rng=rng)
 
 
 def with_label(image: Pixels, hand: Box, rng: np.random.Generator) -> Pixels:
@@ -122,7 +122,7 @@ def with_label(image: Pixels, hand: Box, rng: np.random.Generator) -> Pixels:
     height = max(4, width // 2)
     label = Image.new("F", (width, height), _LETTER)
     ImageDraw.Draw(label).ellipse((height * 0.2, height * 0.2, height * 0.8, height * 0.8), fill=0.0)
-    return _laid_on(image, np.asarray(label, dtype=np.float32), hand, rng)
+    return _laid_on(image, np.asarray(label, dtype=np.float32), hand=hand, rng=rng)
 
 
 def resampled(image: Pixels, factor: int) -> Pixels:
@@ -221,7 +221,7 @@ def free_corner(image: tuple[int, int], block: tuple[int, int], hand: Box, rng: 
 
 def _laid_on(image: Pixels, block: Pixels, hand: Box, rng: np.random.Generator) -> Pixels:
     height, width = image.shape
-    row, column = free_corner((height, width), (block.shape[0], block.shape[1]), hand, rng)
+    row, column = free_corner((height, width), (block.shape[0], block.shape[1]), hand=hand, rng=rng)
     marked = image.copy()
     marked[row : row + block.shape[0], column : column + block.shape[1]] = block
     return marked
@@ -265,8 +265,8 @@ def _suite() -> Sequence[Transform]:
         of("jpeg", "jpeg_10", "quality 10", lambda p, hand, rng: jpeg(p, 10)),
         of("border", "border_wider", "+15 % each side", lambda p, hand, rng: bordered(p, 0.15)),
         of("border", "border_narrower", "\N{MINUS SIGN}5 % each side", lambda p, hand, rng: cropped(p, 0.05)),
-        of("translation", "shift_x", "10 % sideways", lambda p, hand, rng: shifted(p, hand, 0.1, 1)),
-        of("translation", "shift_y", "10 % up or down", lambda p, hand, rng: shifted(p, hand, 0.1, 0)),
+        of("translation", "shift_x", "10 % sideways", lambda p, hand, rng: shifted(p, hand, share=0.1, axis=1)),
+        of("translation", "shift_y", "10 % up or down", lambda p, hand, rng: shifted(p, hand, share=0.1, axis=0)),
         of("mask", MASKED, "outside the hand", lambda p, hand, rng: masked_outside(p, hand)),
     )
 

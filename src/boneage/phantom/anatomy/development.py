@@ -142,7 +142,7 @@ class Child:
         for centre, (begin, end) in fusions(sex).items():
             shift = FUSION_SD_MONTHS * float(np.clip(rng.normal(), -2.0, 2.0))
             closes[centre] = (begin + shift, end + shift)
-        return cls(sex, tempo, appears, closes, stature)
+        return cls(sex=sex, tempo=tempo, appears_months=appears, closes_months=closes, stature=stature)
 
     def chronological_age_months(self, bone_age_months: float) -> float:
         """The chronological age of this child at a bone age, at least half a month."""
@@ -175,7 +175,9 @@ class Child:
             maturity = 0.6 * float(quick) + 0.4 * min(1.0, slow)
             if slow >= 1.0:
                 maturity = max(maturity, 0.96 + 0.04 * min(1.0, slow - 1.0))
-        return CentreState(appears, since >= 0.0, float(np.clip(maturity, 0.0, 1.0)), fused)
+        return CentreState(
+            appears_months=appears, appeared=since >= 0.0, maturity=float(np.clip(maturity, 0.0, 1.0)), fused=fused
+        )
 
 
 def smooth_step(t: float) -> float:

@@ -32,7 +32,7 @@ def add_ray(hand: Skeleton, build: Build, number: int, posture: Posture) -> None
             if index == 1 and number > 1:
                 degrees += (posture.spread - 1.0) * (3 - number) * 4.5
         length = bone.length * float(np.clip(build.rng.normal(1.0, 0.018), 0.95, 1.05))
-        _add_long_bone(hand, build, bone, start, degrees, length, oblique=number == 1)
+        _add_long_bone(hand, build, bone=bone, base=start, degrees=degrees, length=length, oblique=number == 1)
         end = along(start, degrees, length)
         hand.key_points[f"{bone.centre}_base"] = start
         hand.key_points[f"{bone.centre}_head"] = end
@@ -136,7 +136,12 @@ def _add_long_bone(
                     marrow=0.31,
                 )
             )
-    add_line(hand, build, bone.centre, place_on_hand(clip_to_cortex(outline(plate - 0.5, plate + 0.5)), base, degrees))
+    add_line(
+        hand,
+        build,
+        centre=bone.centre,
+        band=place_on_hand(clip_to_cortex(outline(plate - 0.5, plate + 0.5)), base, degrees),
+    )
 
 
 def _add_sesamoid(hand: Skeleton, build: Build, place: Place) -> None:

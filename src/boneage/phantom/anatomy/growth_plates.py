@@ -27,9 +27,9 @@ def grow_epiphysis(state: CentreState, full: Points, clearance: float, *, caps: 
     grown = grow_disc(
         resample(full, 72),
         clearance,
-        width * (0.97 if caps else 0.84 + 0.12 * smooth_step((ripe - 0.55) / 0.45)),
-        height,
-        shape,
+        width=width * (0.97 if caps else 0.84 + 0.12 * smooth_step((ripe - 0.55) / 0.45)),
+        height=height,
+        shape=shape,
     )
     cap = smooth_step((ripe - 0.72) / 0.28)
     if caps and cap > 0:

@@ -22,12 +22,12 @@ def build_skeleton(child: Child, age_months: float, posture: Posture, rng: np.ra
     """
     growth = child.growth(age_months)
     stout = (1.0 + 0.5 * max(0.0, 0.52 - growth)) * float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.1))
-    build = Build(child, age_months, growth, stout, rng)
+    build = Build(child=child, age_months=age_months, growth=growth, stout=stout, rng=rng)
     hand = Skeleton(states={name: child.centre(name, age_months) for name in child.appears_months})
     # The order does not matter: attenuations of overlapping bones add up.
     for number in range(1, len(RAYS) + 1):
-        add_ray(hand, build, number, posture)
+        add_ray(hand, build, number=number, posture=posture)
     add_carpals(hand, build)
     for name, plan in FOREARM_PLAN.items():
-        add_forearm_bone(hand, build, name, plan, posture.wrist_degrees)
+        add_forearm_bone(hand, build, name=name, plan=plan, wrist_degrees=posture.wrist_degrees)
     return hand

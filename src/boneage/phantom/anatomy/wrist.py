@@ -30,7 +30,7 @@ def add_carpals(hand: Skeleton, build: Build) -> None:
         mature = middle + (mature - middle) * (1.07, 1.09) + shift
         size = (0.15 + 0.85 * state.maturity) * (stout if state.maturity < 0.9 else 1.0)
         shape = smooth_step((state.maturity - 0.35) / 0.55)
-        outline = ripen(mature, plan.start, size, shape)
+        outline = ripen(mature, plan.start, size=size, shape=shape)
         depth = plan.half_depth * (0.25 + 0.75 * size)
         hand.pieces.append(Piece(name, "body", outline, depth=depth, edge=3.4 * size + 0.3, cortex=0.24, marrow=0.265))
         if name == "hamate" and state.maturity > 0.9:
@@ -95,7 +95,7 @@ def add_forearm_bone(hand: Skeleton, build: Build, name: str, plan: ForearmBone,
             )
     low, high = np.asarray(plan.plate) - 0.6 * normal, np.asarray(plan.plate) + 0.6 * normal
     band = clip_to_side(clip_to_side(mature, tuple(low), plan.normal), tuple(high), (-plan.normal[0], -plan.normal[1]))
-    add_line(hand, build, name, posed(clip_to_cortex(band)))
+    add_line(hand, build, centre=name, band=posed(clip_to_cortex(band)))
     hand.ends[name] = posed(mature[mature[:, 1] > plan.plate[1] - 9.0])
     for point, place in ((name, plan.plate), (f"{name}_shaft", (axis, -90.0))):
         x, y = posed(np.array([place]))[0]

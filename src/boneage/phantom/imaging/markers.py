@@ -27,9 +27,11 @@ def draw_marker(side: str, height: int, rng: np.random.Generator) -> tuple[Layer
     side_pixels = height * 6
     letters = Image.new("L", (side_pixels, side_pixels), 0)
     plate = Image.new("L", (side_pixels, side_pixels), 0)
-    bottom = _write(letters, side, height, rng)
+    bottom = _write(letters, side, height=height, rng=rng)
     if rng.random() < 0.22:
-        _bead(letters, (side_pixels / 2, bottom + height * 0.45), height * float(rng.uniform(0.22, 0.36)), rng)
+        _bead(
+            letters, (side_pixels / 2, bottom + height * 0.45), radius=height * float(rng.uniform(0.22, 0.36)), rng=rng
+        )
     squeeze = float(rng.uniform(0.72, 1.05))
     letters = letters.resize((round(side_pixels * squeeze), side_pixels), Image.Resampling.BICUBIC)
     plate = plate.resize(letters.size)

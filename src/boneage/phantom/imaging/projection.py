@@ -74,9 +74,9 @@ def draw_bone(image: Layer, piece: Piece, placement: Placement, grain: Grain) ->
     place = np.stack([(columns + 0.5) / _FINE + x0, (rows + 0.5) / _FINE + y0], axis=1) - placement.origin
     places = (place @ inverse.T).astype(np.float32)
     attenuation = (
-        _render_solid(piece, depth, places, grain)
+        _render_solid(piece, depth, places=places, grain=grain)
         if piece.shaft is None
-        else _render_tube(piece, piece.shaft, depth, places, grain)
+        else _render_tube(piece, piece.shaft, depth=depth, places=places, grain=grain)
     )
     fine = np.zeros(mask.shape, dtype=np.float32)
     fine[rows, columns] = attenuation * np.float32(piece.weight)

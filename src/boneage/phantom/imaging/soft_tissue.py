@@ -127,7 +127,7 @@ def render_soft_tissue(
     slab = _Slab(shape, placement)
     points = hand.key_points
     for number, radii in _FINGERS.items():
-        _finger(slab, points, number, [radius * chubby for radius in radii])
+        _finger(slab, points, number=number, radii=[radius * chubby for radius in radii])
     palm = _palm(points, chubby)
     slab.body(palm, 14.0, 17.0)
     slab.body(_forearm(points, chubby), 17.0, 24.0, deeper=0.003)
@@ -157,11 +157,11 @@ def _finger(slab: _Slab, points: dict[str, Place], number: int, radii: list[floa
     chain = [heads[0], (middle[0], middle[1]), *heads[1:-1], tip]
     widths = [*radii[:2], *radii[2 : 2 + len(heads) - 2], radii[-1]]
     for (start, end), pair in zip(pairwise(chain), pairwise(widths), strict=True):
-        slab.capsule(start, end, pair, 0.86)
+        slab.capsule(start, end, radii=pair, flat=0.86)
     if number == 1:
-        slab.capsule(points["MC1_base"], heads[0], (16.0, radii[0]), 0.85)
+        slab.capsule(points["MC1_base"], heads[0], radii=(16.0, radii[0]), flat=0.85)
     else:
-        slab.capsule(points[f"MC{number}_base"], heads[0], (13.0, radii[0]), 0.9)
+        slab.capsule(points[f"MC{number}_base"], heads[0], radii=(13.0, radii[0]), flat=0.9)
 
 
 def _between(a: Place, b: Place, share: float) -> Place:

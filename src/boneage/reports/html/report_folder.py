@@ -111,7 +111,9 @@ class Report:
                     from boneage.reports.figure import figure_png  # takes a while to import
 
                     self._write(f"{FIGURES}/{name}.png", figure_png(assessment))
-                page = radiograph_page(record, assessment, chronological_age_months, heatmaps)
+                page = radiograph_page(
+                    record, assessment, chronological_age_months=chronological_age_months, heatmaps=heatmaps
+                )
                 self._write(row.page, page.encode("utf-8", "replace"))
             self.rows.append(row)
         except OSError as error:

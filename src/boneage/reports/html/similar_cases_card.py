@@ -53,11 +53,11 @@ def similar_cases_blocks(record: AssessmentRecord, assessment: Assessment) -> li
         cases = said.similar_cases
         blocks.append(
             SimilarCasesBlock(
-                None if assessment.sex else sex.value,
-                _opinions(said, answer.similar_cases),
-                similar_cases_chart(said, sex),
-                [cases[start : start + _ROWS] for start in range(0, len(cases), _ROWS)],
-                answer.similar_cases.data,
+                sex=None if assessment.sex else sex.value,
+                opinions=_opinions(said, answer.similar_cases),
+                chart=similar_cases_chart(said, sex),
+                columns=[cases[start : start + _ROWS] for start in range(0, len(cases), _ROWS)],
+                data=answer.similar_cases.data,
             )
         )
     return blocks

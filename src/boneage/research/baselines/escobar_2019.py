@@ -130,16 +130,18 @@ class PosedLearner(BaselineLearner):
 
 
 ESCOBAR_2019 = Baseline(
-    "escobar-2019",
-    "Escobar et al., Hand pose estimation for pediatric bone age assessment (BoNet), MICCAI 2019, LNCS 11769, 531-539",
-    "Box, heat maps and age are learned at once, with no gradient between them, instead of one after the other; the "
+    name="escobar-2019",
+    citation="Escobar et al., Hand pose estimation for pediatric bone age assessment (BoNet), MICCAI 2019, LNCS "
+    "11769, 531-539",
+    differs="Box, heat maps and age are learned at once, with no gradient between them, instead of one after the "
+    "other; the "
     "age network sees true boxes and heat maps in the first half of the epochs and the found ones later. The detector"
     " is a regression of one box by the given backbone instead of a Faster R-CNN, the heat maps come from the "
     "backbone with upsampling (as Xiao et al., ECCV 2018), and the branches join at the backbone's last map, where "
     "theirs joined within Inception-v3. 19 key points of the phantoms stand for those of RHPE. It runs the backbone "
     "three times.",
-    (ViewSource(View.O),),
-    PosedNetwork,
+    sources=(ViewSource(View.O),),
+    build=PosedNetwork,
     needs=frozenset({"box", "key_points"}),
     scale=SCALE,
     data=TruthData,

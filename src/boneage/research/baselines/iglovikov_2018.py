@@ -144,17 +144,19 @@ def dice_loss(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 IGLOVIKOV_2018 = Baseline(
-    "iglovikov-2018",
-    "Iglovikov et al., Paediatric bone age assessment using deep convolutional neural networks, DLMIA 2018, LNCS "
+    name="iglovikov-2018",
+    citation="Iglovikov et al., Paediatric bone age assessment using deep convolutional neural networks, DLMIA 2018, "
+    "LNCS "
     "11045, 300-308",
-    "Mask, key points and regions are learned at once, with no gradient between them, instead of one after the other; "
+    differs="Mask, key points and regions are learned at once, with no gradient between them, instead of one after "
+    "the other; "
     "the age networks see the true mask and key points in the first half of the epochs and the found ones later. "
     "Regression only (theirs also classified), one network a region for both sexes with the sex as an input (theirs "
     "had some for each sex). The key point network is the given backbone instead of a VGG. The size of the regions in "
     "the registered frame is ours. It runs the backbone four times, so it costs about four times as much as a "
     "whole-image baseline.",
-    (ViewSource(View.O),),
-    RegisteredNetwork,
+    sources=(ViewSource(View.O),),
+    build=RegisteredNetwork,
     needs=frozenset({"mask", "key_points"}),
     scale=SCALE,
     data=TruthData,

@@ -25,7 +25,7 @@ class DenseRegressor(nn.Module):
     def __init__(self, backbone: Backbone, start: str, layers: tuple[int, ...], *, sex: int, dropout: float) -> None:
         super().__init__()
         self.features = Features(backbone, 1, start=start)
-        self.head = Head(self.features.out_channels, layers, sex, dropout)
+        self.head = Head(width=self.features.out_channels, layers=layers, sex=sex, dropout=dropout)
 
     def forward(self, views: Tensor, sex: Tensor | None = None) -> Tensor:
         months: Tensor = self.head(self.features(views).mean(dim=(2, 3)), sex)
@@ -111,14 +111,16 @@ def _build_deformation(backbone: Backbone, size: int, start: str) -> nn.Module:
 
 def _make_deeplasia(name: str, kind: MaskKind, mask: str) -> Baseline:
     return Baseline(
-        name,
-        "Rassmann et al., Deeplasia: deep learning for bone age assessment validated on skeletal dysplasias, Pediatric "
+        name=name,
+        citation="Rassmann et al., Deeplasia: deep learning for bone age assessment validated on skeletal "
+        "dysplasias, Pediatric "
         "Radiology 54 (2024) 82-95",
-        f"The hand mask is {mask}; theirs came from a segmentation network trained on drawn masks. One network of the "
+        differs=f"The hand mask is {mask}; theirs came from a segmentation network trained on drawn masks. One "
+        "network of the "
         "given backbone instead of three EfficientNets at 512 to 1024 pixels. The number and widths of the dense "
         "layers (1024, 512 here) and the dropout are uncertain.",
-        (MaskedSource(kind),),
-        _build_deeplasia,
+        sources=(MaskedSource(kind),),
+        build=_build_deeplasia,
         regions=frozenset({Region.HAND}),
         needs=frozenset({"mask"}) if kind == "truth" else frozenset(),
         corrected=True,
@@ -126,13 +128,15 @@ def _make_deeplasia(name: str, kind: MaskKind, mask: str) -> Baseline:
 
 
 WINNER_2017 = Baseline(
-    "winner-2017",
-    "Cicero and Bilbily, 16 Bit: winner of the RSNA challenge of 2017; Halabi et al., The RSNA Pediatric Bone Age "
+    name="winner-2017",
+    citation="Cicero and Bilbily, 16 Bit: winner of the RSNA challenge of 2017; Halabi et al., The RSNA Pediatric "
+    "Bone Age "
     "Machine Learning Challenge, Radiology 290 (2019) 498-503",
-    "The given backbone instead of InceptionV3 at 500 pixels, one network instead of five, and one view instead of "
+    differs="The given backbone instead of InceptionV3 at 500 pixels, one network instead of five, and one view "
+    "instead of "
     "ten augmented ones. How they pooled the last map is uncertain: the global average here.",
-    (ViewSource(View.O),),
-    _build_winner,
+    sources=(ViewSource(View.O),),
+    build=_build_winner,
 )
 
 DEEPLASIA_BOX = _make_deeplasia("deeplasia-box", "box", "the hand box that phase I finds from ages alone")
@@ -142,24 +146,28 @@ DEEPLASIA_ATTENTION = _make_deeplasia(
 DEEPLASIA_TRUE_MASK = _make_deeplasia("deeplasia-true-mask", "truth", "the true one of phantoms")
 
 CLASSIFIER_240 = Baseline(
-    "classifier-240",
-    "Lee et al., Fully automated deep learning system for bone age assessment, J. Digit. Imaging 30 (2017) 427-441 "
+    name="classifier-240",
+    citation="Lee et al., Fully automated deep learning system for bone age assessment, J. Digit. Imaging 30 (2017) "
+    "427-441 "
     "(the idea of classes of age)",
-    "240 classes of one month, the whole image with the sex; the answer is the expectation instead of the likeliest "
+    differs="240 classes of one month, the whole image with the sex; the answer is the expectation instead of the "
+    "likeliest "
     "class.",
-    (ViewSource(View.O),),
-    _build_classifier,
-    hard_label_loss,
+    sources=(ViewSource(View.O),),
+    build=_build_classifier,
+    loss=hard_label_loss,
 )
 
 SPAMPINATO_2017 = Baseline(
-    "spampinato-2017",
-    "Spampinato et al., Deep learning for automated skeletal bone age assessment in X-ray images (BoNet), Medical "
+    name="spampinato-2017",
+    citation="Spampinato et al., Deep learning for automated skeletal bone age assessment in X-ray images (BoNet), "
+    "Medical "
     "Image Analysis 36 (2017) 41-51",
-    "The first layers are the given backbone's first three stages instead of OverFeat's; three 3x3 layers around the "
+    differs="The first layers are the given backbone's first three stages instead of OverFeat's; three 3x3 layers "
+    "around the "
     "deformation layer; no sex, as theirs. The loss (squared error here), the widths, and the place of the deformation "
     "layer among the last layers are uncertain. Theirs learned from the Digital Hand Atlas.",
-    (ViewSource(View.O),),
-    _build_deformation,
-    l2_months,
+    sources=(ViewSource(View.O),),
+    build=_build_deformation,
+    loss=l2_months,
 )

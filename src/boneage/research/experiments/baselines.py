@@ -84,8 +84,10 @@ def run(runner: ExperimentRunner, report: Report) -> None:
     )
     setting = runner.describe(age.size, age.schedule.epochs)
     title = "Baselines' designs under equal means"
-    result = Result("baselines", title, setting, ("design", "learns from"), (), notes=notes)
-    compare(runner, result, rows, report)
+    result = Result(
+        name="baselines", title=title, setting=setting, columns=("design", "learns from"), lines=(), notes=notes
+    )
+    compare(runner, result, rows=rows, report=report)
 
 
 def _describe_labels(baseline: Baseline) -> str:

@@ -31,5 +31,11 @@ def run(runner: ExperimentRunner, report: Report) -> None:
         f"Epochs are given for {most:,} cases. Fewer cases have more epochs, so that all networks see equally many "
         "images."
     )
-    result = Result("data-size", "More training cases, equally many steps", setting, ("training cases",), ())
-    compare(runner, replace(result, curve="linear", notes=(note,)), rows, report)
+    result = Result(
+        name="data-size",
+        title="More training cases, equally many steps",
+        setting=setting,
+        columns=("training cases",),
+        lines=(),
+    )
+    compare(runner, replace(result, curve="linear", notes=(note,)), rows=rows, report=report)

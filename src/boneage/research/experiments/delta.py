@@ -17,5 +17,5 @@ WIDTHS: Final = (2, 5, 10, 15, 20, 30)
 
 def run(runner: ExperimentRunner, report: Report) -> None:
     settings = [(str(width), replace(runner.scale.age, label_sd=float(width))) for width in WIDTHS]
-    result = start_result(runner, "delta", "Delta, the width of the taught Gaussian", ("delta, months",))
-    sweep(runner, report, replace(result, curve="linear"), settings, against=WIDTHS.index(15))
+    result = start_result(runner, "delta", title="Delta, the width of the taught Gaussian", columns=("delta, months",))
+    sweep(runner, report, result=replace(result, curve="linear"), settings=settings, against=WIDTHS.index(15))

@@ -56,8 +56,10 @@ def run(runner: ExperimentRunner, report: Report) -> None:
     title = "One network, end to end, against two phases, as many epochs"
     setting = runner.describe(age.size, age.schedule.epochs)
     measures = (MAE, DIFFERENCE, MIOU, AP50)
-    result = Result("end-to-end", title, setting, ("design", "reads"), (), measures=measures)
-    result = compare(runner, result, rows, report)
+    result = Result(
+        name="end-to-end", title=title, setting=setting, columns=("design", "reads"), lines=(), measures=measures
+    )
+    result = compare(runner, result, rows=rows, report=report)
     lines = list(result.lines)
     if runner.boxed:
         lines += [
@@ -85,7 +87,7 @@ def _choose_settings(runner: ExperimentRunner) -> EndToEndSettings:
 
 def _score_boxes(runner: ExperimentRunner, cell: EndToEndCell) -> list[Line]:
     run, network = runner.load_network(cell)
-    boxes = predict_boxes(run, cell.make_adapter(runner), network, runner.boxed)
+    boxes = predict_boxes(run, cell.make_adapter(runner), network=network, ids=runner.boxed)
     rows = [
         to_prediction(runner, case_id, Localization(found)) for case_id, found in zip(runner.boxed, boxes, strict=True)
     ]

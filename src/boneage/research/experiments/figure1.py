@@ -13,4 +13,4 @@ from boneage.research.runner import ExperimentRunner
 
 def run(runner: ExperimentRunner, report: Report) -> None:
     columns = ("O", "attention: H", "attention: R1", "attention: R2")
-    report(Picture("figure1", draw_sheet(runner, "Figure 1: images and attention", columns, 4)))
+    report(Picture("figure1", draw_sheet(runner, "Figure 1: images and attention", columns=columns, count=4)))

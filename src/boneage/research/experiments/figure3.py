@@ -13,4 +13,4 @@ from boneage.research.runner import ExperimentRunner
 
 def run(runner: ExperimentRunner, report: Report) -> None:
     columns = ("O", "attention: H", "H", "attention: R1", "R1", "E", "attention: R2", "R2")
-    report(Picture("figure3", draw_sheet(runner, "Figure 3: from attention to views", columns, 6)))
+    report(Picture("figure3", draw_sheet(runner, "Figure 3: from attention to views", columns=columns, count=6)))

@@ -36,7 +36,9 @@ def run(runner: ExperimentRunner, report: Report) -> None:
     months = np.arange(FIRST_MONTH, LAST_MONTH + 1)
     with styled():
         title = "Figure 4: learned age distributions of four cases, from R1 (sharp peaks are cut off)"
-        drawing, panels = make_canvas(title, runner.describe(age.size, age.schedule.epochs), 9.2, 6.6, 2, 2)
+        drawing, panels = make_canvas(
+            title, runner.describe(age.size, age.schedule.epochs), width=9.2, height=6.6, down=2, across=2
+        )
         for place, axes in enumerate(panels):
             case = cases[place]
             label = np.exp(-0.5 * ((months - case.age_months) / age.label_sd) ** 2)

@@ -37,11 +37,11 @@ def _sweep_tau(runner: ExperimentRunner, report: Report) -> None:
         else "One network for each tau."
     )
     result = Result(
-        "figure5-tau",
-        "Figure 5a: MAE over tau",
-        runner.describe(search.regressor.size, search.regressor.schedule.epochs, search.cases),
-        ("region", "tau, fraction of the map's maximum"),
-        (),
+        name="figure5-tau",
+        title="Figure 5a: MAE over tau",
+        setting=runner.describe(search.regressor.size, search.regressor.schedule.epochs, search.cases),
+        columns=("region", "tau, fraction of the map's maximum"),
+        lines=(),
         measures=(MAE,),
         notes=(networks, *note_on_maps(runner)),
         curve="linear",
@@ -65,8 +65,8 @@ def _sweep_lambda(runner: ExperimentRunner, report: Report) -> None:
         for view in ("H", "R1")
         for weight in LAMBDAS
     ]
-    result = start_result(runner, "figure5-lambda", "Figure 5b: MAE over lambda", ("view", "lambda"))
-    compare(runner, replace(result, measures=(MAE,), curve="log"), rows, report)
+    result = start_result(runner, "figure5-lambda", title="Figure 5b: MAE over lambda", columns=("view", "lambda"))
+    compare(runner, replace(result, measures=(MAE,), curve="log"), rows=rows, report=report)
 
 
 def _measure_at_tau(runner: ExperimentRunner, region: Region) -> dict[float, npt.NDArray[np.float64]]:
@@ -83,7 +83,9 @@ def _measure_at_tau(runner: ExperimentRunner, region: Region) -> dict[float, npt
         stage.begin()
         runner.say(f"figure5: tau of {region.value}")
         ids = [*run.training_set.ids, *(case.id for case in runner.test)]
-        found = run.finder.each(steps, ids, {}, lambda regions: regions.attention, f"maps of {region.value}")
+        found = run.finder.each(
+            steps, ids, known={}, kept=lambda regions: regions.attention, what=f"maps of {region.value}"
+        )
         maps = {step.region: {case_id: found[case_id][step.region].map for case_id in ids} for step in steps}
         errors = search_tau(
             steps, maps, run.finder, train=run.training_set.train, validation=runner.test, settings=settings,

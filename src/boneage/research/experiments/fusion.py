@@ -19,5 +19,5 @@ def run(runner: ExperimentRunner, report: Report) -> None:
         ("shared backbone, features joined", replace(age, fusion="shared", merge="concat")),
         ("shared backbone, features averaged", replace(age, fusion="shared", merge="mean")),
     ]
-    result = start_result(runner, "fusion", "Stacked channels against fused features", ("fusion",))
-    sweep(runner, report, result, settings)
+    result = start_result(runner, "fusion", title="Stacked channels against fused features", columns=("fusion",))
+    sweep(runner, report, result=result, settings=settings)

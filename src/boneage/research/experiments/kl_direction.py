@@ -19,5 +19,5 @@ def run(runner: ExperimentRunner, report: Report) -> None:
         ("KL(p || G), the title", replace(age, kl_direction="prediction_first")),
         ("none (lambda 0)", replace(age, kl_weight=0.0)),
     ]
-    result = start_result(runner, "kl-direction", "The direction of the divergence", ("divergence",))
-    sweep(runner, report, result, settings)
+    result = start_result(runner, "kl-direction", title="The direction of the divergence", columns=("divergence",))
+    sweep(runner, report, result=result, settings=settings)

@@ -47,5 +47,7 @@ def run(runner: ExperimentRunner, report: Report) -> None:
     setting = runner.describe(
         scale.backbone_size, scale.backbone_epochs, scale.backbone_cases, regions=False, start=False
     )
-    result = Result("table2", "Table II: backbones, no sex", setting, ("network", "start"), ())
-    compare(runner, result, rows, report)
+    result = Result(
+        name="table2", title="Table II: backbones, no sex", setting=setting, columns=("network", "start"), lines=()
+    )
+    compare(runner, result, rows=rows, report=report)

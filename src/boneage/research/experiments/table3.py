@@ -33,5 +33,7 @@ def run(runner: ExperimentRunner, report: Report) -> None:
         for name, widths, paper in EMBEDDINGS
     ]
     setting = runner.describe(base.size, schedule.epochs, regions=False)
-    result = Result("table3", "Table III: the sex, on the whole image", setting, ("embedding",), ())
-    compare(runner, result, rows, report)
+    result = Result(
+        name="table3", title="Table III: the sex, on the whole image", setting=setting, columns=("embedding",), lines=()
+    )
+    compare(runner, result, rows=rows, report=report)

@@ -30,4 +30,9 @@ def run(runner: ExperimentRunner, report: Report) -> None:
         rows.append(Row((str(size), note), cell, PAPER[stands_for], against=0 if rows else None))
     setting = runner.describe(f"{scale.sizes[0]} to {scale.sizes[-1]}", schedule.epochs, regions=False)
     title = "Table IV: input sizes, on the whole image"
-    compare(runner, Result("table4", title, setting, ("side, px", "stands for"), ()), rows, report)
+    compare(
+        runner,
+        Result(name="table4", title=title, setting=setting, columns=("side, px", "stands for"), lines=()),
+        rows=rows,
+        report=report,
+    )

@@ -41,4 +41,4 @@ def run(runner: ExperimentRunner, report: Report) -> None:
         cell = AgeCell(f"{name}, distribution", settings)
         rows.append(Row((name, "distribution"), cell, paper_distribution, against=len(rows) - 1))
     title = "Table V: views, L1 against distribution + expectation"
-    compare(runner, start_result(runner, "table5", title, ("views", "answer")), rows, report)
+    compare(runner, start_result(runner, "table5", title=title, columns=("views", "answer")), rows=rows, report=report)

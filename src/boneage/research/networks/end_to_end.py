@@ -157,7 +157,9 @@ class EndToEnd(nn.Module):
             attention, boxes, crops = self._find_boxes(scores)
         moved = crops.detach() + self.settings.box_gradient * (crops - crops.detach())
         cuts = crop(views.float(), moved, self.settings.size, finer=2)
-        return EndToEndOutput(self.regressor(cuts, sex), boxes, crops, attention, cell_scores)
+        return EndToEndOutput(
+            logits=self.regressor(cuts, sex), boxes=boxes, crops=crops, attention=attention, cell_scores=cell_scores
+        )
 
     def _find_boxes(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         settings, cells = self.settings, scores.shape[-1]
@@ -274,8 +276,10 @@ class EndToEndLearner(Learner):
     def loss(self, network: nn.Module, batch: Example) -> Tensor:
         settings = self.settings
         output: EndToEndOutput = network.locate(batch.views, batch.sex)  # type: ignore[operator]
-        age = distribution_loss(output.logits, batch.age_months, settings.kl_weight, settings.label_sd)
-        attention = attention_loss(output, batch.age_months, settings.temperature, settings.label_width)
+        age = distribution_loss(output.logits, batch.age_months, kl_weight=settings.kl_weight, sd=settings.label_sd)
+        attention = attention_loss(
+            output, batch.age_months, temperature=settings.temperature, width=settings.label_width
+        )
         return age + settings.auxiliary * attention + settings.separation * separation_loss(output.crops)
 
     def error(self, network: nn.Module, batch: Example) -> Tensor:

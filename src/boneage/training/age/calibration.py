@@ -111,7 +111,7 @@ def calibrate(
     for k in np.unique(fold):
         rest = fold != k
         for i in np.flatnonzero(~rest):
-            weights = similar_weights(answered[i], signs[i], answered[rest], signs[rest])
+            weights = similar_weights(answered[i], signs[i], months=answered[rest], signs=signs[rest])
             shifts[i] = shrunken_mean(errors[rest], weights)
     corrected = np.stack([moved(row, shift) for row, shift in zip(plain, shifts, strict=True)])
     months = np.asarray(expectation_months(corrected), dtype=np.float64)
@@ -119,18 +119,21 @@ def calibrate(
     scores = np.maximum((months - ages) / reach[:, 0], (ages - months) / reach[:, 1])
     correction = Correction(
         shift_months=ByAge.of(
-            AT_MONTHS, lambda sex, at: shrunken_mean(errors, similar_weights(at, sex.sign, answered, signs))
+            AT_MONTHS,
+            lambda sex, at: shrunken_mean(errors, similar_weights(at, sex.sign, months=answered, signs=signs)),
         ),
         width=ByAge.of(
             AT_MONTHS,
-            lambda sex, at: weighted_quantile(scores, similar_weights(at, sex.sign, months, signs), coverage),
+            lambda sex, at: weighted_quantile(
+                scores, similar_weights(at, sex.sign, months=months, signs=signs), coverage
+            ),
         ),
         near_cases=ByAge.of(AT_MONTHS, lambda sex, at: float(_nearness(at, months) @ (signs == sex.sign))),
     )
     covered = np.zeros(len(ages), dtype=bool)
     for at in range(len(ages)):
         rest = np.arange(len(ages)) != at
-        weights = similar_weights(months[at], signs[at], months[rest], signs[rest])
+        weights = similar_weights(months[at], signs[at], months=months[rest], signs=signs[rest])
         covered[at] = scores[at] <= weighted_quantile(scores[rest], weights, coverage)
     constant = weighted_quantile(np.abs(months - ages), np.ones_like(ages), coverage)
     return FittedCalibration(

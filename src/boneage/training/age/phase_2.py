@@ -54,7 +54,7 @@ def train_regressor(run: TrainingRun, regions: RegionsTable, chain: LocalizerCha
             schedule=settings.schedule,
             label="regressor",
         )
-        export_regressor(network, file, settings.views, settings.size, half=recipe.fp16_weights)
+        export_regressor(network, file, views=settings.views, size=settings.size, half=recipe.fp16_weights)
         stage.finish()
     return file
 
@@ -97,7 +97,7 @@ def calibrate_run(run: TrainingRun, regions: RegionsTable, draft: Model, chain_k
         cases = run.training_set.validation
         distributions = _distributions(run, Assessor(draft), regions)
         ages, sexes = np.array([case.age_months for case in cases]), [case.sex for case in cases]
-        fitted = calibrate(distributions, ages, sexes, COVERAGE)
+        fitted = calibrate(distributions, ages, sexes=sexes, coverage=COVERAGE)
         error = fitted.figures["mae_months"]
         say(f"{error:.2f} months on validation ({len(cases)} cases)", quiet=not run.machine.progress)
         stage.finish(calibration=fitted.entry.model_dump(mode="json"), figures=fitted.figures)
@@ -109,6 +109,8 @@ def _distributions(run: TrainingRun, assessor: Assessor, regions: RegionsTable) 
     model, distributions = assessor.model, []
     for case in run.training_set.validation:
         image = run.training_set.images.image(case.id)
-        views = cut_views(image, regions[case.id], model.views, model.regressor.input_size, squash=run.squash)
+        views = cut_views(
+            image, regions[case.id], views=model.views, size=model.regressor.input_size, squash=run.squash
+        )
         distributions.append(assessor.age_network.answer(views, case.sex).distribution)
     return np.stack(distributions)

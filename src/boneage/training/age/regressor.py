@@ -21,7 +21,11 @@ class RegressorLearner(Learner):
     def loss(self, network: nn.Module, batch: Example) -> Tensor:
         answer: Tensor = network(batch.views, batch.sex)
         return distribution_loss(
-            answer, batch.age_months, self.settings.kl_weight, self.settings.label_sd, self.settings.kl_direction
+            answer,
+            batch.age_months,
+            kl_weight=self.settings.kl_weight,
+            sd=self.settings.label_sd,
+            direction=self.settings.kl_direction,
         )
 
     def error(self, network: nn.Module, batch: Example) -> Tensor:

@@ -29,7 +29,9 @@ def draw_geometric(
     shift_x, shift_y = rng.uniform(-within.shift, within.shift, 2)
     if mirror is None:
         mirror = draw_mirror(rng, within)
-    return GeometricAugmentation(float(degrees), zoom, float(shift_x), float(shift_y), mirror)
+    return GeometricAugmentation(
+        degrees=float(degrees), zoom=zoom, shift_x=float(shift_x), shift_y=float(shift_y), mirror=mirror
+    )
 
 
 def draw_mirror(rng: np.random.Generator, within: Augmentation) -> bool:

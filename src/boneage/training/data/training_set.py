@@ -102,13 +102,13 @@ def decode(
             say(f"For training: {used.report()}\n  all dropped cases: {report}")
 
     return TrainingSet(
-        SparingImages(cache),
-        collect_labelled(used, "train"),
-        collect_labelled(used, "validation"),
-        dataset.name,
-        terms,
-        has_phantoms(used),
-        cache.digest,
+        images=SparingImages(cache),
+        train=collect_labelled(used, "train"),
+        validation=collect_labelled(used, "validation"),
+        name=dataset.name,
+        terms=terms,
+        phantom=has_phantoms(used),
+        images_key=cache.digest,
     )
 
 

@@ -151,10 +151,10 @@ class ViewsData(Dataset[Example]):
         found = self.regions_of(case.id, rng)
         views, targets = self.make_views(image, found, size, rng)
         return Example(
-            torch.from_numpy(views),
-            torch.tensor(case.age_months, dtype=torch.float32),
-            torch.tensor([case.sex.sign], dtype=torch.float32),
-            torch.from_numpy(targets),
+            views=torch.from_numpy(views),
+            age_months=torch.tensor(case.age_months, dtype=torch.float32),
+            sex=torch.tensor([case.sex.sign], dtype=torch.float32),
+            targets=torch.from_numpy(targets),
         )
 
     def make_views(

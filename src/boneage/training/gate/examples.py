@@ -42,10 +42,10 @@ class GateData(ViewsData):
         view, degrees, inverted = photograph(picture, size, rng)
         pose = (0.0, 0.0) if kind == NEGATIVE else (math.cos(math.radians(degrees)), math.sin(math.radians(degrees)))
         return Example(
-            torch.from_numpy(view[None].copy()),
-            torch.tensor(case.age_months, dtype=torch.float32),
-            torch.tensor([case.sex.sign], dtype=torch.float32),
-            torch.tensor([kind, *pose, inverted], dtype=torch.float32),
+            views=torch.from_numpy(view[None].copy()),
+            age_months=torch.tensor(case.age_months, dtype=torch.float32),
+            sex=torch.tensor([case.sex.sign], dtype=torch.float32),
+            targets=torch.tensor([kind, *pose, inverted], dtype=torch.float32),
         )
 
     def _picture(self, kind: int, case_id: str, other_id: str, rng: Rng) -> Picture:
@@ -156,7 +156,7 @@ def photograph(picture: Picture, size: int, rng: Rng) -> tuple[npt.NDArray[np.ui
         degrees = float(rng.choice([-90, 90, 180]) + rng.normal(0, 6))
     zoom = math.exp(rng.uniform(-0.15, 0.15)) * (1.0 if rng.random() < 0.6 else rng.uniform(0.62, 1.0))
     shift_x, shift_y = (float(shift) for shift in rng.uniform(-0.06, 0.06, 2))
-    augmentation = GeometricAugmentation(degrees, zoom, shift_x, shift_y)
+    augmentation = GeometricAugmentation(degrees=degrees, zoom=zoom, shift_x=shift_x, shift_y=shift_y)
     view = cut(np.ascontiguousarray(gray), whole(gray), size, augmentation=augmentation)
     if inverted and not before:
         view = 255 - view

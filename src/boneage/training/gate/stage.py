@@ -49,7 +49,7 @@ def train_gate(run: TrainingRun, settings: GateSettings, regions: RegionsTable, 
             label=NAME,
         )
         fit_ood_score(gate, data[0])
-        export_student(GatePort(gate), network.path, settings.size, list(GatePort.OUTPUTS), half=False)
+        export_student(GatePort(gate), network.path, size=settings.size, outputs=list(GatePort.OUTPUTS), half=False)
         open_gate = Gate(network, _thresholds(0.0, 1e9, settings.tilt_degrees))
         outputs = [open_gate.examine(run.training_set.images.image(case.id)) for case in run.training_set.validation]
         min_hand, max_score = choose_thresholds(outputs, settings.refused)

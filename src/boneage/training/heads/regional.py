@@ -209,7 +209,7 @@ def measure_usual_difference(difference: Values, months: Values, sexes: Sequence
     signs = np.array([sex.sign for sex in sexes])
 
     def weights(sex: Sex, at: float) -> Values:
-        return similar_weights(at, sex.sign, months, signs)
+        return similar_weights(at, sex.sign, months=months, signs=signs)
 
     center = ByAge.of(AT_MONTHS, lambda sex, at: shrunken_mean(difference, weights(sex, at)))
     off = np.abs(difference - np.array([center(sex, at) for at, sex in zip(months, sexes, strict=True)]))
@@ -232,7 +232,7 @@ def carpal_until(
     signs = np.array([sex.sign for sex in sexes])
     found = {}
     for sex in Sex:
-        weights = np.stack([similar_weights(at, sex.sign, months, signs) for at in AT_MONTHS])
+        weights = np.stack([similar_weights(at, sex.sign, months=months, signs=signs) for at in AT_MONTHS])
         worse = weights @ np.abs(carpal_errors) > UNRELIABLE_RATIO * (weights @ np.abs(tubular_errors))
         good = np.flatnonzero(~worse)
         last = -1 if not len(good) else int(good[-1])
@@ -279,7 +279,10 @@ def fit_regional_heads(train: CaseFeatures, validation: CaseFeatures, data: Trai
     enough = all(validation.sexes.count(sex) >= FEWEST_TO_COMPARE for sex in Sex)
     usual = measure_usual_difference(difference, validation.months, validation.sexes) if enough else None
     until = carpal_until(
-        carpal.months - validation.ages, tubular.months - validation.ages, validation.months, validation.sexes
+        carpal.months - validation.ages,
+        tubular.months - validation.ages,
+        months=validation.months,
+        sexes=validation.sexes,
     )
     content = regional_heads_bytes(carpal.head, tubular.head)
     entry = {
@@ -329,7 +332,7 @@ def fit_regional_heads_of_run(run: TrainingRun, regions: RegionsTable, draft: Mo
             if found.missing:
                 return None
             image, views = training_set.images.image(case.id), (*draft.views, *ERASED_VIEWS)
-            return cut_views(image, found, views, draft.regressor.input_size, squash=run.squash)
+            return cut_views(image, found, views=views, size=draft.regressor.input_size, squash=run.squash)
 
         train = extractor.extract(training_set.train, views_of)
         validation = extractor.extract(training_set.validation, views_of, answers=True)
@@ -368,6 +371,6 @@ def fit_regional_heads_on_dataset(
 
     extractor = RegionalFeatureExtractor(model, progress=progress)
     views = (*model.views, *ERASED_VIEWS)
-    train, validation, used = extract_of_dataset(extractor, dataset, read, views, all_regions=True)
+    train, validation, used = extract_of_dataset(extractor, dataset, read=read, views=views, all_regions=True)
     data = TrainingData(name=dataset.name, cases=len(train.ids), terms=terms, phantom=has_phantoms(used))
     return fit_regional_heads(train, validation, data), used

@@ -93,11 +93,11 @@ class FeatureExtractor:
                     features.append(seen[0])
                     months.append(seen[1])
         return CaseFeatures(
-            tuple(case.id for case in kept),
-            np.array([case.age_months for case in kept], dtype=np.float64),
-            tuple(case.sex for case in kept if case.sex is not None),
-            np.stack(features) if features else np.zeros((0, 0), np.float32),
-            np.array(months),
+            ids=tuple(case.id for case in kept),
+            ages=np.array([case.age_months for case in kept], dtype=np.float64),
+            sexes=tuple(case.sex for case in kept if case.sex is not None),
+            features=np.stack(features) if features else np.zeros((0, 0), np.float32),
+            months=np.array(months),
         )
 
     def features(self, views: Views, sex: Sex) -> npt.NDArray[np.float32]:
@@ -131,12 +131,12 @@ class FeatureExtractor:
                 image = self.assessor.gate.admit(read(case.image)).image
             except (RadiographError, OSError) as error:
                 reason = "refused" if isinstance(error, UnsuitableRadiograph) else "unreadable file"
-                unreadable.append(Dropped(case.id, str(case.image), reason, str(error)))
+                unreadable.append(Dropped(id=case.id, file=str(case.image), reason=reason, detail=str(error)))
                 return None
             found = localizer.locate(image)
             if all_regions and found.missing:
                 return None
-            return cut_views(image, found, views, size, squash=localizer.squash)
+            return cut_views(image, found, views=views, size=size, squash=localizer.squash)
 
         return views_of
 
@@ -251,7 +251,7 @@ def index_run(run: TrainingRun, regions: RegionsTable, folder: Path) -> Path:
 
     def views_of(case: Labelled) -> Views:
         image = training_set.images.image(case.id)
-        return cut_views(image, regions[case.id], model.views, model.regressor.input_size, squash=run.squash)
+        return cut_views(image, regions[case.id], views=model.views, size=model.regressor.input_size, squash=run.squash)
 
     data = TrainingData(
         name=training_set.name,
@@ -299,7 +299,9 @@ def index_dataset(
     """
     from boneage.datasets import has_phantoms
 
-    train, validation, used = extract_of_dataset(FeatureExtractor(model, progress=progress), dataset, read, model.views)
+    train, validation, used = extract_of_dataset(
+        FeatureExtractor(model, progress=progress), dataset, read=read, views=model.views
+    )
     data = TrainingData(name=dataset.name, cases=len(train.ids), terms=terms, phantom=has_phantoms(used))
     return build_index(model, train, validation, file=file, data=data), used
 

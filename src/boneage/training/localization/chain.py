@@ -42,7 +42,7 @@ class LocalizerChain:
         settings = dataclasses.replace(run.settings(region), tau=tau)
         return LocalizerChain(
             key_of(self.key, region.value, sha256_of(network), settings),
-            (*self.steps, make_step(region, network, settings, tau)),
+            (*self.steps, make_step(region, network, settings=settings, tau=tau)),
             {**self.maps, region: maps},
         )
 

@@ -45,7 +45,7 @@ def distil(run: TrainingRun, chain: LocalizerChain) -> LocalizerChain:
             schedule=settings.schedule,
             label="student",
         )
-        export_student(student, file, settings.size, OUTPUTS, half=run.recipe.fp16_weights)
+        export_student(student, file, size=settings.size, outputs=OUTPUTS, half=run.recipe.fp16_weights)
         stage.finish()
     shared = Network("localizer", file, settings.size, threads=1)
     uncut = tuple(
@@ -78,7 +78,7 @@ def _choose_tau(
         stage.begin()
         ids = [case.id for case in run.training_set.validation]
         taught = run.finder.regions(teachers.steps, ids, teachers.maps)
-        seen = run.finder.each(student, ids, {}, lambda found: found.attention, "maps of the student")
+        seen = run.finder.each(student, ids, known={}, kept=lambda found: found.attention, what="maps of the student")
         maps = {step.region: {case_id: seen[case_id][step.region].map for case_id in ids} for step in student}
         overlap: dict[str, dict[str, float]] = {step.region.value: {} for step in student}
         for tau in STUDENT_GRID:

@@ -30,12 +30,12 @@ class LocalizerLearner(Learner):
     def loss(self, network: nn.Module, batch: Example) -> Tensor:
         kind, width = self.settings.loss, self.settings.label_width
         if not self.settings.every_place:
-            return localizer_loss(network(batch.views), batch.age_months, kind, width)
+            return localizer_loss(network(batch.views), batch.age_months, kind=kind, width=width)
         scores, places = network.with_places(batch.views)  # type: ignore[operator]
         each = places.flatten(2).transpose(1, 2)
         ages = batch.age_months.repeat_interleave(each.shape[1])
-        of_places = localizer_loss(each.flatten(0, 1), ages, kind, width)
-        return localizer_loss(scores, batch.age_months, kind, width) + self.settings.every_place * of_places
+        of_places = localizer_loss(each.flatten(0, 1), ages, kind=kind, width=width)
+        return localizer_loss(scores, batch.age_months, kind=kind, width=width) + self.settings.every_place * of_places
 
     def error(self, network: nn.Module, batch: Example) -> Tensor:
         scores: Tensor = network(batch.views)
@@ -59,7 +59,7 @@ def train_network(run: TrainingRun, region: Region, chain: LocalizerChain) -> Pa
         if needs:
             found = FromTable(run.finder.regions(chain.steps, run.training_set.ids, chain.maps))
         start, seed, label = run.recipe.pretrained, run.recipe.seed, f"localizer of {region.value}"
-        network = fit_localizer(run, stage, settings, found, start=start, seed=seed, label=label)
+        network = fit_localizer(run, stage, settings=settings, found=found, start=start, seed=seed, label=label)
         export_localizer(network, stage.folder / NETWORK_FILE, settings.size, half=run.recipe.fp16_weights)
         stage.finish()
     return stage.folder / NETWORK_FILE

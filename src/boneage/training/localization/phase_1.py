@@ -21,7 +21,7 @@ def train_localizer(run: TrainingRun, region: Region, chain: LocalizerChain) -> 
         return chain
     network = train_network(run, region, chain)
     if run.settings(region).prior:
-        network = weigh_with_prior(run, region, network, chain)
-    maps = compute_maps(run, region, network, chain)
-    tau = choose_tau(run, region, network, maps, chain)
-    return chain.extend(run, region, network, maps, tau)
+        network = weigh_with_prior(run, region, network=network, chain=chain)
+    maps = compute_maps(run, region, network=network, chain=chain)
+    tau = choose_tau(run, region, network=network, maps=maps, chain=chain)
+    return chain.extend(run, region, network=network, maps=maps, tau=tau)

@@ -32,7 +32,7 @@ def weigh_with_prior(run: TrainingRun, region: Region, network: Path, chain: Loc
         stage.begin()
         localizer = Localizer(trained)
         localizer.load_state_dict(load_file(network.with_name(WEIGHTS_FILE)))
-        population = _count_attention(run, region, network, chain)
+        population = _count_attention(run, region, network=network, chain=chain)
         export_localizer(
             PriorLocalizer(localizer.eval(), population.prior(region)),
             file,
@@ -56,9 +56,9 @@ def _count_attention(run: TrainingRun, region: Region, network: Path, chain: Loc
 
         def kept(found: Localization) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
             seen = found.attention[region]
-            return seen.map, on_hand(found.attention[Region.HAND], hand.tau, seen.box, len(seen.map))
+            return seen.map, on_hand(found.attention[Region.HAND], hand.tau, frame=seen.box, side=len(seen.map))
 
-        images = run.finder.each(steps, ids, chain.maps, kept, "population")
+        images = run.finder.each(steps, ids, known=chain.maps, kept=kept, what="population")
         write_maps(file, {"population": PopulationPrior.of(images.values()).share})
         stage.finish(images=len(images))
     return PopulationPrior.from_share(read_maps(file)["population"])

@@ -71,7 +71,9 @@ class Finder:
     def maps(self, localizers: Sequence[Localizer], ids: Sequence[str], known: Mapping[Region, Maps]) -> Maps:
         """The maps of the last of `localizers` for each id; those in front of it replay their `known` maps."""
         last = localizers[-1].region
-        return self.each(localizers, ids, known, lambda found: found.attention[last].map, f"maps of {last.value}")
+        return self.each(
+            localizers, ids, known=known, kept=lambda found: found.attention[last].map, what=f"maps of {last.value}"
+        )
 
     def regions(
         self, localizers: Sequence[Localizer], ids: Sequence[str], known: Mapping[Region, Maps]
@@ -79,9 +81,9 @@ class Finder:
         """The regions of each id (without their maps), from known maps as far as there are any."""
 
         def without_maps(found: Localization) -> Localization:
-            return Localization(found.boxes, {}, found.missing, found.remarks)
+            return Localization(boxes=found.boxes, attention={}, missing=found.missing, remarks=found.remarks)
 
-        return self.each(localizers, ids, known, without_maps, "boxes")
+        return self.each(localizers, ids, known=known, kept=without_maps, what="boxes")
 
     def each(
         self,

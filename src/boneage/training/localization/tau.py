@@ -118,11 +118,11 @@ def search_tau(
 
     def crops_of(cases: Sequence[Labelled], regions_of: RegionsOf, augmentation: Augmentation | None) -> ViewsData:
         return ViewsData(
-            finder.images,
-            cases,
-            sources,
-            regions_of,
-            regressor.size,
+            images=finder.images,
+            cases=cases,
+            sources=sources,
+            regions_of=regions_of,
+            size=regressor.size,
             squash=squash,
             augmentation=augmentation,
             seed=seed,
@@ -138,7 +138,7 @@ def search_tau(
             steps_per_epoch=steps_per_epoch(len(train), schedule, machine),
         )
         learned, measured = crops_of(train, regions_of, regressor.augmentation), crops_of(validation, regions_of, None)
-        return fit(learner, learned, measured, where, schedule=schedule, machine=machine, label=label)
+        return fit(learner, learned, validation=measured, folder=where, schedule=schedule, machine=machine, label=label)
 
     common = None
     if settings.mode == "one_network":

@@ -146,7 +146,7 @@ def _make_timm_network(settings: Backbone, channels: int, pretrained: str) -> An
         # VGG's dense layers are six times as large as its convolutions, and nothing here uses them.
         network.pre_logits = nn.Identity()
     if not fetched and pretrained != "none":
-        _load_weights(network, settings.name, Path(pretrained), channels)
+        _load_weights(network, settings.name, file=Path(pretrained), channels=channels)
     return network
 
 

@@ -62,12 +62,12 @@ def export_localizer(network: Localizer | PriorLocalizer, file: Path, size: int,
     Raises:
         TrainingError: ONNX Runtime and torch do not agree.
     """
-    return _export(_LocalizerPort(network), file, {"view": _noise(1, size)}, ["attention"], half)
+    return _export(_LocalizerPort(network), file, feeds={"view": _noise(1, size)}, outputs=["attention"], half=half)
 
 
 def export_student(network: nn.Module, file: Path, size: int, outputs: list[str], *, half: bool = True) -> Path:
     """Write a network with one map for each region: `view` uint8 [n, 1, S, S] -> `outputs` float32 [n, m, m] each."""
-    return _export(network, file, {"view": _noise(1, size)}, outputs, half)
+    return _export(network, file, feeds={"view": _noise(1, size)}, outputs=outputs, half=half)
 
 
 def export_regressor(
@@ -83,7 +83,7 @@ def export_regressor(
     feeds = {"views": _noise(len(views), size)}
     if network.sex is not None:
         feeds["sex"] = torch.tensor([[1.0], [-1.0], [1.0]])
-    return _export(_RegressorPort(network), file, feeds, ["distribution", "features"], half)
+    return _export(_RegressorPort(network), file, feeds=feeds, outputs=["distribution", "features"], half=half)
 
 
 def _noise(channels: int, size: int) -> Tensor:
@@ -120,7 +120,7 @@ def _export(network: nn.Module, file: Path, feeds: dict[str, Tensor], outputs: l
             do_constant_folding=False,
         )
     data = stored_in_half(stream.getvalue()) if half else stream.getvalue()
-    _compare(network, data, feeds, outputs, file)
+    _compare(network, data, feeds=feeds, outputs=outputs, file=file)
     write_atomically(file, data)
     return file
 

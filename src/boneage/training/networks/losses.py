@@ -79,4 +79,4 @@ def distribution_loss(
     error = (expectation(logits) - age_months.float()).abs()
     if kl_weight == 0.0:
         return error.mean()
-    return (error + kl_weight * divergence(logits, age_months, sd, direction)).mean()
+    return (error + kl_weight * divergence(logits, age_months, sd=sd, direction=direction)).mean()

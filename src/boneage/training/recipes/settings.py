@@ -117,7 +117,7 @@ class Augmentation:
         _check("augmentation.jpeg", self.jpeg, 0.0 <= self.jpeg <= 1.0, "a chance from 0 to 1")
 
 
-NO_AUGMENTATION = Augmentation(0.0, 0.0, 0.0, False, 0.0, 0.0)
+NO_AUGMENTATION = Augmentation(degrees=0.0, zoom=0.0, shift=0.0, mirror=False, gamma=0.0, brightness=0.0)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ CHECKPOINTS = "checkpoints"
 
 def steps_per_epoch(cases: int, schedule: Schedule, machine: Machine) -> int:
     """The number of steps of one epoch."""
-    return len(_order(cases, schedule, 0, [(0, 0)], machine))
+    return len(_order(cases, schedule, seed=0, sizes=[(0, 0)], machine=machine))
 
 
 def fit(
@@ -97,7 +97,15 @@ def fit(
     sizes = [*([(0, train.size)] if not schedule.size_schedule or schedule.size_schedule[0][0] > 0 else [])]
     sizes += list(schedule.size_schedule)
     last = latest_checkpoint(folder)
-    feed = _Feed(train, validation, schedule, learner.seed, sizes, machine, _epoch_of(last) + 1 if last else 0)
+    feed = _Feed(
+        train,
+        validation,
+        schedule=schedule,
+        seed=learner.seed,
+        sizes=sizes,
+        machine=machine,
+        first_epoch=_epoch_of(last) + 1 if last else 0,
+    )
     with warnings.catch_warnings():
         _filter_warnings()
         try:
@@ -149,7 +157,9 @@ class _Feed(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         trainer = self.trainer
         rank = trainer.global_rank if trainer else 0
-        order = _order(len(self.train_data), self.schedule, self.seed, self.sizes, self.machine, rank)
+        order = _order(
+            len(self.train_data), self.schedule, seed=self.seed, sizes=self.sizes, machine=self.machine, rank=rank
+        )
         # A loader's processes draw ahead before Lightning sets the first epoch of a resumed training.
         order.set_epoch(self.first_epoch)
         return DataLoader(self.train_data, batch_sampler=order, **_loading(self.machine))

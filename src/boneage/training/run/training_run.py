@@ -45,7 +45,9 @@ class TrainingRun:
         self.recipe, self.training_set, self.out, self.machine = recipe, training_set, out, machine
         self.regions = [region for region in Region if region.value in recipe.regions]
         self.squash = recipe.layout == "squash"
-        self.finder = Finder(training_set.images, recipe.layout, available_cores(), machine.progress)
+        self.finder = Finder(
+            images=training_set.images, layout=recipe.layout, threads=available_cores(), progress=machine.progress
+        )
         self.root_key = key_of(
             training_set.key, recipe.image_short_side, recipe.layout, start_key(recipe.pretrained), recipe.seed
         )
@@ -56,7 +58,12 @@ class TrainingRun:
 
     def thin(self, cases: int | None) -> TrainingRun:
         """The same run on so many training cases, drawn by the recipe's seed; on all of them for None."""
-        return TrainingRun(self.recipe, self.training_set.thin(cases, self.recipe.seed), self.out, self.machine)
+        return TrainingRun(
+            recipe=self.recipe,
+            training_set=self.training_set.thin(cases, self.recipe.seed),
+            out=self.out,
+            machine=self.machine,
+        )
 
     def stage(self, name: str, *parts: object) -> Stage:
         """The stage whose result depends on `parts` (and on the precision in which networks are stored)."""
