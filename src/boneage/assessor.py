@@ -30,7 +30,8 @@ class Assessor:
     Args:
         model: the model; its networks start on the first assessment.
         localizer: finds the regions; made from the model if None.
-        refuse: raise what the model's gate refuses; if not (and for phantoms), it is assessed with a remark.
+        refuse: raise what the model's gate and the file's reader refuse (colours, another modality or body part); if
+            not, it is assessed with a remark. The gate never refuses phantoms.
         index: the model's training cases; with it every answer names similar cases.
 
     Raises:
@@ -63,19 +64,19 @@ class Assessor:
 
         Args:
             radiograph: a `Radiograph`, or the path of a file to read.
-            sex: wins over the header's. None (or an empty word): the header's, and unknown where there is none.
+            sex: wins over the header's. None (or NaN, or an empty word): the header's, and unknown where there is none.
                 "unknown": both sexes are assessed, whatever the header says.
 
         Returns:
             The bone age for that sex, or for both where it is unknown; boxes in pixels of the radiograph.
 
         Raises:
-            UsageError: the sex word is not known.
+            UsageError: the sex word is not known (code `unknown_sex`), or the radiograph is not a path (`not_a_path`).
             UnreadableRadiograph, UnsuitableRadiograph: the file cannot be read or must not be assessed.
             ModelError: a network does not give what its model promises.
         """
         started = time.perf_counter()
-        radiograph = radiograph if isinstance(radiograph, Radiograph) else _read(radiograph)
+        radiograph = radiograph if isinstance(radiograph, Radiograph) else _read(radiograph, refuse=self.refuse)
         asked, contradictions = _settle_sex(radiograph, sex)
         admitted = self.gate.admit(radiograph)
         regions = self.localizer.locate(admitted.image)
@@ -137,7 +138,7 @@ def _weigh(radiograph: Radiograph, remarks: tuple[Remark, ...]) -> tuple[Remark,
 
 def _settle_sex(radiograph: Radiograph, sex: Sex | str | None) -> tuple[Sex | None, tuple[Remark, ...]]:
     """The sex to assess for, and a remark where it contradicts the header."""
-    if sex is None or not sex.strip():
+    if sex is None or sex != sex or (isinstance(sex, str) and not sex.strip()):  # NaN is not itself
         return radiograph.sex, ()
     asked, header = parse_sex(sex), radiograph.sex
     if header is None or header is asked:
@@ -147,11 +148,11 @@ def _settle_sex(radiograph: Radiograph, sex: Sex | str | None) -> tuple[Sex | No
     return asked, (Remark.of("sex_contradicts_header", text),)
 
 
-def _read(path: str | Path) -> Radiograph:
+def _read(path: str | Path, *, refuse: bool) -> Radiograph:
     # Here, not above: the readers load pydicom and Pillow's plug-ins.
     from boneage.formats import read_radiograph
 
-    return read_radiograph(path)
+    return read_radiograph(path, refuse=refuse)
 
 
 @lru_cache(maxsize=4)

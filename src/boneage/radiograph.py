@@ -114,19 +114,13 @@ class Radiograph:
                 "Export the radiograph again",
                 file,
             )
-        gray = np.clip((gray - np.float32(low)) / np.float32(high - low), 0.0, 1.0, dtype=np.float32)
+        # In place where the values are a copy: a large radiograph takes its size once.
+        gray = np.subtract(gray, np.float32(low), out=None if np.may_share_memory(gray, values) else gray)
+        np.divide(gray, np.float32(high - low), out=gray)
+        np.clip(gray, 0.0, 1.0, out=gray)
         if bones_dark:
-            gray = np.float32(1.0) - gray
-        return cls(
-            pixels=np.ascontiguousarray(gray),
-            file=file,
-            sex=sex,
-            laterality=laterality,
-            spacing_mm=spacing_mm,
-            source=source,
-            remarks=remarks,
-            phantom=phantom,
-        )
+            np.subtract(np.float32(1.0), gray, out=gray)
+        return cls(np.ascontiguousarray(gray), file, sex, laterality, spacing_mm, source, remarks, phantom)
 
     def image(self, short_side: int | None = None) -> npt.NDArray[np.uint8]:
         """The image that the networks see: 8 bits, reduced (never enlarged) to a short side.

@@ -33,7 +33,7 @@ from pydicom.uid import (
 
 from boneage.ages import Sex
 from boneage.errors import UnreadableRadiograph, UnsuitableRadiograph
-from boneage.formats import dicom, is_phantom, read_radiograph
+from boneage.formats import dicom, dicom_pixels, is_phantom, read_radiograph
 from boneage.radiograph import Radiograph
 
 Stored = npt.NDArray[Any]
@@ -539,12 +539,12 @@ def test_a_marked_dicom_is_a_phantom(tmp_path: Path, software: Any, *, phantom: 
 def test_sizes_of_coded_frames() -> None:
     coded = BytesIO()
     Image.new("L", (70, 90)).save(coded, "JPEG")
-    assert dicom._coded_size(coded.getvalue()) == (70, 90)
+    assert dicom_pixels._coded_size(coded.getvalue()) == (70, 90)
     coded = BytesIO()
     Image.new("L", (70, 90)).save(coded, "JPEG2000")
-    assert dicom._coded_size(coded.getvalue()) == (70, 90)
-    assert dicom._coded_size(b"") is None
-    assert dicom._coded_size(b"\xff\xd8\xff\xff\xff") is None
+    assert dicom_pixels._coded_size(coded.getvalue()) == (70, 90)
+    assert dicom_pixels._coded_size(b"") is None
+    assert dicom_pixels._coded_size(b"\xff\xd8\xff\xff\xff") is None
 
 
 def test_pydicom_waits_for_the_first_dicom() -> None:

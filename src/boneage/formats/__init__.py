@@ -58,24 +58,33 @@ class _SilentWarnings:
 _silent_warnings = _SilentWarnings()
 
 
-def read_radiograph(path: str | Path) -> Radiograph:
+def read_radiograph(path: str | Path, *, refuse: bool = True) -> Radiograph:
     """Read one radiograph from a PNG, JPEG, TIFF, WebP or DICOM file.
 
     Args:
         path: the file; its extension does not matter.
+        refuse: raise UnsuitableRadiograph for colours (code `color_image`), another modality (`other_modality`) or
+            another body part (`other_body_part`); if not, such a file is read with a remark of that code.
 
     Returns:
         The radiograph in canonical form (bones bright, EXIF rotation applied); `file` is `path` as given.
 
     Raises:
+        UsageError: not a path (code `not_a_path`): an array, bytes, an image or an open file.
         UnreadableRadiograph: the file is missing, a folder, empty, cut off, damaged, or of an unknown format.
         UnsuitableRadiograph: the file was read, but must not be assessed: a colour photograph, too small or too large,
             uniform, with non-finite values, or a DICOM of another body part or modality.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(
+            f"a {type(path).__name__} is not the path of a file. Give a path, or make a radiograph of gray values with"
+            " boneage.Radiograph.from_values(array).",
+            code="not_a_path",
+        )
     file = str(path)
     try:
         with _silent_warnings:
-            return _read(Path(path), file)
+            return _read(Path(path), file, refuse=refuse)
     except RadiographError as error:
         if error.file is not None:
             raise
@@ -166,7 +175,7 @@ def _is_radiograph(path: Path) -> bool:
         return False
 
 
-def _read(path: Path, file: str) -> Radiograph:
+def _read(path: Path, file: str, *, refuse: bool) -> Radiograph:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -188,12 +197,12 @@ def _read(path: Path, file: str) -> Radiograph:
         kind = picture_kind(head)
         # DICOM first: the 128 free bytes before its magic word may hold the header of a TIFF.
         if head[MAGIC_OFFSET:] == MAGIC or (kind is None and looks_like_dicom(head)):
-            return read_dicom(stream, file)
+            return read_dicom(stream, file, refuse=refuse)
         if kind is None:
             raise UnreadableRadiograph(
                 "unknown_format", "the file is not an image in a known format", _GIVE_KNOWN_FORMAT
             )
-        return read_picture(stream, kind, file)
+        return read_picture(stream, kind, file, refuse=refuse)
 
 
 def _one_line(error: BaseException) -> str:

@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from boneage.radiograph import WINDOW_PERCENTILES
 from boneage.remarks import Remark
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 BROKEN_VALUE: Final = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError, IndexError)
+
+MANY_PIXELS: Final = 0.05
+NARROW_WINDOW: Final = 0.2
+DIFFERENT_VALUES: Final = 0.1
+"""When a window hides the bones: see `_hides_image`. Shares of the pixels, and of the image's range."""
 
 Values = npt.NDArray[Any]
 
@@ -34,14 +40,23 @@ def value(dataset: Dataset, keyword: str) -> Any:
 def text(dataset: Dataset, keyword: str) -> str:
     """One value as upper-case text, "" where there is none."""
     found = value(dataset, keyword)
-    return "" if found is None else str(found).strip().upper()
+    return "" if found is None else str(found).strip("\0 \t\r\n").upper()
+
+
+def decimal(written: object) -> float:
+    """A number as written in a header; some systems write a decimal comma.
+
+    Raises:
+        ValueError, TypeError: not a number.
+    """
+    return float(written.replace(",", ".")) if isinstance(written, str) else float(written)  # type: ignore[arg-type]
 
 
 def number(dataset: Dataset, keyword: str) -> float | None:
     """The (first) number of an element, or None where it is absent or not a finite number."""
     found = value(dataset, keyword)
     try:
-        first = float(found if isinstance(found, str | int | float) else next(iter(found)))
+        first = decimal(found if isinstance(found, str | int | float) else next(iter(found)))
     except (*BROKEN_VALUE, StopIteration):
         return None
     return first if math.isfinite(first) else None
@@ -59,14 +74,19 @@ def apply_modality_lut(stored: Values, dataset: Dataset) -> Values:
     return values + np.float32(intercept or 0.0)
 
 
-def apply_window(values: Values, dataset: Dataset, padding: Values | None, remarks: list[Remark]) -> Values:
-    """Apply the first VOI LUT, else the first window (PS3.3 C.11.2); a damaged one is left out with a remark.
+def apply_window(
+    values: Values, dataset: Dataset, padding: Values | None, remarks: list[Remark], *, bones_dark: bool
+) -> Values:
+    """Apply the first VOI LUT, else the first window (PS3.3 C.11.2).
+
+    One that is damaged, or that hides the bones, is left out with a remark.
 
     Args:
         values: float [height, width].
         dataset: the header.
         padding: bool [height, width], or None.
         remarks: a remark is appended here.
+        bones_dark: bones have small values after the window.
 
     Returns:
         float [height, width].
@@ -79,12 +99,40 @@ def apply_window(values: Values, dataset: Dataset, padding: Values | None, remar
         )
         return values
     inside = slice(None) if padding is None else ~padding
-    if np.ptp(shown[inside]) == 0 < np.ptp(values[inside]):
+    if shown is not values and _hides_image(values[inside], shown[inside], bones_dark=bones_dark):
         remarks.append(
-            Remark.of("window_hides_image", "The window in the header hides the whole image and was left out.")
+            Remark.of(
+                "window_hides_image",
+                "The window in the header hides the bones or the whole image; the image was read without it.",
+            )
         )
         return values
     return shown
+
+
+def _hides_image(values: Values, shown: Values, *, bones_dark: bool) -> bool:
+    """Whether a window leaves one gray value of the image, or of its bones.
+
+    The bones are hidden where the window spans less than `NARROW_WINDOW` of the image's own range, and the pixels that
+    it shows at the bones' end of the scale are many and differ much: a window for other bits than the image's, or one
+    that is far too narrow. A collimated border at that end is all alike and hides nothing.
+    """
+    step = max(1, math.isqrt(values.size // 250_000)) ** (3 - values.ndim)
+    values, shown = (part[::step, ::step] if part.ndim == 2 else part[::step] for part in (values, shown))
+    darkest, brightest = float(shown.min()), float(shown.max())
+    low, high = (float(end) for end in np.percentile(values, WINDOW_PERCENTILES))
+    if brightest == darkest:
+        return bool(np.ptp(values) > 0)
+    if high <= low:
+        return False
+    slack = 0.01 * (brightest - darkest)
+    at_end = shown <= darkest + slack if bones_dark else shown >= brightest - slack
+    between = values[(shown > darkest + slack) & (shown < brightest - slack)]
+    span = float(np.ptp(between.clip(low, high))) if between.size else 0.0
+    if at_end.mean() < MANY_PIXELS or span >= NARROW_WINDOW * (high - low):
+        return False
+    lower, upper = np.percentile(values[at_end], (25, 75))
+    return bool(upper - lower > DIFFERENT_VALUES * (high - low))
 
 
 def _apply_voi(values: Values, dataset: Dataset) -> Values:
@@ -93,6 +141,8 @@ def _apply_voi(values: Values, dataset: Dataset) -> Values:
         return _apply_lut(values, items[0], dataset)
     center, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
     if center is None or width is None:
+        if value(dataset, "WindowCenter") is not None and value(dataset, "WindowWidth") is not None:
+            raise ValueError("a window that is not two numbers")
         return values
     function = text(dataset, "VOILUTFunction") or "LINEAR"
     if function == "SIGMOID":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import math
 import struct
@@ -12,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from boneage.errors import UnreadableRadiograph, UnsuitableRadiograph
+from boneage.formats.objections import Objections
 from boneage.radiograph import PHANTOM_MARK, Radiograph
 from boneage.remarks import Remark
 
@@ -22,6 +25,12 @@ PictureKind = Literal["PNG", "JPEG", "TIFF", "WEBP"]
 
 LARGEST_PIXELS: Final = 100_000_000
 """Pixels; larger images are refused before they are decoded. A hand radiograph scanned at 600 dpi has 40 million."""
+
+LARGEST_SAMPLES: Final = 160_000_000
+"""Pixels times channels, likewise: it keeps the memory that one radiograph needs below 1 GB."""
+
+MOST_PAGES: Final = 100
+"""Pages of a TIFF among which the largest is sought."""
 
 CHROMA_PERCENTILE: Final = 99.0
 LARGEST_CHROMA: Final = 16 / 255
@@ -38,6 +47,9 @@ _DAMAGED: Final = (
 """Errors that Pillow and tifffile raise about damaged or unusual files."""
 _PLAIN_MODES: Final = frozenset({"1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _FIRST_PAGE: Final = Remark.of("first_page", "The file holds several pages; the first was read.")
+_LARGEST_PAGE: Final = Remark.of(
+    "largest_page", "The file holds several pages, and the first is smaller (a thumbnail); the largest was read."
+)
 _TRANSPARENCY: Final = Remark.of("transparency", "Transparent pixels were taken for black.")
 
 Values = npt.NDArray[Any]
@@ -56,23 +68,32 @@ def picture_kind(head: bytes) -> PictureKind | None:
     return None
 
 
-def read_picture(stream: BinaryIO, kind: PictureKind, file: str) -> Radiograph:
+def read_picture(stream: BinaryIO, kind: PictureKind, file: str, *, refuse: bool = True) -> Radiograph:
     """Read a PNG, JPEG, TIFF or WebP: 8 or 16 bits or float; gray, palette, or colour with equal channels.
 
     Args:
         stream: open for reading, at its beginning, seekable.
         kind: from `picture_kind`.
         file: the path as given, for messages and for the radiograph.
+        refuse: see `boneage.formats.read_radiograph`.
 
     Raises:
         UnreadableRadiograph, UnsuitableRadiograph: see `boneage.formats.read_radiograph`. Errors of the decoders pass
             through.
     """
-    return _read_tiff(stream, file) if kind == "TIFF" else _read_with_pillow(stream, kind, file)
+    if kind == "TIFF":
+        return _read_tiff(stream, file, refuse=refuse)
+    return _read_with_pillow(stream, kind, file, Objections(refuse))
 
 
-def refuse_huge(width: int, height: int) -> None:
-    """Raise UnsuitableRadiograph (code `too_many_pixels`) for more than `LARGEST_PIXELS`; call it before decoding."""
+def refuse_huge(width: int, height: int, channels: int = 1) -> None:
+    """Raise UnsuitableRadiograph (code `too_many_pixels`) for images beyond the limits; call it before decoding."""
+    if LARGEST_PIXELS >= width * height > LARGEST_SAMPLES // channels:
+        raise UnsuitableRadiograph(
+            "too_many_pixels",
+            f"the image has {width}x{height} pixels of {channels} channels, more than memory allows",
+            "Save it in gray, or give the radiograph of one hand at its own resolution",
+        )
     if width * height > LARGEST_PIXELS:
         raise UnsuitableRadiograph(
             "too_many_pixels",
@@ -81,7 +102,7 @@ def refuse_huge(width: int, height: int) -> None:
         )
 
 
-def gray_from_colour(rgb: Values) -> Values:
+def gray_from_colour(rgb: Values, objections: Objections | None = None) -> Values:
     """The gray values of a colour image whose channels are nearly equal.
 
     Nearly equal: at the 99th percentile of the pixels the channels differ by at most 16/255 of the full scale. An even
@@ -89,6 +110,7 @@ def gray_from_colour(rgb: Values) -> Values:
 
     Args:
         rgb: [height, width, 3], any real type. The full scale of integers is that of the bits in use.
+        objections: what happens where the channels differ; None raises.
 
     Returns:
         [height, width]: the first channel where all are equal, else luma (ITU-R BT.601), float32.
@@ -109,17 +131,19 @@ def gray_from_colour(rgb: Values) -> Values:
         full = float(sample.max())
     chroma = sample.max(axis=2) - sample.min(axis=2)
     if float(np.percentile(chroma, CHROMA_PERCENTILE)) > LARGEST_CHROMA * full:
-        raise UnsuitableRadiograph(
+        (objections or Objections()).add(
             "color_image",
             "the image is in colour, and a radiograph is gray",
             "Give the radiograph itself, not a photograph of it. Save a tinted scan in gray",
         )
     if np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 0], rgb[..., 2]):
         return np.asarray(rgb[..., 0])
-    return np.asarray(rgb.astype(np.float32) @ _LUMA)
+    # Band by band: the colours in float32 are four times as large.
+    bands = [band.astype(np.float32) @ _LUMA for band in np.array_split(rgb, max(1, rgb.size // 2**24))]
+    return np.concatenate(bands)
 
 
-def _read_with_pillow(stream: BinaryIO, kind: PictureKind, file: str) -> Radiograph:
+def _read_with_pillow(stream: BinaryIO, kind: PictureKind, file: str, objections: Objections) -> Radiograph:
     remarks: list[Remark] = []
     try:
         image: Image.Image = Image.open(stream, formats=[kind])
@@ -134,9 +158,10 @@ def _read_with_pillow(stream: BinaryIO, kind: PictureKind, file: str) -> Radiogr
             "damaged_file", f"it begins as a {kind} file but is damaged or cut off", "Copy or export the file again"
         ) from error
     with image:
-        refuse_huge(*image.size)
-        if getattr(image, "n_frames", 1) > 1:
-            remarks.append(_FIRST_PAGE)
+        pages = getattr(image, "n_frames", 1)
+        if pages > 1:
+            remarks.append(_seek_largest_page(image, pages) if kind == "TIFF" else _FIRST_PAGE)
+        refuse_huge(*image.size, len(image.getbands()))
         deep_colour = kind == "PNG" and any("16" in str(tile.args) for tile in getattr(image, "tile", ()))
         image.load()
         if deep_colour and not image.mode.startswith("I"):
@@ -151,7 +176,7 @@ def _read_with_pillow(stream: BinaryIO, kind: PictureKind, file: str) -> Radiogr
             remarks.append(Remark.of("exif_damaged", "The EXIF block is damaged: the picture may lie on its side."))
         # With white at zero, Pillow inverts images of 8 bits, and leaves deeper ones as they are.
         white_at_zero = kind == "TIFF" and image.mode[0] in "IF" and _tiff_photometric(image) == 0
-        gray, is_transparent = _gray_from_pillow(image)
+        gray, is_transparent = _gray_from_pillow(image, objections)
         if is_transparent:
             remarks.append(_TRANSPARENCY)
     return Radiograph.from_values(
@@ -159,9 +184,19 @@ def _read_with_pillow(stream: BinaryIO, kind: PictureKind, file: str) -> Radiogr
         bones_dark=white_at_zero,
         file=file,
         source=kind,
-        remarks=tuple(remarks),
+        remarks=(*objections.remarks, *remarks),
         phantom=phantom,
     )
+
+
+def _seek_largest_page(image: Image.Image, pages: int) -> Remark:
+    sizes = []
+    for page in range(min(pages, MOST_PAGES)):
+        image.seek(page)
+        sizes.append(image.width * image.height)
+    largest = sizes.index(max(sizes))
+    image.seek(largest)
+    return _LARGEST_PAGE if largest else _FIRST_PAGE
 
 
 def is_phantom_picture(stream: BinaryIO) -> bool:
@@ -178,7 +213,7 @@ def _tiff_photometric(image: Image.Image) -> object:
     return getattr(image, "tag_v2", {}).get(262)
 
 
-def _gray_from_pillow(image: Image.Image) -> tuple[Values, bool]:
+def _gray_from_pillow(image: Image.Image, objections: Objections) -> tuple[Values, bool]:
     """Gray values of a decoded image, and whether any of its pixels is transparent."""
     transparent = image.info.get("transparency")
     if image.mode in _PLAIN_MODES:
@@ -193,10 +228,10 @@ def _gray_from_pillow(image: Image.Image) -> tuple[Values, bool]:
         both = np.asarray(image.convert("LA"))
         return _blend_on_black(both[..., 0], both[..., 1])
     if image.mode in ("RGBA", "RGBa", "PA") or transparent is not None:
-        four = np.asarray(image.convert("RGBA"))
+        four = np.asarray(image if image.mode == "RGBA" and transparent is None else image.convert("RGBA"))
         colour, is_transparent = _blend_on_black(four[..., :3], four[..., 3:])
-        return gray_from_colour(colour), is_transparent
-    return gray_from_colour(np.asarray(image.convert("RGB"))), False
+        return gray_from_colour(colour, objections), is_transparent
+    return gray_from_colour(np.asarray(image if image.mode == "RGB" else image.convert("RGB")), objections), False
 
 
 def _blend_on_black(values: Values, alpha: Values) -> tuple[Values, bool]:
@@ -220,16 +255,16 @@ def _apply_orientation(values: Values, orientation: object) -> Values:
     return values
 
 
-def _read_tiff(stream: BinaryIO, file: str) -> Radiograph:
+def _read_tiff(stream: BinaryIO, file: str, *, refuse: bool) -> Radiograph:
     """tifffile keeps every sample type; Pillow (libtiff) decodes what tifffile does not (LZW, JPEG, CMYK)."""
     try:
-        return _read_with_tifffile(stream, file)
+        return _read_with_tifffile(stream, file, Objections(refuse))
     except _DAMAGED:
         stream.seek(0)
-        return _read_with_pillow(stream, "TIFF", file)
+        return _read_with_pillow(stream, "TIFF", file, Objections(refuse))
 
 
-def _read_with_tifffile(stream: BinaryIO, file: str) -> Radiograph:
+def _read_with_tifffile(stream: BinaryIO, file: str, objections: Objections) -> Radiograph:
     import tifffile
 
     logger = logging.getLogger("tifffile")
@@ -237,13 +272,13 @@ def _read_with_tifffile(stream: BinaryIO, file: str) -> Radiograph:
         # Without a handler, Python would print the log messages of tifffile about damaged files.
         logger.addHandler(logging.NullHandler())
     with tifffile.TiffFile(stream) as tiff:
-        page = tiff.pages.first
-        refuse_huge(page.imagewidth, page.imagelength)
-        refuse_huge(page.tilewidth, page.tilelength)
+        page, found = _largest_page(tiff)
+        refuse_huge(page.imagewidth, page.imagelength, page.samplesperpixel)
+        refuse_huge(page.tilewidth, page.tilelength, page.samplesperpixel)
         if page.photometric not in (0, 1, 2, 3) or page.imagedepth != 1:
             raise NotImplementedError(f"photometric interpretation {page.photometric}")
-        gray, is_transparent = _gray_from_samples(np.asarray(page.asarray()), page)
-        remarks = (_FIRST_PAGE,) * (len(tiff.pages) > 1) + (_TRANSPARENCY,) * is_transparent
+        gray, is_transparent = _gray_from_samples(np.asarray(page.asarray()), page, objections)
+        remarks = (*objections.remarks, *found, *(_TRANSPARENCY,) * is_transparent)
         tag = page.tags.get(_ORIENTATION)
     return Radiograph.from_values(
         _apply_orientation(gray, 1 if tag is None else tag.value),
@@ -254,10 +289,31 @@ def _read_with_tifffile(stream: BinaryIO, file: str) -> Radiograph:
     )
 
 
-def _gray_from_samples(values: Values, page: tifffile.TiffPage) -> tuple[Values, bool]:
+def _largest_page(tiff: tifffile.TiffFile) -> tuple[tifffile.TiffPage, tuple[Remark, ...]]:
+    """The page with most pixels, with those below the first (as cameras and scanners write), and a remark."""
+    import tifffile
+
+    first = tiff.pages.first
+    pages = [first]
+    with contextlib.suppress(*_DAMAGED):
+        for page in itertools.islice(tiff.pages, 1, MOST_PAGES):
+            if isinstance(page, tifffile.TiffPage):
+                pages.append(page)
+        pages.extend(
+            page for page in itertools.islice(first.pages or (), MOST_PAGES) if isinstance(page, tifffile.TiffPage)
+        )
+    # Bit 2 of NewSubfileType marks a transparency mask.
+    whole = [page for page in pages if page is first or not page.subfiletype & 4]
+    largest = max(whole, key=lambda page: page.imagewidth * page.imagelength)
+    if largest is not first:
+        return largest, (_LARGEST_PAGE,)
+    return first, (_FIRST_PAGE,) * (len(pages) > 1)
+
+
+def _gray_from_samples(values: Values, page: tifffile.TiffPage, objections: Objections) -> tuple[Values, bool]:
     """Gray values of a TIFF page as stored; a page with white at zero is inverted later."""
     if page.photometric == 3:
-        return gray_from_colour(np.moveaxis(np.asarray(page.colormap)[:, values], 0, -1)), False
+        return gray_from_colour(np.moveaxis(np.asarray(page.colormap)[:, values], 0, -1), objections), False
     if values.dtype.kind not in "biuf":
         raise UnsuitableRadiograph(
             "not_gray_values", "the pixels are not real numbers", "Export the radiograph again as a gray image"
@@ -279,4 +335,4 @@ def _gray_from_samples(values: Values, page: tifffile.TiffPage) -> tuple[Values,
     is_transparent = False
     if alpha is not None:
         values, is_transparent = _blend_on_black(values, alpha)
-    return (gray_from_colour(values) if colours == 3 else values[..., 0]), is_transparent
+    return (gray_from_colour(values, objections) if colours == 3 else values[..., 0]), is_transparent
