@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import boneage
 from boneage.ages import MONTHS, Sex
 from boneage.assessment import NOTICE
 from boneage.assessor import Assessor, load
-from boneage.errors import ModelError, UnreadableRadiograph, UsageError
+from boneage.errors import ModelError, UnreadableRadiograph, UnsuitableRadiograph, UsageError
 from boneage.model.folder import load_model
 from boneage.model.writing import write_model
 from boneage.radiograph import Radiograph
@@ -173,3 +175,35 @@ def test_the_remarks_of_a_phantom_are_quiet(assessor: Assessor, hand: Radiograph
         ("phantom", Severity.INFO),
         ("exif_damaged", Severity.INFO),
     ]
+
+
+@pytest.mark.parametrize("sex", [1, 0, True, np.True_, 1.0])
+def test_numbers_and_booleans_are_not_a_sex(assessor: Assessor, hand: Radiograph, sex: Any, refuses) -> None:
+    with refuses(UsageError, "unknown_sex"):
+        assessor.assess(hand, sex)
+
+
+def test_nan_is_no_word_for_a_sex(assessor: Assessor, hand: Radiograph) -> None:
+    """An empty cell of a pandas table: the header's sex counts."""
+    nan: Any = float("nan")
+    assert assessor.assess(hand, nan).sex is None
+    assert assessor.assess(replace(hand, sex=Sex.MALE), nan).sex is Sex.MALE
+
+
+def test_what_is_not_a_path_names_from_values(assessor: Assessor, hand_file: Path) -> None:
+    content = hand_file.read_bytes()
+    with Image.open(hand_file) as image, hand_file.open("rb") as stream:
+        for given in (np.asarray(image), image, content, BytesIO(content), stream, 3, None):
+            with pytest.raises(UsageError, match=r"boneage\.Radiograph\.from_values") as raised:
+                assessor.assess(given, "male")  # type: ignore[arg-type]
+            assert raised.value.code == "not_a_path"
+
+
+def test_an_assessor_that_does_not_refuse_reads_colours(standin_model: Path, tmp_path: Path, refuses) -> None:
+    sepia = np.dstack([np.add.outer(np.arange(120), np.arange(90)).astype(np.uint8) // part for part in (1, 2, 3)])
+    Image.fromarray(sepia).save(tmp_path / "a.png")
+    model = load_model(standin_model)
+    with refuses(UnsuitableRadiograph, "color_image"):
+        Assessor(model).assess(tmp_path / "a.png", "male")
+    assessment = Assessor(model, refuse=False).assess(tmp_path / "a.png", "male")
+    assert "color_image" in [remark.code for remark in assessment.remarks]

@@ -85,6 +85,15 @@ def test_refused_with_the_file_named(values: npt.NDArray[np.generic], code: str)
     assert raised.value.remedy
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64])
+def test_the_values_that_are_given_stay_as_they_are(dtype: type[np.generic]) -> None:
+    values = np.add.outer(np.arange(80), np.arange(90)).astype(dtype)
+    before = values.copy()
+    pixels = Radiograph.from_values(values, bones_dark=True).pixels
+    np.testing.assert_array_equal(values, before)
+    np.testing.assert_allclose(pixels, Radiograph.from_values(values.astype(np.float64), bones_dark=True).pixels)
+
+
 def test_smallest_side_is_enough() -> None:
     assert Radiograph.from_values(np.eye(SMALLEST_SIDE)).height == SMALLEST_SIDE
 

@@ -18,6 +18,7 @@ from boneage.errors import UnreadableRadiograph, UnsuitableRadiograph
 from boneage.formats import is_phantom, read_radiograph
 from boneage.formats.raster import gray_from_colour, picture_kind
 from boneage.radiograph import PHANTOM_MARK, Radiograph
+from boneage.remarks import Severity
 
 Gray = npt.NDArray[np.uint8]
 
@@ -242,6 +243,49 @@ def test_the_first_page_is_read_with_a_remark(tmp_path: Path, drawn: Gray) -> No
     assert "first_page" in codes_of(radiograph)
 
 
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+def test_the_largest_page_is_read_where_the_first_is_a_thumbnail(tmp_path: Path, drawn: Gray, compression: str) -> None:
+    thumbnail, mask = Image.fromarray(drawn[::4, ::4]), Image.fromarray(255 - drawn)
+    thumbnail.save(
+        tmp_path / "a.tif",
+        save_all=True,
+        append_images=[Image.fromarray(drawn), mask],
+        compression=None if compression == "raw" else compression,
+    )
+    radiograph = assert_same(tmp_path / "a.tif", canonical(drawn))
+    assert [remark.code for remark in radiograph.remarks] == ["largest_page"]
+
+
+def test_a_thumbnail_with_the_image_below_it(tmp_path: Path, drawn: Gray) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(drawn[::4, ::4], subifds=1, subfiletype=1)
+        writer.write(drawn)
+    assert [remark.code for remark in assert_same(tmp_path / "a.tif", canonical(drawn)).remarks] == ["largest_page"]
+
+
+def test_a_pyramid_is_read_at_its_first_level(tmp_path: Path, drawn: Gray) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(drawn, subifds=1, tile=(16, 16))
+        writer.write(drawn[::2, ::2], subfiletype=1)
+    assert_same(tmp_path / "a.tif", canonical(drawn))
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("marked", [False, True])
+def test_cmyk_jpeg_of_both_polarities(tmp_path: Path, *, inverted: bool, marked: bool) -> None:
+    smooth = np.add.outer(np.arange(80), np.arange(100)).astype(np.uint8)
+    cmyk = np.zeros((80, 100, 4), dtype=np.uint8)
+    cmyk[..., 3] = 255 - smooth
+    path = tmp_path / "a.jpg"
+    # Pillow inverts what it writes, and marks the file as Adobe does.
+    Image.fromarray(cmyk if inverted else 255 - cmyk, "CMYK").save(path, quality=95)
+    if not marked:
+        content = path.read_bytes()
+        place = content.index(b"\xff\xee\0\x0eAdobe")
+        path.write_bytes(content[:place] + content[place + 16 :])
+    assert_same(path, canonical(smooth), atol=0.05)
+
+
 def test_deep_colour_png_gives_a_remark(tmp_path: Path, drawn: Gray) -> None:
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -263,6 +307,22 @@ class TestColour:
             with pytest.raises(UnsuitableRadiograph) as raised:
                 read_radiograph(saved(tmp_path / name, skin))
             assert (raised.value.code, raised.value.file) == ("color_image", str(tmp_path / name))
+
+    def test_a_sepia_scan_is_read_with_a_remark_where_the_refusal_is_overruled(
+        self, tmp_path: Path, drawn: Gray
+    ) -> None:
+        sepia = np.rint(drawn[..., None] * np.array([1.0, 0.8, 0.6])).astype(np.uint8)
+        expected = canonical(sepia.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32))
+        for name, options in (("a.png", {}), ("a.tif", {}), ("lzw.tif", {"compression": "tiff_lzw"})):
+            path = saved(tmp_path / name, sepia, **options)
+            with pytest.raises(UnsuitableRadiograph) as raised:
+                read_radiograph(path)
+            assert raised.value.code == "color_image"
+            radiograph = read_radiograph(path, refuse=False)
+            np.testing.assert_allclose(radiograph.pixels, expected, atol=1e-4)
+            assert [(remark.code, remark.severity) for remark in radiograph.remarks] == [
+                ("color_image", Severity.DO_NOT_RELY)
+            ]
 
     def test_a_coloured_marker_and_noise_are_accepted(self, drawn: Gray) -> None:
         rgb = np.dstack([drawn] * 3)
@@ -291,6 +351,16 @@ class TestColour:
 
 
 class TestRefused:
+    @pytest.mark.parametrize("refuse", [True, False])
+    def test_more_samples_than_memory_allows(self, tmp_path: Path, refuses, *, refuse: bool) -> None:
+        path = saved(tmp_path / "a.png", np.eye(80, dtype=np.uint8), "RGBA")
+        content = bytearray(path.read_bytes())
+        content[16:24] = struct.pack(">II", 9900, 9900)
+        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+        path.write_bytes(content)
+        with refuses(UnsuitableRadiograph, "too_many_pixels"):
+            read_radiograph(path, refuse=refuse)
+
     def test_nan_in_a_tiff(self, tmp_path: Path, refuses) -> None:
         values = np.random.default_rng(0).random((80, 80), dtype=np.float32)
         for bad in (np.nan, np.inf):

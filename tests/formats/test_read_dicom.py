@@ -35,6 +35,7 @@ from boneage.ages import Sex
 from boneage.errors import UnreadableRadiograph, UnsuitableRadiograph
 from boneage.formats import dicom, dicom_pixels, is_phantom, read_radiograph
 from boneage.radiograph import Radiograph
+from boneage.remarks import Severity
 
 Stored = npt.NDArray[Any]
 
@@ -284,6 +285,88 @@ class TestGrayValues:
             assert codes_of(radiograph) & {"window_damaged", "window_hides_image"}
 
     @pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
+    @pytest.mark.parametrize(
+        "elements",
+        [
+            {"WindowCenter": 127, "WindowWidth": 256},  # for 8 bits, on 12
+            {"WindowCenter": 2000, "WindowWidth": 20},
+            {"WindowCenter": 2000, "WindowWidth": 1},
+            {"WindowCenter": 90000, "WindowWidth": 10},
+            {"VOILUTSequence": lut(np.arange(200, dtype=np.uint16), 0, 8)},
+        ],
+    )
+    def test_a_window_that_hides_the_bones_is_named_and_left_out(
+        self, tmp_path: Path, interpretation: str, elements: dict[str, Any]
+    ) -> None:
+        values = RAMP if interpretation == "MONOCHROME2" else (4095 - RAMP).astype(np.uint16)
+        if interpretation == "MONOCHROME1" and elements.get("WindowCenter") == 127:
+            elements = {"WindowCenter": 4095 - 127, "WindowWidth": 256}
+        if interpretation == "MONOCHROME1" and "VOILUTSequence" in elements:
+            elements = {"VOILUTSequence": lut(np.arange(200, dtype=np.uint16), 3895, 8)}
+        path = written(tmp_path / "a.dcm", values, PhotometricInterpretation=interpretation, **elements)
+        assert [remark.code for remark in assert_shows(path, RAMP).remarks] == ["window_hides_image"]
+
+    def test_a_narrow_window_below_a_bright_border_is_kept(self, tmp_path: Path) -> None:
+        # The tissue lies at 1000..1499 and the border, a fifth of the image, at 4095.
+        values = (1000 + RAMP // 8).astype(np.uint16)
+        values[:, :16] = 4095
+        path = written(tmp_path / "a.dcm", values, WindowCenter=1250, WindowWidth=500, VOILUTFunction="LINEAR_EXACT")
+        assert assert_shows(path, np.clip((values - 1000.0) / 500, 0, 1)).remarks == ()
+
+    def test_decimal_commas_are_read(self, tmp_path: Path) -> None:
+        path = written(
+            tmp_path / "a.dcm", RAMP, WindowCenter="1500.5", WindowWidth="1001.0", PixelSpacing=["0.143", "0.144"]
+        )
+        content = path.read_bytes()
+        for point, comma in ((b"1500.5", b"1500,5"), (b"1001.0", b"1001,0"), (b"0.143\\0.144", b"0,143\\0,144")):
+            assert point in content
+            content = content.replace(point, comma)
+        path.write_bytes(content)
+        radiograph = read_radiograph(path)
+        np.testing.assert_allclose(radiograph.pixels, np.clip((RAMP - 1000.0) / 1000, 0, 1), atol=1e-6)
+        assert radiograph.spacing_mm == (0.143, 0.144)
+        assert radiograph.remarks == ()
+
+    def test_a_window_that_is_not_two_numbers_is_named(self, tmp_path: Path) -> None:
+        path = written(tmp_path / "a.dcm", RAMP, WindowCenter="1500.5", WindowWidth="1001.0")
+        path.write_bytes(path.read_bytes().replace(b"1001.0", b"wide  "))
+        assert [remark.code for remark in assert_shows(path, RAMP).remarks] == ["window_damaged"]
+
+    @pytest.mark.parametrize("signed", [False, True])
+    @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
+    def test_left_justified_samples(self, tmp_path: Path, syntax: UID, *, signed: bool) -> None:
+        # Overlays and noise lie in the four bits below.
+        values = RAMP.astype(np.int16) - 2048 if signed else RAMP
+        stored_values = (values << 4) | (RAMP % 7).astype(values.dtype)
+        path = written(tmp_path / "a.dcm", stored_values, syntax, BitsStored=12, HighBit=15)
+        assert_shows(path, values)
+
+    def test_right_justified_samples_under_a_header_of_left_justified_ones(self, tmp_path: Path) -> None:
+        assert_shows(written(tmp_path / "a.dcm", RAMP, HighBit=15), RAMP)
+
+    def test_overlay_bits_above_the_samples_are_ignored(self, tmp_path: Path) -> None:
+        overlaid = RAMP | np.where(RAMP % 5 == 0, 0x8000, 0).astype(np.uint16)
+        assert_shows(written(tmp_path / "a.dcm", overlaid), RAMP)
+
+    @pytest.mark.parametrize("signed_header", [False, True])
+    @pytest.mark.parametrize("moved", [False, True])
+    def test_jpeg_2000_of_another_sign_than_the_header(
+        self, tmp_path: Path, *, signed_header: bool, moved: bool
+    ) -> None:
+        # The stream holds the other sign's values: the same bits, or moved by half of the scale.
+        values = RAMP.astype(np.int64) - (2048 if signed_header else 0)
+        if moved:
+            other = values + 2048 if signed_header else values - 2048
+        else:
+            other = values & 4095 if signed_header else (values & 4095) - ((values >> 11) & 1) * 4096
+        coded = other.astype(np.uint16 if signed_header else np.int16)
+        path = written(tmp_path / "a.dcm", coded, JPEG2000Lossless, BitsStored=12, HighBit=11)
+        dataset = pydicom.dcmread(path)
+        dataset.PixelRepresentation = int(signed_header)
+        dataset.save_as(path)
+        assert_shows(path, values)
+
+    @pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
     def test_padding_is_black_and_outside_the_window(self, tmp_path: Path, interpretation: str) -> None:
         # The radiograph fills the right four fifths and uses 1000..1999; the padding is 0.
         image = np.arange(1000, 2000, dtype=np.uint16).reshape(50, 20).repeat(2, 0).repeat(4, 1)
@@ -318,6 +401,30 @@ class TestGrayValues:
         radiograph = assert_shows(written(tmp_path / "a.dcm", frames, NumberOfFrames=2), RAMP)
         assert "first_frame" in codes_of(radiograph)
 
+    def test_frames_that_the_header_does_not_count(self, tmp_path: Path) -> None:
+        path = written(tmp_path / "a.dcm", RAMP)
+        dataset = pydicom.dcmread(path)
+        dataset.PixelData = RAMP.tobytes() + RAMP[::-1].tobytes() * 2
+        dataset.save_as(path)
+        assert [remark.code for remark in assert_shows(path, RAMP).remarks] == ["first_frame"]
+
+    @pytest.mark.parametrize("more", [2, 200])
+    def test_bytes_after_the_pixels_are_ignored(self, tmp_path: Path, more: int) -> None:
+        dataset = header(RAMP)
+        dataset.PixelData = RAMP.tobytes() + bytes(more)
+        dataset["PixelData"].VR = "OW"
+        assert assert_shows(stored(tmp_path / "a.dcm", dataset, ExplicitVRLittleEndian), RAMP).remarks == ()
+
+    def test_an_odd_number_of_bytes(self, tmp_path: Path) -> None:
+        odd = (RAMP[:99, :79] >> 4).astype(np.uint8)
+        assert_shows(written(tmp_path / "a.dcm", odd), odd)
+        content = (tmp_path / "a.dcm").read_bytes()
+        length = struct.pack("<I", odd.size + 1)
+        assert content.count(length) == 1
+        # As written by systems that do not pad.
+        (tmp_path / "b.dcm").write_bytes(content.replace(length, struct.pack("<I", odd.size))[:-1])
+        assert_shows(tmp_path / "b.dcm", odd)
+
 
 class TestHeader:
     def test_sex_laterality_spacing(self, tmp_path: Path) -> None:
@@ -343,6 +450,67 @@ class TestHeader:
         elements: dict[str, Any] = {"PatientSex": sex, "ImageLaterality": "B", "PixelSpacing": [0, 0]}
         radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, **elements))
         assert (radiograph.sex, radiograph.laterality, radiograph.spacing_mm) == (None, None, None)
+
+    @pytest.mark.parametrize(
+        ("word", "sex"),
+        [
+            *((word, Sex.MALE) for word in ("M", "m", "M ", "Male", "MALE")),
+            *((word, Sex.FEMALE) for word in ("F", "f", "Female", "FEMALE")),
+            *((word, None) for word in ("O", "U", "", None)),
+        ],
+    )
+    @pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+    def test_words_for_the_sex(self, tmp_path: Path, word: str | None, sex: Sex | None) -> None:
+        elements = {} if word is None else {"PatientSex": word}
+        radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, **elements))
+        assert (radiograph.sex, radiograph.remarks) == (sex, ())
+
+    @pytest.mark.parametrize("word", ["W", "1", "0", "X"])
+    def test_a_word_for_the_sex_that_is_not_understood_is_named(self, tmp_path: Path, word: str) -> None:
+        radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, PatientSex=word))
+        assert radiograph.sex is None
+        assert [remark.code for remark in radiograph.remarks] == ["unknown_sex_word"]
+        assert f"'{word}'" in radiograph.remarks[0].text
+
+    @pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+    @pytest.mark.parametrize(
+        ("part", "side"),
+        [("LHAND", "left"), ("R_HAND", "right"), ("LEFT HAND", "left"), ("Right Wrist", "right"), ("HAND", None)],
+    )
+    def test_the_side_in_the_body_part(self, tmp_path: Path, part: str, side: str | None) -> None:
+        assert read_radiograph(written(tmp_path / "a.dcm", RAMP, BodyPartExamined=part)).laterality == side
+
+    def test_sides_that_contradict_are_named(self, tmp_path: Path) -> None:
+        path = written(tmp_path / "a.dcm", RAMP, ImageLaterality="L", BodyPartExamined="RIGHT HAND")
+        radiograph = read_radiograph(path)
+        assert radiograph.laterality == "left"
+        assert [remark.code for remark in radiograph.remarks] == ["laterality_contradicts"]
+
+    @pytest.mark.parametrize("modality", ["DR", "XR", "CR", "DX"])
+    def test_modalities_of_plane_radiography(self, tmp_path: Path, modality: str) -> None:
+        assert assert_shows(written(tmp_path / "a.dcm", RAMP, Modality=modality), RAMP).source == f"DICOM {modality}"
+
+    @pytest.mark.parametrize(
+        "keywords",
+        [
+            ["SamplesPerPixel"],
+            ["PhotometricInterpretation"],
+            ["PixelRepresentation", "HighBit"],
+            ["SamplesPerPixel", "PhotometricInterpretation", "PixelRepresentation", "HighBit", "BitsAllocated"],
+        ],
+    )
+    def test_evident_elements_may_be_missing(self, tmp_path: Path, keywords: list[str]) -> None:
+        path = written(tmp_path / "a.dcm", RAMP)
+        dataset = pydicom.dcmread(path)
+        for keyword in keywords:
+            delattr(dataset, keyword)
+        dataset.save_as(path)
+        assert_shows(path, RAMP)
+
+    @pytest.mark.parametrize("elements", [{"Rows": None}, {"Columns": None}, {"BitsAllocated": 8, "BitsStored": 12}])
+    def test_a_header_that_contradicts_itself_is_named(self, tmp_path: Path, elements: dict[str, Any], refuses) -> None:
+        with refuses(UnreadableRadiograph, "contradicting_header"):
+            read_radiograph(written(tmp_path / "a.dcm", RAMP, **elements))
 
     def test_raw_images_give_a_remark(self, tmp_path: Path) -> None:
         radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, PresentationIntentType="FOR PROCESSING"))
@@ -377,6 +545,16 @@ class TestHeader:
             "MUNECA",
             "BONE AGE",
             "LOWER ARM",
+            "EXTREMITIES",
+            "BONE",
+            "JOINT",
+            "RUKA",
+            "REKA",
+            "KEZ",
+            "EL",
+            "DLON",
+            "XYZ",
+            "CARPAL HEAD",
         ],
     )
     def test_hands_in_words(self, tmp_path: Path, part: str) -> None:
@@ -404,8 +582,19 @@ class TestHeader:
             "PELVIS",
             "WHOLEBODY",
             "THORAX",
+            "TORACE",
+            "RODILLA",
+            "SCHULTER",
+            "SCHAEDEL",
+            "H\u00dcFTE",
+            "GENOU",
+            "KOLANO",
+            "ELBOW",
+            "CSPINE",
+            "HIP",
         ],
     )
+    @pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
     def test_another_body_part_is_refused_and_named(self, tmp_path: Path, part: str) -> None:
         with pytest.raises(UnsuitableRadiograph, match=part) as raised:
             read_radiograph(written(tmp_path / "a.dcm", RAMP, BodyPartExamined=part))
@@ -429,6 +618,22 @@ class TestHeader:
         with refuses(UnsuitableRadiograph, "other_modality"):
             read_radiograph(written(tmp_path / "a.dcm", RAMP, Modality=modality))
 
+    @pytest.mark.parametrize(
+        ("elements", "code"),
+        [({"Modality": "CT"}, "other_modality"), ({"BodyPartExamined": "CHEST"}, "other_body_part")],
+    )
+    def test_refusals_that_are_overruled_become_remarks(
+        self, tmp_path: Path, elements: dict[str, Any], code: str
+    ) -> None:
+        radiograph = read_radiograph(written(tmp_path / "a.dcm", RAMP, **elements), refuse=False)
+        np.testing.assert_allclose(radiograph.pixels, canonical(RAMP), atol=1e-5)
+        assert [(remark.code, remark.severity) for remark in radiograph.remarks] == [(code, Severity.DO_NOT_RELY)]
+
+    def test_colours_that_are_overruled_become_a_remark(self, tmp_path: Path) -> None:
+        gray = (RAMP >> 4).astype(np.uint8)
+        path = written(tmp_path / "a.dcm", np.dstack([gray, gray // 2, gray // 3]), Modality="SC")
+        assert [remark.code for remark in read_radiograph(path, refuse=False).remarks] == ["color_image"]
+
 
 class TestRefused:
     def test_no_pixels(self, tmp_path: Path, refuses) -> None:
@@ -448,6 +653,15 @@ class TestRefused:
         with pytest.raises(UnreadableRadiograph) as raised:
             read_radiograph(path)
         assert raised.value.remedy
+
+    @pytest.mark.parametrize("missing", [2, 8000])
+    def test_missing_pixels_are_named(self, tmp_path: Path, missing: int, refuses) -> None:
+        dataset = header(RAMP)
+        dataset.PixelData = RAMP.tobytes()[:-missing]
+        dataset["PixelData"].VR = "OW"
+        path = stored(tmp_path / "a.dcm", dataset, ExplicitVRLittleEndian)
+        with refuses(UnreadableRadiograph, "pixels_missing"):
+            read_radiograph(path)
 
     def test_huge_by_its_header(self, tmp_path: Path, refuses) -> None:
         path = written(tmp_path / "a.dcm", RAMP, Rows=30000, Columns=30000)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 
 from boneage.errors import UnreadableRadiograph, UnsuitableRadiograph
 from boneage.formats.objections import Objections
@@ -102,7 +102,7 @@ def refuse_huge(width: int, height: int, channels: int = 1) -> None:
         )
 
 
-def gray_from_colour(rgb: Values, objections: Objections | None = None) -> Values:
+def gray_from_colour(rgb: Values, objections: Objections | None = None, *, alpha: Values | None = None) -> Values:
     """The gray values of a colour image whose channels are nearly equal.
 
     Nearly equal: at the 99th percentile of the pixels the channels differ by at most 16/255 of the full scale. An even
@@ -111,6 +111,7 @@ def gray_from_colour(rgb: Values, objections: Objections | None = None) -> Value
     Args:
         rgb: [height, width, 3], any real type. The full scale of integers is that of the bits in use.
         objections: what happens where the channels differ; None raises.
+        alpha: [height, width, 1]; transparent pixels are blended with black.
 
     Returns:
         [height, width]: the first channel where all are equal, else luma (ITU-R BT.601), float32.
@@ -120,12 +121,12 @@ def gray_from_colour(rgb: Values, objections: Objections | None = None) -> Value
     """
     # A regular sample of 4 million pixels is enough.
     step = max(1, math.isqrt(rgb.shape[0] * rgb.shape[1] // 4_000_000))
-    sample = rgb[::step, ::step].astype(np.float32)
+    sample = _blend_on_black(rgb[::step, ::step], None if alpha is None else alpha[::step, ::step]).astype(np.float32)
     if not np.isfinite(sample).all():
         return np.asarray(rgb[..., 0])  # `Radiograph.from_values` refuses them
-    if rgb.dtype == np.uint8:
+    if rgb.dtype == np.uint8 and alpha is None:
         full = 255.0
-    elif rgb.dtype.kind in "iu":
+    elif rgb.dtype.kind in "iu" and alpha is None:
         full = 2.0 ** math.ceil(math.log2(max(float(sample.max()), 1.0) + 1.0)) - 1.0
     else:
         full = float(sample.max())
@@ -137,10 +138,14 @@ def gray_from_colour(rgb: Values, objections: Objections | None = None) -> Value
             "Give the radiograph itself, not a photograph of it. Save a tinted scan in gray",
         )
     if np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 0], rgb[..., 2]):
-        return np.asarray(rgb[..., 0])
-    # Band by band: the colours in float32 are four times as large.
-    bands = [band.astype(np.float32) @ _LUMA for band in np.array_split(rgb, max(1, rgb.size // 2**24))]
-    return np.concatenate(bands)
+        return _blend_on_black(rgb[..., 0], None if alpha is None else alpha[..., 0])
+    # Band by band: the colours in float32 are several times as large as the image.
+    luma = np.empty(rgb.shape[:2], dtype=np.float32)
+    rows = max(1, 2**22 // max(1, rgb.shape[1]))
+    for first in range(0, len(luma), rows):
+        band = slice(first, first + rows)
+        luma[band] = _blend_on_black(rgb[band], None if alpha is None else alpha[band]).astype(np.float32) @ _LUMA
+    return luma
 
 
 def _read_with_pillow(stream: BinaryIO, kind: PictureKind, file: str, objections: Objections) -> Radiograph:
@@ -226,20 +231,37 @@ def _gray_from_pillow(image: Image.Image, objections: Objections) -> tuple[Value
         return (np.where(hidden, 0, values), True) if hidden.any() else (values, False)
     if image.mode in ("LA", "La"):
         both = np.asarray(image.convert("LA"))
-        return _blend_on_black(both[..., 0], both[..., 1])
+        alpha = _used_alpha(both[..., 1])
+        return _blend_on_black(both[..., 0], alpha), alpha is not None
     if image.mode in ("RGBA", "RGBa", "PA") or transparent is not None:
         four = np.asarray(image if image.mode == "RGBA" and transparent is None else image.convert("RGBA"))
-        colour, is_transparent = _blend_on_black(four[..., :3], four[..., 3:])
-        return gray_from_colour(colour, objections), is_transparent
+        alpha = _used_alpha(four[..., 3:])
+        return gray_from_colour(four[..., :3], objections, alpha=alpha), alpha is not None
+    if image.mode == "CMYK" and image.format == "JPEG":
+        image = _cmyk_as_it_is_meant(image)
     return gray_from_colour(np.asarray(image if image.mode == "RGB" else image.convert("RGB")), objections), False
 
 
-def _blend_on_black(values: Values, alpha: Values) -> tuple[Values, bool]:
-    """Blend transparent pixels with black. An opaque image stays as it is."""
-    opaque = float(np.iinfo(alpha.dtype).max) if alpha.dtype.kind in "iu" else 1.0
-    if not (alpha < opaque).any():
-        return values, False
-    return values.astype(np.float32) * (alpha.astype(np.float32) / np.float32(opaque)), True
+def _cmyk_as_it_is_meant(image: Image.Image) -> Image.Image:
+    """Undo Pillow's inversion of a CMYK JPEG where the file's inks are not inverted.
+
+    Adobe's programs store inverted inks and mark the file (APP14); others do neither, and some only mark it. Inks in
+    the wrong sense leave black alone.
+    """
+    adobe = "adobe" in image.info
+    shown = image if adobe else ImageChops.invert(image)
+    lowest, highest = shown.convert("L").getextrema()
+    return ImageChops.invert(shown) if lowest == highest else shown
+
+
+def _used_alpha(alpha: Values) -> Values | None:
+    """The alpha channel as float32 in [0, 1], or None where every pixel is opaque."""
+    opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1
+    return alpha.astype(np.float32) / np.float32(opaque) if alpha.min() < opaque else None
+
+
+def _blend_on_black(values: Values, alpha: Values | None) -> Values:
+    return np.asarray(values if alpha is None else values.astype(np.float32) * alpha)
 
 
 def _apply_orientation(values: Values, orientation: object) -> Values:
@@ -330,9 +352,7 @@ def _gray_from_samples(values: Values, page: tifffile.TiffPage, objections: Obje
     alpha: Values | None = None
     # 2 is unassociated alpha. With 1 the colours are blended with black already. Other samples are not alpha.
     if page.photometric != 0 and 2 in page.extrasamples:
-        alpha = values[..., colours + tuple(page.extrasamples).index(2), None]
-    values = values[..., :colours]
-    is_transparent = False
-    if alpha is not None:
-        values, is_transparent = _blend_on_black(values, alpha)
-    return (gray_from_colour(values, objections) if colours == 3 else values[..., 0]), is_transparent
+        alpha = _used_alpha(values[..., colours + tuple(page.extrasamples).index(2), None])
+    if colours == 3:
+        return gray_from_colour(values[..., :3], objections, alpha=alpha), alpha is not None
+    return _blend_on_black(values[..., 0], None if alpha is None else alpha[..., 0]), alpha is not None
