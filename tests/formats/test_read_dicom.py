@@ -348,6 +348,18 @@ class TestGrayValues:
         overlaid = RAMP | np.where(RAMP % 5 == 0, 0x8000, 0).astype(np.uint16)
         assert_shows(written(tmp_path / "a.dcm", overlaid), RAMP)
 
+    @pytest.mark.parametrize("bits", [8, 11])
+    def test_too_few_bits_in_the_header(self, tmp_path: Path, bits: int) -> None:
+        assert_shows(written(tmp_path / "a.dcm", RAMP, BitsStored=bits, HighBit=bits - 1), RAMP)
+
+    def test_unsigned_samples_under_a_signed_header(self, tmp_path: Path) -> None:
+        assert_shows(written(tmp_path / "a.dcm", RAMP, PixelRepresentation=1), RAMP)
+
+    def test_signed_samples_of_12_bits(self, tmp_path: Path) -> None:
+        signed = RAMP.astype(np.int64) - 2048
+        stored_values = (signed & 4095).astype(np.uint16)
+        assert_shows(written(tmp_path / "a.dcm", stored_values, PixelRepresentation=1), signed)
+
     @pytest.mark.parametrize("signed_header", [False, True])
     @pytest.mark.parametrize("moved", [False, True])
     def test_jpeg_2000_of_another_sign_than_the_header(
@@ -416,14 +428,14 @@ class TestGrayValues:
         assert assert_shows(stored(tmp_path / "a.dcm", dataset, ExplicitVRLittleEndian), RAMP).remarks == ()
 
     def test_an_odd_number_of_bytes(self, tmp_path: Path) -> None:
-        odd = (RAMP[:99, :79] >> 4).astype(np.uint8)
-        assert_shows(written(tmp_path / "a.dcm", odd), odd)
+        image = (RAMP[:99, :79] >> 4).astype(np.uint8)
+        assert_shows(written(tmp_path / "a.dcm", image), image)
         content = (tmp_path / "a.dcm").read_bytes()
-        length = struct.pack("<I", odd.size + 1)
+        length = struct.pack("<I", image.size + 1)
         assert content.count(length) == 1
         # As written by systems that do not pad.
-        (tmp_path / "b.dcm").write_bytes(content.replace(length, struct.pack("<I", odd.size))[:-1])
-        assert_shows(tmp_path / "b.dcm", odd)
+        (tmp_path / "b.dcm").write_bytes(content.replace(length, struct.pack("<I", image.size))[:-1])
+        assert_shows(tmp_path / "b.dcm", image)
 
 
 class TestHeader:

@@ -77,8 +77,8 @@ def read_radiograph(path: str | Path, *, refuse: bool = True) -> Radiograph:
     """
     if not isinstance(path, str | os.PathLike):
         raise UsageError(
-            f"a {type(path).__name__} is not the path of a file. Give a path, or make a radiograph of gray values with"
-            " boneage.Radiograph.from_values(array).",
+            f"An object of type {type(path).__name__} is not the path of a file. Give a path, or make a"
+            " radiograph of gray values with boneage.Radiograph.from_values(array).",
             code="not_a_path",
         )
     file = str(path)

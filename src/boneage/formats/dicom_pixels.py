@@ -63,7 +63,11 @@ def read_stored_values(dataset: Dataset, remarks: list[Remark]) -> Values:
             f"its pixels are damaged and cannot be decoded ({syntax}: {' '.join(str(error).split())[:160]})",
             f"{EXPORT_AGAIN}, uncompressed if it fails again",
         ) from error
-    return _right_justified(stored, bits, shift) if shift else stored
+    if shift:
+        stored = _right_justified(stored, bits, shift)
+    elif bits and stored.dtype.kind in "iu" and stored.ndim == 2:
+        stored = _without_overlay(stored, bits)
+    return stored
 
 
 def _complete_header(dataset: Dataset) -> None:
@@ -122,6 +126,14 @@ def _used_bits(dataset: Dataset) -> tuple[int, int]:
     bits, allocated = dataset.BitsStored, dataset.BitsAllocated
     shift = dataset.HighBit + 1 - bits
     syntax = dataset.file_meta.TransferSyntaxUID
+    if shift == 0 and 0 < bits < allocated == 16 and not syntax.is_encapsulated:
+        order = ">" if syntax == "1.2.840.10008.1.2.2" else "<"
+        content = dataset.PixelData
+        if (
+            dataset.PixelRepresentation == 1
+            or np.frombuffer(content[: len(content) // 2 * 2], f"{order}u2").max() >> bits
+        ):
+            dataset.BitsStored, dataset.HighBit = 16, 15
     if shift <= 0 or dataset.HighBit >= allocated or (syntax.is_encapsulated and "RLE" not in syntax.name):
         return bits, 0
     dataset.BitsStored, dataset.HighBit = allocated, allocated - 1
@@ -137,6 +149,21 @@ def _right_justified(stored: Values, bits: int, shift: int) -> Values:
     if stored.dtype.kind == "i":
         kept -= (kept >> (bits - 1)) << bits
     return np.asarray(kept, dtype=stored.dtype)
+
+
+def _without_overlay(stored: Values, bits: int) -> Values:
+    """Samples without what lies above their bits, which are the header's unless it names too few, or the wrong sign.
+
+    The reading with the least variation is right: overlays and wrong signs make jumps of the whole scale.
+    """
+    whole = stored.astype(np.int64)
+    low = whole & ((1 << bits) - 1)
+    signed = low - ((low >> (bits - 1)) << bits)
+    declared, other = (signed, low) if stored.dtype.kind == "i" else (low, whole)
+    if np.array_equal(declared, other):
+        return stored if np.array_equal(declared, whole) else np.asarray(declared, dtype=stored.dtype)
+    right = other if _variation(other) < _variation(declared) else declared
+    return np.asarray(right, dtype=np.int32)
 
 
 def _wrapped_differences(stored: Values, dataset: Dataset) -> Values:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BROKEN_VALUE: Final = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError, IndexError)
 
 MANY_PIXELS: Final = 0.05
+NEARLY_ALL: Final = 0.9
 NARROW_WINDOW: Final = 0.2
 DIFFERENT_VALUES: Final = 0.1
 """When a window hides the bones: see `_hides_image`. Shares of the pixels, and of the image's range."""
@@ -115,7 +116,8 @@ def _hides_image(values: Values, shown: Values, *, bones_dark: bool) -> bool:
 
     The bones are hidden where the window spans less than `NARROW_WINDOW` of the image's own range, and the pixels that
     it shows at the bones' end of the scale are many and differ much: a window for other bits than the image's, or one
-    that is far too narrow. A collimated border at that end is all alike and hides nothing.
+    that is far too narrow. Likewise where it leaves nearly all pixels black although they span half of the range. A
+    collimated border at that end is all alike and hides nothing.
     """
     step = max(1, math.isqrt(values.size // 250_000)) ** (3 - values.ndim)
     values, shown = (part[::step, ::step] if part.ndim == 2 else part[::step] for part in (values, shown))
@@ -129,7 +131,13 @@ def _hides_image(values: Values, shown: Values, *, bones_dark: bool) -> bool:
     at_end = shown <= darkest + slack if bones_dark else shown >= brightest - slack
     between = values[(shown > darkest + slack) & (shown < brightest - slack)]
     span = float(np.ptp(between.clip(low, high))) if between.size else 0.0
-    if at_end.mean() < MANY_PIXELS or span >= NARROW_WINDOW * (high - low):
+    if span >= NARROW_WINDOW * (high - low):
+        return False
+    at_other_end = shown >= brightest - slack if bones_dark else shown <= darkest + slack
+    if at_other_end.mean() > NEARLY_ALL:
+        lower, upper = np.percentile(values[at_other_end].clip(low, high), (5, 95))
+        return bool(upper - lower > 0.5 * (high - low))
+    if at_end.mean() < MANY_PIXELS:
         return False
     lower, upper = np.percentile(values[at_end], (25, 75))
     return bool(upper - lower > DIFFERENT_VALUES * (high - low))
