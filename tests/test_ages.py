@@ -30,7 +30,7 @@ def test_female_words(word: object) -> None:
     assert parse_sex(word) is Sex.FEMALE
 
 
-@pytest.mark.parametrize("word", [None, "", "unknown", "O", float("nan"), "n/a"])
+@pytest.mark.parametrize("word", [None, "", "unknown", "O", float("nan"), "n/a", "<NA>", "-"])
 def test_unknown_words(word: object) -> None:
     assert parse_sex(word) is None
 

@@ -24,6 +24,7 @@ NOUNS = {
     "similar",
     "atomic",
     "journal",
+    "sole_writer",
 }
 STORY = {"assessor", "batch"}
 SHOWN = {"progress"}

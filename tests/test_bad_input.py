@@ -8,7 +8,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -166,8 +165,10 @@ def test_a_table_with_the_columns_of_a_data_set(hand_file: Path) -> None:
     table = hand_file.with_name("train.csv")
     (hand_file.parent / "images").mkdir()
     hand_file.rename(hand_file.parent / "images" / "1377.png")
-    table.write_text("id,boneage,male\n1377,180,False\nimages/1377.png,180,True\n")
-    (by_id, by_name), _ = gather_requests([], None, table)
+    table.write_text("id,boneage,male\n1377,180,False\n")
+    ((by_id,), _) = gather_requests([], None, table)
+    table.write_text("id,boneage,male\nimages/1377.png,180,True\n")
+    ((by_name,), _) = gather_requests([], None, table)
     assert (by_id.file, by_id.known_sex) == ("1377", Sex.FEMALE)
     assert (by_name.file, by_name.known_sex) == ("images/1377.png", Sex.MALE)
     assert by_id.path == by_name.path == hand_file.parent / "images" / "1377.png"
@@ -223,7 +224,7 @@ def test_a_report_folder_that_may_not_be_written(
     def refuse(*arguments: object, **options: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
     result = assess(hand_file, "--model", standin_model, "--report", tmp_path / "report")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["status"] == "assessed"

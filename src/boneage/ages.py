@@ -18,7 +18,9 @@ MONTHS.setflags(write=False)
 
 _MALE_WORDS: Final = frozenset({"male", "m", "boy"})
 _FEMALE_WORDS: Final = frozenset({"female", "f", "girl"})
-_UNKNOWN_WORDS: Final = frozenset({"unknown", "u", "o", "other", "", "nan", "none", "na", "n/a", "?"})
+MISSING_WORDS: Final = frozenset({"", "nan", "none", "na", "n/a", "<na>", "nat", "null", "?", "-"})
+"""How tables and their readers write a value that is missing, in lower case."""
+_UNKNOWN_WORDS: Final = frozenset({"unknown", "u", "o", "other"}) | MISSING_WORDS
 
 
 class Sex(StrEnum):
@@ -59,6 +61,11 @@ def parse_sex(word: object, *, where: str = "") -> Sex | None:
     raise UsageError(
         f"{place}'{word}' is not a known word for a sex. Write male, female or unknown.", code="unknown_sex"
     )
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value of a table (None, NaN, an empty text, `n/a`, ...) stands for nothing at all."""
+    return value is None or str(value).strip().lower() in MISSING_WORDS
 
 
 def expectation_months(distribution: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

@@ -77,16 +77,19 @@ def replace_folder(work: str | Path, target: str | Path, *, aside: str | Path | 
     """
     work, target = Path(work), Path(target).absolute()
     older = target.with_name(f".{target.name}.older") if aside is None else Path(aside)
-    if target.exists():
-        shutil.rmtree(older, ignore_errors=True)
-        target.rename(older)
     try:
+        if target.exists():
+            shutil.rmtree(older, ignore_errors=True)
+            target.rename(older)
         work.rename(target)
-    except OSError:
-        if older.exists():
+        shutil.rmtree(older, ignore_errors=True)
+    except BaseException:
+        # Also when the process is asked to end in between.
+        if older.exists() and not target.exists():
             older.rename(target)
+        elif not work.exists():
+            shutil.rmtree(older, ignore_errors=True)
         raise
-    shutil.rmtree(older, ignore_errors=True)
 
 
 @contextmanager

@@ -67,7 +67,11 @@ def assess_requests(
     workers = max(1, min(workers, len(requests)))
     chosen = assessor.for_many() if workers > 1 else assessor
     return assess_many(
-        requests, chosen, radiograph=lambda request: request.read(), sex=lambda request: request.sex, workers=workers
+        requests,
+        chosen,
+        radiograph=lambda request: request.read(refuse=assessor.refuse),
+        sex=lambda request: request.sex,
+        workers=workers,
     )
 
 

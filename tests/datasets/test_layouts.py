@@ -390,3 +390,68 @@ def test_linked_folders_are_followed_once(tmp_path: Path, pictures) -> None:
     (home / "images").symlink_to(tmp_path / "elsewhere")
     (home / "loop").symlink_to(home)
     assert len(read_dataset(home)) == 1
+
+
+@pytest.mark.parametrize(
+    ("ages", "months"),
+    [
+        (["4.58", "4.67", "8.67", "8.25"], [55, 56, 104, 99]),
+        (["4.58", "4.6", "8.67", "8.25"], [4.58, 4.6, 8.67, 8.25]),
+        (["3.5", "7", "12.5", "18"], [3.5, 7, 12.5, 18]),
+        (["4.58", "4.67", "8.67", "99"], [4.58, 4.67, 8.67, 99]),
+    ],
+)
+def test_ages_that_can_only_be_years_are_read_as_years(
+    tmp_path: Path, pictures, ages: list[str], months: list[float]
+) -> None:
+    rows = "".join(f"{number},{age},True\n" for number, age in enumerate(ages))
+    (tmp_path / "t.csv").write_text(f"id,boneage,male\n{rows}")
+    pictures(tmp_path, range(4))
+    dataset = read_dataset(tmp_path)
+    assert [case.age_months for case in dataset.cases] == months
+    assert bool(dataset.notes) is (max(months) <= 21 or months[0] == 55), "a unit that may be wrong is named"
+    stated = read_dataset(tmp_path, columns=Columns(age_unit="months"))
+    assert [case.age_months for case in stated.cases] == [float(age) for age in ages]
+    assert stated.notes == ()
+
+
+def test_a_column_that_names_years(tmp_path: Path, pictures) -> None:
+    (tmp_path / "t.csv").write_text("id,Bone age (years),male\n1,10.3,True\n")
+    pictures(tmp_path, [1])
+    (case,) = read_dataset(tmp_path).cases
+    assert case.age_months == pytest.approx(123.6)
+
+
+def test_packed_radiographs_are_to_be_unpacked(tmp_path: Path, pictures, refuses) -> None:
+    packed = tmp_path / "set" / "boneage-training-dataset.zip"
+    packed.parent.mkdir()
+    packed.write_bytes(b"PK\x03\x04")
+    (tmp_path / "set" / "train.csv").write_text("id,boneage,male\n1,55,True\n2,56,True\n")
+    for place in (packed, packed.parent):
+        with refuses(DatasetError, "packed_files"):
+            read_dataset(place)
+    pictures(packed.parent, [1])
+    dataset = read_dataset(packed.parent)
+    assert drops(dataset) == {"2": "missing file"}
+    assert any(packed.name in note for note in dataset.notes)
+
+
+def test_what_macos_and_windows_leave_behind_is_ignored(tmp_path: Path, pictures) -> None:
+    (tmp_path / "t.csv").write_text("id,boneage,male\n1,55,True\n2,56,False\n")
+    (tmp_path / "._t.csv").write_bytes(bytes(200))
+    (tmp_path / "~$t.xlsx").write_bytes(bytes(200))
+    pictures(tmp_path / "images", [1, 2])
+    for folder in ("__MACOSX", "$RECYCLE.BIN", "@eaDir", "System Volume Information"):
+        pictures(tmp_path / folder, [1, 2])
+    for name in ("images/._1.png", "images/Thumbs.db", "images/desktop.ini", ".DS_Store"):
+        (tmp_path / name).write_bytes(bytes(200))
+    dataset = read_dataset(tmp_path)
+    assert facts(dataset) == {"1": (Sex.MALE, 55), "2": (Sex.FEMALE, 56)}
+    assert (dataset.dropped, dataset.images_without_row, dataset.notes) == ((), 0, ())
+
+
+def test_pictures_without_an_extension_are_found_by_content(tmp_path: Path, pictures) -> None:
+    (tmp_path / "t.csv").write_text("id,boneage,male\n1,55,True\n")
+    (file,) = pictures(tmp_path, [1])
+    file.rename(tmp_path / "1")
+    assert [case.image for case in read_dataset(tmp_path).cases] == [tmp_path / "1"]

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from boneage.cli.process import prepare_process
 from boneage.errors import BoneAgeError, ModelError, UsageError
 
 _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
@@ -82,7 +83,16 @@ def _loaded(name: str) -> Any:
     return command
 
 
-app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    # With markup, a help text would lose words in brackets, such as [train].
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    # Every command takes these from its parent.
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def _version(wanted: bool) -> None:
@@ -106,4 +116,5 @@ def _boneage(
 
 def main() -> None:
     """The entry point of the command `boneage`."""
+    prepare_process()
     app(prog_name="boneage")

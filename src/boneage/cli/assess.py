@@ -59,7 +59,13 @@ def assess(
         bool, typer.Option("--figures", help="Also write one figure a radiograph, for slides, into the report.")
     ] = False,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Assess what would be rejected (no hand, two hands, ...), with a remark.")
+        bool,
+        typer.Option(
+            "--anyway", help="Assess what would be rejected (no hand, colour, another part, ...), with a remark."
+        ),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a report of other radiographs in the folder of --report.")
     ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Radiographs assessed at the same time; one a core, up to 4, if left out.")
@@ -80,15 +86,19 @@ def assess(
     assessor = load(model, index, refuse=not anyway)
     out = printer(form.value)
     rejected = 0
-    with SideReport(report, heatmaps=heatmaps, figures=figures) as pages:
+    asked = [request.file for request in requests]
+    with SideReport(report, heatmaps=heatmaps, figures=figures, files=asked, force=force) as pages:
         found = assess_requests(requests, assessor, workers=workers or min(4, available_cores()))
-        for request, outcome in track(found, "Assessing", len(requests)):
-            record = record_of(request, outcome, assessor)
-            assessment = outcome if isinstance(outcome, Assessment) else None
-            rejected += assessment is None
-            out.add(record)
-            pages.add(record, assessment, request.chronological_age_months)
-        out.finish()
+        try:
+            for request, outcome in track(found, "Assessing", len(requests)):
+                record = record_of(request, outcome, assessor)
+                assessment = outcome if isinstance(outcome, Assessment) else None
+                rejected += assessment is None
+                out.add(record)
+                pages.add(record, assessment, request.chronological_age_months)
+        finally:
+            # Also when the run is ended: what was assessed so far is printed.
+            out.finish()
         index_file = pages.finish()
     if index_file is not None:
         typer.echo(f"Report: {index_file}", err=True)

@@ -12,6 +12,7 @@ from boneage.atomic import removed_if_empty
 from boneage.cli.columns import Column, Data, Images, Table, named_columns
 from boneage.errors import UsageError
 from boneage.model.folder import available_cores
+from boneage.sole_writer import SoleWriter
 
 
 class SplitChoice(StrEnum):
@@ -70,7 +71,7 @@ def evaluate(
     if stress_count is not None and not stress:
         message = "--stress-count is the number of cases for --stress. Give --stress as well."
         raise UsageError(message, code="option_needs_another")
-    with removed_if_empty(out):
+    with removed_if_empty(out), SoleWriter(out):
         # Everything that can be wrong with the call is found before the long work.
         prepare_folder(out, force=force)
         plan = Plan(

@@ -22,8 +22,14 @@ from boneage.model.folder import (
     shipped_models,
     try_out,
 )
+from boneage.sole_writer import SoleWriter
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="List, verify, describe and extend models.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="List, verify, describe and extend models.",
+)
 
 _Asked = Annotated[
     str | None,
@@ -151,10 +157,11 @@ def index_cases(
     dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
     if not quiet:
         typer.echo(dataset.report(), err=True)
-    index, used = index_dataset(loaded, dataset, read_radiograph, file=out, terms=terms, progress=not quiet)
-    if len(used.dropped) > len(dataset.dropped):
-        typer.echo(used.report(), err=True)
-    write_index(index)
+    with SoleWriter(out):
+        index, used = index_dataset(loaded, dataset, read_radiograph, file=out, terms=terms, progress=not quiet)
+        if len(used.dropped) > len(dataset.dropped):
+            typer.echo(used.report(), err=True)
+        write_index(index)
     typer.echo(index.summary(), err=True)
     write_out(f"{out}\n")
 
@@ -218,10 +225,11 @@ def fit_regional_heads(
     dataset = read_dataset(data, table=table, columns=named_columns(column), images=images)
     if not quiet:
         typer.echo(dataset.report(), err=True)
-    heads, used = fit_regional_heads_on_dataset(loaded, dataset, read_radiograph, terms=terms, progress=not quiet)
-    if len(used.dropped) > len(dataset.dropped):
-        typer.echo(used.report(), err=True)
-    heads.write(loaded, out)
+    with SoleWriter(out):
+        heads, used = fit_regional_heads_on_dataset(loaded, dataset, read_radiograph, terms=terms, progress=not quiet)
+        if len(used.dropped) > len(dataset.dropped):
+            typer.echo(used.report(), err=True)
+        heads.write(loaded, out)
     typer.echo(heads.summary(), err=True)
     write_out(f"{out}\n")
 

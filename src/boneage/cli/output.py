@@ -48,7 +48,7 @@ def printer(form: str) -> Printer:
 
 
 def write_out(text: str) -> None:
-    """Print to standard output at once.
+    """Print to standard output at once. A character that its encoding lacks is written as an escape (`\\u624b`).
 
     Raises:
         OutputError: nothing more can be written, for example on a full disk (`cannot_write`).
@@ -57,13 +57,22 @@ def write_out(text: str) -> None:
     if sys.stdout is None:
         raise OutputError("Standard output is closed. Send the results to a file.", code="cannot_write")
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(_spell_out(text))
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
         message = f"The results cannot be written to standard output ({error.strerror}). Free some space and run again."
         raise OutputError(message, code="cannot_write") from error
+
+
+def _spell_out(text: str) -> str:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _has_box_lines() -> bool:
+    return "\\" not in _spell_out("─")
 
 
 class _Json:
@@ -100,6 +109,8 @@ class _Table:
         self.records.append(record)
 
     def finish(self) -> None:
+        if not self.records:
+            return
         from rich import box
         from rich.console import Console
         from rich.table import Table
@@ -107,7 +118,7 @@ class _Table:
 
         regional = any(_regional(record) for record in self.records)
         remarked = any(_remark(record) for record in self.records)
-        table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD if _has_box_lines() else box.ASCII, header_style="bold", pad_edge=False)
         table.add_column("File", overflow="fold", min_width=12)
         for title in ("Sex", "Bone age", "Months", "90 % interval", *(["Carpal, tubular"] if regional else [])):
             table.add_column(title, no_wrap=True)
@@ -115,7 +126,9 @@ class _Table:
             table.add_column("Remarks", overflow="fold", min_width=24)
         for record in self.records:
             cells = [*_cells(record), *([_regional(record)] if regional else [])]
-            table.add_row(*map(Text, [*cells, *([_remark(record)] if remarked else [])]))
+            cells += [_remark(record)] if remarked else []
+            # Before columns are made as wide as their cells.
+            table.add_row(*(Text(_spell_out(cell)) for cell in cells))
         buffer = io.StringIO()
         on_terminal = sys.stdout is not None and sys.stdout.isatty()
         console = Console(
@@ -125,8 +138,7 @@ class _Table:
         for notice in dict.fromkeys(record.notice for record in self.records):
             console.print(Text(notice, style="italic"))
         lines = "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
-        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-        write_out(lines.encode(encoding, "replace").decode(encoding))
+        write_out(lines)
 
 
 def _cells(record: AssessmentRecord) -> list[str]:

@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from boneage.atomic import removed_if_empty
 from boneage.errors import UsageError
 from boneage.model.folder import available_cores
 from boneage.phantom.dataset import Settings, write_phantoms
 from boneage.phantom.truth import NOTICE
 from boneage.progress import progress
+from boneage.sole_writer import SoleWriter
 
 
 class Coding(StrEnum):
@@ -80,7 +82,7 @@ def phantom(
         dicom=dicom,
         coding=coding.value,
     )
-    with progress("Making phantoms", count) as advance:
+    with removed_if_empty(folder), SoleWriter(folder), progress("Making phantoms", count) as advance:
         written = write_phantoms(folder, count, settings, workers=workers or available_cores(), advance=advance)
     typer.echo(f"{written.cases} phantoms in {written.folder}, {written.made} of them made now.")
     typer.echo(

@@ -9,12 +9,14 @@ import typer
 
 from boneage.assessment import Assessment
 from boneage.assessor import load
+from boneage.atomic import removed_if_empty
 from boneage.batch import assess_requests
 from boneage.cli.output import record_of
 from boneage.datasets.requests import gather_requests
 from boneage.model.folder import available_cores
 from boneage.progress import track
 from boneage.reports.region_folder import RegionFolder
+from boneage.sole_writer import SoleWriter
 
 
 def regions(
@@ -35,16 +37,19 @@ def regions(
     Crops show patients: keep them where the radiographs themselves may be kept. Exit status: 0 every file was read,
     1 some were not, 2 wrong usage. Research use only, not a medical device.
     """
-    requests, _ = gather_requests(files, "unknown", None)
+    requests, notes = gather_requests(files, "unknown", None)
+    for note in notes:
+        typer.echo(note, err=True)
     assessor = load(model)
-    folder = RegionFolder(out, [request.file for request in requests], assessor.model.sha256, crops=crops)
-    with folder:
-        if folder.kept:
-            typer.echo(f"{folder.table}: going on after row {folder.kept} of {len(requests)}", err=True)
-        rest = requests[folder.kept :]
-        found = assess_requests(rest, assessor, workers=workers or min(4, available_cores()))
-        for request, outcome in track(found, "Assessing", len(rest)):
-            folder.add(record_of(request, outcome, assessor), outcome if isinstance(outcome, Assessment) else None)
+    with removed_if_empty(out), SoleWriter(out):
+        folder = RegionFolder(out, [request.file for request in requests], assessor.model.sha256, crops=crops)
+        with folder:
+            if folder.kept:
+                typer.echo(f"{folder.table}: going on after row {folder.kept} of {len(requests)}", err=True)
+            rest = requests[folder.kept :]
+            found = assess_requests(rest, assessor, workers=workers or min(4, available_cores()))
+            for request, outcome in track(found, "Assessing", len(rest)):
+                folder.add(record_of(request, outcome, assessor), outcome if isinstance(outcome, Assessment) else None)
     assessed = folder.written - folder.without_answer
     typer.echo(f"{assessed} of {folder.written} radiographs: {folder.table}", err=True)
     if folder.without_answer:

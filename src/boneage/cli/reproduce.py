@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from boneage.assessment import NOTICE
+from boneage.atomic import removed_if_empty
 from boneage.cli.columns import Column, Images, Table, named_columns
 from boneage.cli.hardware import Accelerator, Precision, Quiet, Workers, machine_of
 from boneage.cli.output import write_out
+from boneage.sole_writer import SoleWriter
 
 
 def reproduce(
@@ -81,8 +83,9 @@ def reproduce(
         seed=seed,
         command=shorten_command(sys.argv[1:]),
     )
-    check_request(request)
-    made = run(request, machine_of(workers, accelerator, precision, quiet=quiet))
+    _, _, folder = check_request(request)
+    with removed_if_empty(folder), SoleWriter(folder):
+        made = run(request, machine_of(workers, accelerator, precision, quiet=quiet))
     typer.echo(NOTICE, err=True)
     for file in made:
         write_out(f"{file}\n")

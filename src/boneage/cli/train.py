@@ -13,6 +13,7 @@ from boneage.cli.columns import Column, Data, Images, Table, named_columns
 from boneage.cli.hardware import Accelerator, Precision, Quiet, Workers, machine_of
 from boneage.cli.output import write_out
 from boneage.errors import OutputError
+from boneage.sole_writer import SoleWriter
 from boneage.training.recipes import NAMES
 
 
@@ -59,7 +60,7 @@ def train(
     settings.check()
     columns = named_columns(column)
     machine = machine_of(workers, accelerator, precision, quiet=quiet, devices=devices)
-    with removed_if_empty(out):
+    with removed_if_empty(out), SoleWriter(out):
         check_out(out, resume=resume)
         dataset = read_dataset(data, table=table, columns=columns, images=images)
         if not quiet:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Literal
 
-from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex, parse_sex
+from boneage.ages import FIRST_MONTH, LAST_MONTH, Sex, is_missing, parse_sex
 from boneage.datasets.table import Dropped, Split
 from boneage.datasets.tabular import Sheet
 from boneage.errors import UsageError
@@ -19,6 +20,9 @@ IMAGE_SUFFIXES: Final = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".pgm", ".jp2", ".j2k"}
     | {".dcm", ".dicom", ".dic"}
 )
+_MOST_YEARS: Final = 21
+_TWELFTH_ERROR: Final = 0.0601
+_FEWEST_TWELFTHS: Final = 4
 Column = str | int
 """A column by its name (case, spaces and punctuation do not matter) or by its number, counted from 1."""
 
@@ -29,13 +33,13 @@ _KNOWN_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "age": (
         *("boneage", "boneagemonths", "boneageinmonths", "bonemonths", "agemonths"),
         *("groundtruthboneage", "groundtruthboneagemonths"),
+        *("boneageyears", "boneageinyears"),
     ),
     "male": ("male", "ismale"),
     "sex": ("sex", "gender"),
     "split": ("split", "fold"),
     "chronological_age": ("chronological", "chronologicalage", "chronologicalagemonths"),
 }
-_MISSING_WORDS: Final = frozenset({"", "nan", "none", "na", "n/a", "null", "?", "-"})
 _IS_MALE_WORDS: Final[Mapping[str, str]] = {"true": "male", "1": "male", "1.0": "male", "yes": "male"} | {
     "false": "female",
     "0": "female",
@@ -68,7 +72,8 @@ class Columns:
         male: True/False, 1/0, yes/no.
         split: one of `SPLIT_WORDS`.
         chronological_age: months.
-        age_unit: of `age` and `chronological_age`.
+        age_unit: of `age` and `chronological_age`. None: months, unless the name of the age column ends in "years", or
+            its values can only be years (`are_years`).
 
     Raises:
         UsageError: `age_unit` is neither months nor years (code `unknown_age_unit`).
@@ -82,10 +87,10 @@ class Columns:
     male: Column | None = None
     split: Column | None = None
     chronological_age: Column | None = None
-    age_unit: Literal["months", "years"] = "months"
+    age_unit: Literal["months", "years"] | None = None
 
     def __post_init__(self) -> None:
-        if self.age_unit not in ("months", "years"):
+        if self.age_unit not in ("months", "years", None):
             raise UsageError(
                 f"'{self.age_unit}' is not a valid unit of age. Write months or years.", code="unknown_age_unit"
             )
@@ -178,6 +183,40 @@ def _index_of(sheet: Sheet, names: list[str], column: Column) -> int:
     )
 
 
+def are_years(ages: Iterable[float]) -> bool:
+    """Whether ages can only be years: none above 21, and at least four are twelfths that are no halves, as 4.58 is.
+
+    Two decimals are needed: twelfths that are rounded to one cannot be told from readings of months.
+    """
+    values = list(ages)
+    if not values or max(values) > _MOST_YEARS:
+        return False
+    twelfths = [value * 12 for value in values]
+    # Rounded to two decimals, a twelfth is wrong by at most .005, which is .06 of a month.
+    if any(abs(value - round(value)) > _TWELFTH_ERROR for value in twelfths):
+        return False
+    return sum(round(value) % 6 != 0 for value in twelfths) >= min(_FEWEST_TWELFTHS, len(values))
+
+
+def _unit_of_ages(sheet: Sheet, indices: ColumnIndices, columns: Columns) -> tuple[float, list[str]]:
+    """Months of the unit of the table's ages, and a note where the unit is not stated."""
+    if columns.age_unit is not None or "age" not in indices:
+        return (12.0 if columns.age_unit == "years" else 1.0), []
+    name = sheet.header[indices["age"][0]]
+    ages: list[float] = []
+    for _, cells in sheet.rows:
+        # A cell that is not a number is the row's problem, later.
+        with suppress(_InvalidRow):
+            age = _mean_months((_cell(cells, index) for index in indices["age"]), 1.0)
+            ages += [] if age is None else [age]
+    remedy = "--column age_unit=months or age_unit=years says otherwise"
+    if normalize_name(name).endswith("years") or are_years(ages):
+        return 12.0, [f"{sheet.file.name}: the column '{name}' was read as years; {remedy}"]
+    if len(ages) >= _FEWEST_TWELFTHS and max(ages) <= _MOST_YEARS:
+        return 1.0, [f"{sheet.file.name}: no age in the column '{name}' is above {_MOST_YEARS} months; {remedy}"]
+    return 1.0, []
+
+
 def read_rows(sheet: Sheet, indices: ColumnIndices, columns: Columns) -> tuple[list[Row], list[Dropped], list[str]]:
     """Read every row of a table. A missing value becomes None; a row with a wrong value is dropped.
 
@@ -192,6 +231,8 @@ def read_rows(sheet: Sheet, indices: ColumnIndices, columns: Columns) -> tuple[l
     if "split" in indices and not has_splits:
         name = sheet.header[indices["split"][0]]
         notes.append(f"{sheet.file.name}: the column '{name}' holds no train, validation or test: not used")
+    factor, unit_notes = _unit_of_ages(sheet, indices, columns)
+    notes += unit_notes
     for line, cells in sheet.rows:
         where = f"{sheet.file}, line {line}"
         identity = _identity(cells, indices)
@@ -200,9 +241,7 @@ def read_rows(sheet: Sheet, indices: ColumnIndices, columns: Columns) -> tuple[l
                 raise _InvalidRow("unreadable row", f"{len(cells)} cells under {len(sheet.header)} columns")
             if not identity:
                 raise _InvalidRow("unreadable row", "no id")
-            rows.append(
-                _read_row(where, identity, cells=cells, indices=indices, columns=columns, has_splits=has_splits)
-            )
+            rows.append(_read_row(where, identity, cells=cells, indices=indices, factor=factor, has_splits=has_splits))
         except _InvalidRow as error:
             dropped.append(Dropped(id=identity, file=where, reason=error.reason, detail=error.detail))
     return rows, dropped, notes
@@ -233,11 +272,10 @@ def _read_row(
     identity: str,
     cells: tuple[str, ...],
     indices: ColumnIndices,
-    columns: Columns,
+    factor: float,
     *,
     has_splits: bool,
 ) -> Row:
-    factor = 12.0 if columns.age_unit == "years" else 1.0
     age = _mean_months((_cell(cells, index) for index in indices.get("age", ())), factor)
     if age is not None and not FIRST_MONTH <= age <= LAST_MONTH:
         raise _InvalidRow(f"age outside {FIRST_MONTH}..{LAST_MONTH}", f"{age:g} months")
@@ -269,7 +307,7 @@ def _mean_months(texts: Iterable[str], factor: float) -> float | None:
     """The mean of the ages, in months; None where there are none."""
     values: list[float] = []
     for text in texts:
-        if text.casefold() in _MISSING_WORDS:
+        if is_missing(text):
             continue
         try:
             value = float(text if "." in text else text.replace(",", "."))
@@ -277,7 +315,9 @@ def _mean_months(texts: Iterable[str], factor: float) -> float | None:
             raise _InvalidRow("unreadable age", f"'{text}' (write a number)") from None
         if not math.isfinite(value):
             raise _InvalidRow("unreadable age", f"'{text}' (write a number)")
-        values.append(value * factor)
+        months = value * factor
+        # 4.58 years are 55 months.
+        values.append(round(months) if factor != 1 and abs(months - round(months)) <= _TWELFTH_ERROR else months)
     return sum(values) / len(values) if values else None
 
 
@@ -292,7 +332,7 @@ def _read_sex(cells: tuple[str, ...], indices: ColumnIndices) -> Sex | None:
             raise _InvalidRow(
                 "unknown sex", f"'{word}' may mean either sex (if it means 'is male', name the column as male)"
             )
-    if word.casefold() in _MISSING_WORDS:
+    if is_missing(word):
         return None
     try:
         return parse_sex(word)

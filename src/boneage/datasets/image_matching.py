@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from boneage.datasets.columns import IMAGE_SUFFIXES, TABLE_SUFFIXES, Row, stem_of
+from boneage.datasets.folder_search import ARCHIVE_SUFFIXES, has_radiograph_content, walk_files
 from boneage.datasets.table import Split
 
 _DEEPEST_TABLE: Final = 3
@@ -19,42 +19,26 @@ _DEEPEST_TABLE: Final = 3
 
 
 def find_files(root: Path) -> tuple[list[Path], list[Path]]:
-    """Find tables and images below a folder; links are followed, hidden files are ignored.
+    """Find tables and images below a folder; see `walk_files` for what is left out.
 
     Returns:
         (tables, images), each sorted.
     """
     tables: list[Path] = []
     images: list[Path] = []
-    seen: set[str] = set()
-    for place, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
-        for name in sorted(files):
-            path = Path(place, name)
-            suffix = path.suffix.lower()
-            if name.startswith((".", "~$")):
-                continue
-            if suffix in TABLE_SUFFIXES:
-                if len(path.relative_to(root).parts) <= _DEEPEST_TABLE + 1:
-                    tables.append(path)
-            elif suffix in IMAGE_SUFFIXES or ((not suffix or suffix[1:].isdigit()) and _is_dicom(path)):
-                images.append(path)
+    for path in walk_files(root):
+        suffix = path.suffix.lower()
+        if suffix in TABLE_SUFFIXES:
+            if len(path.relative_to(root).parts) <= _DEEPEST_TABLE + 1:
+                tables.append(path)
+        elif suffix in IMAGE_SUFFIXES or has_radiograph_content(path):
+            images.append(path)
     return tables, images
 
 
-def _is_dicom(path: Path) -> bool:
-    if path.name.upper() == "DICOMDIR":
-        return False
-    try:
-        with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+def find_archives(root: Path) -> list[Path]:
+    """The packed files (zip and others) below a folder, in which nothing is searched."""
+    return [path for path in walk_files(root) if path.suffix.lower() in ARCHIVE_SUFFIXES]
 
 
 def split_in_name(name: str) -> Split | None:

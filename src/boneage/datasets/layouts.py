@@ -23,13 +23,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from boneage.ages import Sex
 from boneage.datasets.columns import TABLE_SUFFIXES, Columns, Row, find_columns, normalize_name, read_rows, stem_of
-from boneage.datasets.image_matching import ImageFinder, find_files, split_in_folders, split_in_name
+from boneage.datasets.folder_search import ARCHIVE_SUFFIXES
+from boneage.datasets.image_matching import ImageFinder, find_archives, find_files, split_in_folders, split_in_name
 from boneage.datasets.table import Case, Dataset, Dropped, Split, split_of
 from boneage.datasets.tabular import read_sheet
 from boneage.errors import DatasetError, UsageError
@@ -40,6 +41,7 @@ _EXPECTED: Final = (
     "id,boneage,male, with the radiographs in the same folder or below, named <id>.png or similar; or a Digital Hand "
     "Atlas tree <RACE><SEX>/<RACE><SEX><AGE>/<id>.jpg. For other tables name the columns."
 )
+_NAMED: Final = 3
 _PRECEDENCE: Final[dict[Split | None, int]] = {"test": 0, "validation": 1, "train": 2, None: 2}
 
 
@@ -84,9 +86,12 @@ def read_dataset(
         UsageError: no such folder or table (codes `no_such_folder`, `no_such_file`, `unknown_format`), or the table
             lacks a column that is needed or named (codes `missing_column`, `unknown_column`).
         DatasetError: no table of cases (code `no_table`), a table that cannot be read (codes `cannot_read`,
-            `damaged_table`), or two tables with different facts about the same cases (code `conflicting_tables`).
+            `damaged_table`), two tables with different facts about the same cases (code `conflicting_tables`), or no
+            radiograph but packed files, such as a zip (code `packed_files`).
     """
     place = Path(root)
+    if place.is_file() and place.suffix.lower() in ARCHIVE_SUFFIXES:
+        raise _packed(place, [place])
     if table is None and place.is_file() and place.suffix.lower() in TABLE_SUFFIXES:
         table, place = place, place.parent
     if not place.is_dir():
@@ -103,8 +108,15 @@ def read_dataset(
         tables, notes = [_read_named_table(Path(table), place, columns or Columns())], list[str]()
     else:
         tables, notes = _read_found_tables(found_tables, place, columns)
+    archives = find_archives(place)
+    if archives and not found_images:
+        raise _packed(place, archives)
     if tables:
-        return _assemble(place, tables, finder=finder, notes=notes)
+        dataset = _assemble(place, tables, finder=finder, notes=notes)
+        if archives and any(item.reason == "missing file" for item in dataset.dropped):
+            packed = f"packed files were not searched for the missing ones: {_names(archives)}; unpack them"
+            dataset = replace(dataset, notes=(*dataset.notes, packed))
+        return dataset
     atlas = [path for path in found_images if _atlas_facts(path)]
     if atlas:
         return _read_atlas(place, atlas, others=len(found_images) - len(atlas), notes=notes)
@@ -112,6 +124,18 @@ def read_dataset(
     raise DatasetError(
         f"{place}: {len(found_images):,} images, but no table of cases. {_EXPECTED}{details}", code="no_table"
     )
+
+
+def _packed(place: Path, archives: Sequence[Path]) -> DatasetError:
+    return DatasetError(
+        f"{place}: holds no radiographs but packed files ({_names(archives)}). Unpack them, and give the folder.",
+        code="packed_files",
+    )
+
+
+def _names(paths: Sequence[Path]) -> str:
+    names = ", ".join(path.name for path in paths[:_NAMED])
+    return f"{names} and {len(paths) - _NAMED:,} more" if len(paths) > _NAMED else names
 
 
 def _read_table(path: Path, root: Path, columns: Columns, *, named: bool) -> _Table | None:

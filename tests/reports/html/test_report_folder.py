@@ -126,7 +126,7 @@ def test_an_older_report_is_replaced_and_nothing_else(
 def test_an_unfinished_report_leaves_nothing(known: Assessment, tmp_path: Path) -> None:
     with Report(tmp_path / "r") as report:
         report.add(AssessmentRecord.of(known), known)
-        assert len(list(tmp_path.iterdir())) == 1
+        assert {path.name for path in tmp_path.iterdir()} == {".r.lock", ".r.unfinished"}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -140,7 +140,7 @@ def test_a_full_disk_leaves_what_stood_there(
     def full(self: Path, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    with Report(tmp_path / "r") as report:
+    with Report(tmp_path / "r", force=True) as report:
         if when == "finish":
             report.add(AssessmentRecord.of(known), known)
         monkeypatch.setattr(Path, "write_bytes", full)
@@ -254,3 +254,83 @@ def test_the_key_of_the_chart_explains_the_dashed_line(known: Assessment, tmp_pa
         (page,) = (tmp_path / "r").glob("0*.html")
         assert ("Dashed: chronological age" in page.read_text()) is (age is not None)
         assert ("stroke-dasharray" in page.read_text()) is (age is not None)
+
+
+def _report_of(folder: Path, assessment: Assessment, *files: str, **options: Any) -> Path:
+    with Report(folder, **options) as report:
+        for file in files:
+            report.add(AssessmentRecord.of(assessment, file), assessment)
+        return report.finish()
+
+
+def _reported(folder: Path) -> list[str]:
+    return [json.loads(line)["file"] for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+def test_a_report_of_other_radiographs_is_replaced_only_when_forced(
+    known: Assessment, tmp_path: Path, refuses: Any
+) -> None:
+    _report_of(tmp_path / "r", known, "a.png", "b.png")
+    with refuses(UsageError, "report_of_other_radiographs"):
+        Report(tmp_path / "r", files=["b.png", "c.png"])
+    with refuses(UsageError, "report_of_other_radiographs"):
+        _report_of(tmp_path / "r", known, "b.png")
+    assert _reported(tmp_path / "r") == ["a.png", "b.png"]
+    more = ["c.png", "b.png", "a.png"]
+    _report_of(tmp_path / "r", known, *more, files=more)
+    assert _reported(tmp_path / "r") == more
+    _report_of(tmp_path / "r", known, "d.png", files=["d.png"], force=True)
+    assert _reported(tmp_path / "r") == ["d.png"]
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+def test_two_reports_in_one_folder_at_the_same_time_are_refused(
+    known: Assessment, tmp_path: Path, refuses: Any
+) -> None:
+    with Report(tmp_path / "r") as report:
+        report.add(AssessmentRecord.of(known), known)
+        with refuses(UsageError, "output_in_use"):
+            Report(tmp_path / "r")
+        report.finish()
+    _report_of(tmp_path / "r", known, "hand.png")
+
+
+@pytest.mark.parametrize("ended", [KeyboardInterrupt, SystemExit])
+def test_a_run_that_is_ended_leaves_what_was_done(
+    known: Assessment, tmp_path: Path, ended: type[BaseException]
+) -> None:
+    def work() -> None:
+        with Report(tmp_path / "r", heatmaps=True) as report:
+            report.add(AssessmentRecord.of(known, "a.png"), known)
+            (tmp_path / ".r.unfinished" / "0002-b.html").write_text("<html>half a page")
+            raise ended
+
+    with pytest.raises(ended):
+        work()
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+    assert sorted(path.name for path in (tmp_path / "r").glob("0*")) == ["0001-a.html"]
+    assert 'data-code="interrupted"' in (tmp_path / "r" / "index.html").read_text()
+    _report_of(tmp_path / "r", known, "a.png", "b.png")
+    assert 'data-code="interrupted"' not in (tmp_path / "r" / "index.html").read_text()
+
+
+def test_a_run_that_is_ended_keeps_the_older_report(known: Assessment, tmp_path: Path) -> None:
+    def work() -> None:
+        with Report(tmp_path / "r") as report:
+            report.add(AssessmentRecord.of(known, "a.png"), known)
+            raise SystemExit
+
+    _report_of(tmp_path / "r", known, "a.png", "b.png")
+    with pytest.raises(SystemExit):
+        work()
+    assert _reported(tmp_path / "r") == ["a.png", "b.png"]
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+def test_what_a_killed_run_left_is_removed(known: Assessment, tmp_path: Path) -> None:
+    (tmp_path / ".r.unfinished").mkdir()
+    (tmp_path / ".r.unfinished" / "0001-patient.html").write_text("a patient")
+    (tmp_path / ".r.lock").write_text("1\n")
+    _report_of(tmp_path / "r", known, "a.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+    assert [path.name for path in (tmp_path / "r").glob("0*")] == ["0001-a.html"]

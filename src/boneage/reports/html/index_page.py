@@ -28,19 +28,21 @@ class IndexRow:
     phantom: bool = False
 
 
-def index_page(rows: Sequence[IndexRow], notice: str, made: str) -> str:
+def index_page(rows: Sequence[IndexRow], notice: str, made: str, *, interrupted: bool = False) -> str:
     """Every radiograph with its bone age and its remarks, and those without an answer with the reason.
 
     Args:
         rows: in the order asked.
         notice: research use only.
         made: when the report was made, in words.
+        interrupted: whether radiographs are missing, because the run was ended.
     """
     assessed = [row for row in rows if row.record.status == "assessed"]
     return render(
         "index.html.jinja",
         notice=notice,
         made=made,
+        interrupted=interrupted,
         assessed=assessed,
         others=[row for row in rows if row.record.status != "assessed"],
         rejected=sum(row.record.status == "rejected" for row in rows),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from boneage.reports.html.radiograph_page import radiograph_page
 from boneage.reports.html.rendering import data_url
 from boneage.reports.overlays import attention_picture, encode, radiograph_picture
 from boneage.reports.record import AssessmentRecord
+from boneage.sole_writer import SoleWriter
 
 INDEX: Final = "index.html"
 RESULTS: Final = "results.jsonl"
@@ -35,23 +36,33 @@ _THUMBNAIL: Final = 144
 class Report:
     """A report folder, which appears in its place as a whole when `finish` is called, or not at all.
 
+    Where the process is asked to end before, the radiographs so far become the report, unless an older one stands
+    there.
+
         with Report("out") as report:
             report.add(AssessmentRecord.of(assessment), assessment)
             report.finish()
 
     Args:
-        folder: where to write. It may be missing, empty, or hold an older report and nothing else, which is replaced.
+        folder: where to write. It may be missing, empty, or hold an older report and nothing else. A report of the
+            same radiographs, or of some of them, is replaced.
         heatmaps: also write attention maps over the radiograph in its own size, one PNG a region.
         figures: also write one figure (PNG) a radiograph, for slides. Needs matplotlib.
+        files: the radiographs to come, as given; with them an older report of others is refused at once, not in
+            `finish`.
+        force: also replace a report of other radiographs.
 
     Raises:
-        UsageError: the folder holds other files (`folder_not_empty`).
+        UsageError: the folder holds other files (`folder_not_empty`) or a report of other radiographs
+            (`report_of_other_radiographs`), or another run is writing there (`output_in_use`).
         OutputError: nothing can be written there (`cannot_write`).
     """
 
     folder: Path
     heatmaps: bool = False
     figures: bool = False
+    files: Collection[str] | None = None
+    force: bool = False
     rows: list[IndexRow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -59,21 +70,36 @@ class Report:
         self._notice = NOTICE
         self._work: Path | None = None
         try:
-            if self.folder.exists() and not self._may_replace():
-                raise UsageError(
-                    f"{self.folder}: exists and holds other files than a report of boneage. "
-                    "Name a new or an empty folder.",
-                    code="folder_not_empty",
-                )
-            parent = self.folder.absolute().parent
-            parent.mkdir(parents=True, exist_ok=True)
-            self._work = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}.", dir=parent))
-            if self.folder.exists() and not os.access(self.folder, os.W_OK):
-                raise PermissionError(13, "Permission denied")
-            self._work.chmod(0o755)
+            self._writer = SoleWriter(self.folder)
+        except OutputError as error:
+            if isinstance(error.__cause__, OSError):
+                raise self._cannot(error.__cause__) from error
+            raise
+        try:
+            self._begin()
         except OSError as error:
             self.discard()
             raise self._cannot(error) from error
+        except BaseException:
+            self.discard()
+            raise
+
+    def _begin(self) -> None:
+        if self.folder.exists() and not self._may_replace():
+            raise UsageError(
+                f"{self.folder}: exists and holds other files than a report of boneage. Name a new or an empty folder.",
+                code="folder_not_empty",
+            )
+        if self.files is not None:
+            self._refuse_report_of_others(self.files)
+        if self.folder.exists() and not os.access(self.folder, os.W_OK):
+            raise PermissionError(13, "Permission denied")
+        place = self.folder.absolute()
+        work = place.with_name(f".{place.name}.unfinished")
+        # What a killed run left: it shows patients, and its writer is gone.
+        shutil.rmtree(work, ignore_errors=True)
+        self._work = work
+        work.mkdir(mode=0o755)
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +107,19 @@ class Report:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            self._keep_rows()
         self.discard()
+
+    def _keep_rows(self) -> None:
+        """Make a report of what was done so far, where no other stands."""
+        if self._work is None or not self._work.exists() or not self.rows or (self.folder / INDEX).exists():
+            return
+        # The radiograph that was being written.
+        for half in self._work.rglob(f"{len(self.rows) + 1:04d}-*"):
+            half.unlink(missing_ok=True)
+        with suppress(OutputError):
+            self.finish(interrupted=True)
 
     def add(
         self,
@@ -120,21 +158,28 @@ class Report:
             self.discard()
             raise self._cannot(error) from error
 
-    def finish(self) -> Path:
+    def finish(self, *, interrupted: bool = False) -> Path:
         """Write the index and put the folder in its place.
+
+        Args:
+            interrupted: the index says that radiographs are missing.
 
         Returns:
             The path of `index.html`.
 
         Raises:
+            UsageError: an older report of other radiographs stands there (`report_of_other_radiographs`).
             OutputError: it cannot be written; what stood there before is untouched.
         """
         assert self._work is not None
         try:
+            self._refuse_report_of_others([row.record.file for row in self.rows])
             lines = "".join(row.record.as_json() + "\n" for row in self.rows)
             self._write(RESULTS, lines.encode())
             made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-            self._write(INDEX, index_page(self.rows, self._notice, made).encode("utf-8", "replace"))
+            self._write(
+                INDEX, index_page(self.rows, self._notice, made, interrupted=interrupted).encode("utf-8", "replace")
+            )
             replace_folder(self._work, self.folder)
         except OSError as error:
             raise self._cannot(error) from error
@@ -146,6 +191,7 @@ class Report:
         """Remove what was written so far; after `finish` there is nothing left to remove."""
         if self._work is not None:
             shutil.rmtree(self._work, ignore_errors=True)
+        self._writer.release()
 
     def _heatmaps(self, name: str, assessment: Assessment) -> dict[str, str]:
         files = {}
@@ -168,6 +214,19 @@ class Report:
         others = [name for name in names - own if not _PAGE.fullmatch(name)]
         return not names or ({INDEX, RESULTS} <= names and not others)
 
+    def _refuse_report_of_others(self, files: Collection[str]) -> None:
+        """Refuse to replace a report that holds a radiograph which the new one will not hold."""
+        if self.force or not (self.folder / RESULTS).exists():
+            return
+        others = sorted(_reported_files(self.folder / RESULTS) - {_as_written(file) for file in files})
+        if others:
+            raise UsageError(
+                f"{self.folder}: holds a report of other radiographs ({others[0]}"
+                f"{f' and {len(others) - 1:,} more' if len(others) > 1 else ''}). Name another folder, or replace it "
+                "with --force.",
+                code="report_of_other_radiographs",
+            )
+
     def _cannot(self, error: OSError) -> OutputError:
         return OutputError(
             f"{self.folder}: the report cannot be written ({error.strerror or error}). "
@@ -181,18 +240,26 @@ class SideReport:
 
     Args:
         folder: see `Report`; None for no report at all.
-        heatmaps, figures: see `Report`.
+        heatmaps, figures, files, force: see `Report`.
 
     Raises:
-        UsageError: the folder holds something else (`folder_not_empty`).
+        UsageError: see `Report`.
     """
 
-    def __init__(self, folder: Path | None, *, heatmaps: bool = False, figures: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        *,
+        heatmaps: bool = False,
+        figures: bool = False,
+        files: Collection[str] | None = None,
+        force: bool = False,
+    ) -> None:
         self._problem: OutputError | None = None
         self._report: Report | None = None
         if folder is not None:
             with self._keep_problem():
-                self._report = Report(folder, heatmaps, figures)
+                self._report = Report(folder, heatmaps=heatmaps, figures=figures, files=files, force=force)
 
     def __enter__(self) -> Self:
         return self
@@ -200,7 +267,9 @@ class SideReport:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._report is not None:
+        if self._report is not None and self._problem is None:
+            self._report.__exit__(kind, error, trace)
+        elif self._report is not None:
             self._report.discard()
 
     def add(
@@ -234,6 +303,22 @@ class SideReport:
             yield
         except OutputError as error:
             self._problem = error
+
+
+def _reported_files(results: Path) -> set[str]:
+    """The radiographs of an older report, as they were given; a damaged line counts as one of its own."""
+    files = set()
+    with results.open(encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            try:
+                files.add(_as_written(json.loads(line)["file"]))
+            except (ValueError, KeyError, TypeError):
+                files.add("a damaged line")
+    return files
+
+
+def _as_written(file: str) -> str:
+    return file.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(file: str) -> str:
