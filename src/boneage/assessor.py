@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from boneage.ages import Sex, is_missing, parse_sex
+from boneage.ages import Sex, parse_sex
 from boneage.assessment import NOTICE, Assessment, remarks_of
 from boneage.model.folder import SETTINGS_FILE, Model, find_model, load_model
 from boneage.pipeline.age_network import AgeNetwork
@@ -64,8 +64,8 @@ class Assessor:
 
         Args:
             radiograph: a `Radiograph`, or the path of a file to read.
-            sex: wins over the header's. None (or an empty word, or NaN from a table): the header's, and unknown where
-                there is none. "unknown": both sexes are assessed, whatever the header says.
+            sex: wins over the header's. None (or an empty word): the header's, and unknown where there is none.
+                "unknown": both sexes are assessed, whatever the header says.
 
         Returns:
             The bone age for that sex, or for both where it is unknown; boxes in pixels of the radiograph.
@@ -138,7 +138,7 @@ def _weigh(radiograph: Radiograph, remarks: tuple[Remark, ...]) -> tuple[Remark,
 
 def _settle_sex(radiograph: Radiograph, sex: Sex | str | None) -> tuple[Sex | None, tuple[Remark, ...]]:
     """The sex to assess for, and a remark where it contradicts the header."""
-    if sex is None or is_missing(sex):
+    if sex is None or not sex.strip():
         return radiograph.sex, ()
     asked, header = parse_sex(sex), radiograph.sex
     if header is None or header is asked:

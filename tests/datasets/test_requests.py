@@ -104,7 +104,7 @@ def test_files_of_a_folder_that_are_left_out_are_told(folder: Path) -> None:
 
 
 def test_packed_files_are_to_be_unpacked(tmp_path: Path, hand_file: Path, refuses: Any) -> None:
-    packed = tmp_path / "packed" / "films.zip"
+    packed = tmp_path / "packed" / "images.zip"
     packed.parent.mkdir()
     packed.write_bytes(b"PK\x03\x04")
     for argument in (packed, packed.parent):
