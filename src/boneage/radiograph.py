@@ -123,7 +123,16 @@ class Radiograph:
         np.clip(gray, 0.0, 1.0, out=gray)
         if bones_dark:
             np.subtract(np.float32(1.0), gray, out=gray)
-        return cls(np.ascontiguousarray(gray), file, sex, laterality, spacing_mm, source, remarks, phantom)
+        return cls(
+            pixels=np.ascontiguousarray(gray),
+            file=file,
+            sex=sex,
+            laterality=laterality,
+            spacing_mm=spacing_mm,
+            source=source,
+            remarks=remarks,
+            phantom=phantom,
+        )
 
     def image(self, short_side: int | None = None) -> npt.NDArray[np.uint8]:
         """The image that the networks see: 8 bits, reduced (never enlarged) to a short side.

@@ -94,7 +94,11 @@ def read_dicom(stream: BinaryIO, file: str, *, refuse: bool = True) -> Radiograp
     else:
         padding = find_padding(stored, dataset)
         values = apply_window(
-            apply_modality_lut(stored, dataset), dataset, padding, remarks, bones_dark=_bones_dark(dataset)
+            apply_modality_lut(stored, dataset),
+            dataset,
+            padding=padding,
+            remarks=remarks,
+            bones_dark=_bones_dark(dataset),
         )
     spacing = _spacing_mm(dataset)
     if spacing is not None and not 0.99 < spacing[0] / spacing[1] < 1.01:

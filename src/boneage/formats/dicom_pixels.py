@@ -65,7 +65,7 @@ def read_stored_values(dataset: Dataset, remarks: list[Remark]) -> Values:
         ) from error
     if shift:
         stored = _right_justified(stored, bits, shift)
-    elif bits and stored.dtype.kind in "iu" and stored.ndim == 2:
+    elif bits < dataset.get("BitsStored", 0) and stored.ndim == 2:
         stored = _without_overlay(stored, bits)
     return stored
 

@@ -76,7 +76,7 @@ def apply_modality_lut(stored: Values, dataset: Dataset) -> Values:
 
 
 def apply_window(
-    values: Values, dataset: Dataset, padding: Values | None, remarks: list[Remark], *, bones_dark: bool
+    values: Values, dataset: Dataset, *, padding: Values | None, remarks: list[Remark], bones_dark: bool
 ) -> Values:
     """Apply the first VOI LUT, else the first window (PS3.3 C.11.2).
 
