@@ -21,6 +21,7 @@ from boneage.radiograph import Radiograph
 from boneage.regions import Region
 
 AGE_MONTHS, SEX, SEED = 108, "female", 61
+SIDE = 400
 WIDTH, HEIGHT, LABEL = 170, 208, 34
 COLUMNS = 8
 
@@ -40,7 +41,7 @@ def tile(radiograph: Radiograph, family: str, level: str) -> Image.Image:
 
 
 def main(target: Path) -> None:
-    made = phantom(AGE_MONTHS, SEX, SEED, 300, laterality="left")
+    made = phantom(AGE_MONTHS, SEX, SEED, SIDE, laterality="left")
     plain = Radiograph.from_values(made.pixels, phantom=True)
     hand = made.truth.hands[0].regions[Region.HAND]
     tiles = [tile(plain, "Phantom", "as it is")]

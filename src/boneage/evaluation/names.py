@@ -25,5 +25,13 @@ FAMILY_NAMES: Final = {
     "jpeg": "JPEG",
     "border": "Border",
     "translation": "Translation",
+    "light plate": "Light plates",
+    "dark plate": "Dark plates",
+    "text": "Burnt-in text",
+    "ruler": "Ruler",
+    "collimation": "Collimation",
+    "padding": "Padding",
+    "small hand": "Small hand",
+    "forearm": "Long forearm",
     "mask": "Mask",
 }

@@ -1,4 +1,4 @@
-"""What happens to radiographs on their way to a reader: rotated, mirrored, inverted, marked, compressed, cropped, ...
+"""What happens to radiographs on their way to a reader: rotated, mirrored, marked, compressed, collimated, ...
 
 Every function takes an image and gives a new one: float32 [height, width] in [0, 1], bones bright. The stress suite
 (`TRANSFORMS`) names them with their strengths. Randomness is seeded by the case's id, so that a case always gets the
@@ -11,12 +11,14 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from boneage.evaluation.stress.fields import background_of, collimate, field_around, lengthen_forearm, pad, zoom_out
+from boneage.evaluation.stress.overlays import EDGES, draw_patient_line, draw_plates, draw_ruler, draw_text
 from boneage.radiograph import Radiograph
 from boneage.regions import Box
 
@@ -28,6 +30,9 @@ HAND_MARGIN: Final = 0.2
 """The hand's box is widened by this fraction of its size before everything outside it is masked."""
 MASKED: Final = "outside_masked"
 _PLATE, _LETTER = 0.6, 1.0
+WHITE: Final = 1.25
+"""How many times brighter than the brightest bones a file's white is: 255 over its 99.5th percentile (the median of 40
+RSNA training radiographs; a tenth of them have 1.95)."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +200,67 @@ def masked_outside(image: Pixels, hand: Box, margin: float = HAND_MARGIN) -> Pix
     return masked
 
 
+def with_plates(image: Pixels, hand: Box, rng: np.random.Generator, *, area: float, light: bool) -> Pixels:
+    """Plates with letters, beside the hand or over the forearm: one up to 5 % of the area, three of equal size above.
+
+    Light plates are as white as a file allows (`WHITE`), dark ones darker than flesh.
+    """
+    plates = draw_plates(
+        image,
+        hand,
+        rng,
+        area=area,
+        level=WHITE if light else 0.04,
+        count=1 if area <= 0.05 else 3,
+        sites=("beside", "forearm"),
+    )
+    return plates / np.float32(WHITE) if light else plates
+
+
+def with_text(image: Pixels, rng: np.random.Generator, lines: int = 8) -> Pixels:
+    """Lines of white text in one corner."""
+    drawn = draw_text(image, rng, lines=lines, level=WHITE, corner=int(rng.integers(4)))
+    return drawn / np.float32(WHITE)
+
+
+def with_ruler(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """A white scale along one edge."""
+    return draw_ruler(image, rng, edge=EDGES[int(rng.integers(4))], level=WHITE) / np.float32(WHITE)
+
+
+def with_patient_line(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """A line of white text along the top or the bottom."""
+    edge: Literal["top", "bottom"] = "top" if rng.random() < 0.5 else "bottom"
+    return draw_patient_line(image, rng, edge=edge, level=WHITE) / np.float32(WHITE)
+
+
+def collimated(image: Pixels, hand: Box, level: float, degrees: float = 0.0) -> Pixels:
+    """Exposed only in a rectangle around the hand, on a detector that is larger by a tenth at each side.
+
+    The rectangle is wider than the hand's box by 12 % at each side, and longer by a quarter at the forearm.
+
+    Args:
+        level: gray of what was not exposed.
+        degrees: rotation of the rectangle, counter-clockwise.
+    """
+    height, width = image.shape
+    rows, columns = (round(0.1 * side) for side in image.shape)
+    field = field_around(hand, (height, width), (0.12, 0.12, 0.12, 0.25)).shifted(columns, rows)
+    canvas = pad(image, (columns, rows, columns, rows), level=background_of(image)).image
+    return collimate(canvas, field, level=level, degrees=degrees) / np.float32(max(1.0, level))
+
+
+def padded(image: Pixels, share: float) -> Pixels:
+    """On a black canvas that is wider and higher by `share` of the image at each side."""
+    rows, columns = (round(side * share) for side in image.shape)
+    return pad(image, (columns, rows, columns, rows)).image
+
+
+def inverted_with_white_border(image: Pixels, share: float) -> Pixels:
+    """Bones dark, and white around it at each side, as wide as a share of that side's length."""
+    return inverted(padded(image, share))
+
+
 def free_corner(image: tuple[int, int], block: tuple[int, int], hand: Box, rng: np.random.Generator) -> tuple[int, int]:
     """(row, column) of a block's upper left pixel in the corner where it covers least of the hand's box.
 
@@ -244,6 +310,19 @@ def _suite() -> Sequence[Transform]:
         label = f"{sign}{abs(degrees)}\N{DEGREE SIGN}"
         return of("rotation", f"rotate_{degrees}", label, lambda image, hand, rng: rotated(image, degrees))
 
+    def plate(area: int, *, light: bool) -> Transform:
+        word = "light" if light else "dark"
+        label = f"{word}, {area} % of the area"
+        return of(
+            f"{word} plate",
+            f"plate_{word}_{area}",
+            label,
+            lambda p, h, rng: with_plates(p, h, rng, area=area / 100, light=light),
+        )
+
+    def tilted(image: Pixels, hand: Box, level: float, rng: np.random.Generator) -> Pixels:
+        return collimated(image, hand, level, float(rng.choice([-1.0, 1.0]) * rng.uniform(6.0, 14.0)))
+
     return (
         *(turn(degrees) for degrees in (15, -15, 30, -30, 45, -45, 90, -90, 180)),
         of("rotation", "rotate_any", "any angle", lambda p, hand, rng: rotated(p, float(rng.uniform(-180, 180)))),
@@ -267,6 +346,20 @@ def _suite() -> Sequence[Transform]:
         of("border", "border_narrower", "\N{MINUS SIGN}5 % each side", lambda p, hand, rng: cropped(p, 0.05)),
         of("translation", "shift_x", "10 % sideways", lambda p, hand, rng: shifted(p, hand, share=0.1, axis=1)),
         of("translation", "shift_y", "10 % up or down", lambda p, hand, rng: shifted(p, hand, share=0.1, axis=0)),
+        *(plate(area, light=light) for light in (True, False) for area in (1, 4, 12)),
+        of("text", "text_corner", "8 lines in a corner", lambda p, hand, rng: with_text(p, rng)),
+        of("text", "patient_line", "line along an edge", lambda p, hand, rng: with_patient_line(p, rng)),
+        of("ruler", "ruler", "along an edge", lambda p, hand, rng: with_ruler(p, rng)),
+        of("collimation", "collimation_black", "black around", lambda p, hand, rng: collimated(p, hand, 0.0)),
+        of("collimation", "collimation_gray", "gray around", lambda p, hand, rng: collimated(p, hand, 0.5)),
+        of("collimation", "collimation_bright", "bright around", lambda p, hand, rng: collimated(p, hand, WHITE)),
+        of("collimation", "collimation_tilted", "gray around, tilted", lambda p, hand, rng: tilted(p, hand, 0.5, rng)),
+        of("padding", "padding", "+60 % each side", lambda p, hand, rng: padded(p, 0.6)),
+        of(
+            "padding", "white_border", "inverted, white border", lambda p, hand, rng: inverted_with_white_border(p, 0.1)
+        ),
+        of("small hand", "small_hand", "half as large", lambda p, hand, rng: zoom_out(p, 0.5, rng).image),
+        of("forearm", "long_forearm", "+50 % of the height", lambda p, hand, rng: lengthen_forearm(p, hand, 0.5, rng)),
         of("mask", MASKED, "outside the hand", lambda p, hand, rng: masked_outside(p, hand)),
     )
 

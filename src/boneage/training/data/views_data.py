@@ -16,6 +16,7 @@ from boneage.ages import Sex
 from boneage.pipeline.localization import Localization
 from boneage.regions import Box, Region
 from boneage.training.data.augmentation import augment_photometry, degrade_image, draw_geometric, draw_mirror
+from boneage.training.data.surroundings import augment_surroundings
 from boneage.training.recipes.settings import Augmentation, LocalizerInput
 from boneage.views import ImageArray, View, cut, whole
 
@@ -169,6 +170,7 @@ class ViewsData(Dataset[Example]):
                 views[channel] = cut(picture, box, size, squash=self.squash)
             return views, nothing
         mirror = draw_mirror(rng, self.augmentation)
+        image, found = augment_surroundings(image, found, rng, self.augmentation)
         if self.augmentation.degrade and rng.random() < self.augmentation.degrade:
             image = degrade_image(image, rng, self.augmentation.jpeg)
         for channel, source in enumerate(self.sources):

@@ -15,6 +15,7 @@ from boneage.pipeline.gate import KINDS
 from boneage.pipeline.localization import Localization
 from boneage.radiograph import WINDOW_PERCENTILES
 from boneage.regions import Region
+from boneage.training.data.surroundings import surround
 from boneage.training.data.views_data import Example, Key, ViewsData
 from boneage.training.gate.negatives import Picture, Rng, blur_away, draw_negative, shuffle
 from boneage.views import GeometricAugmentation, ImageArray, cut, whole
@@ -52,18 +53,32 @@ class GateData(ViewsData):
         image, scale = _shrink(self.images.image(case_id))
         found = self.regions_of(case_id, None).scaled(scale, scale)
         if kind == NEGATIVE:
-            drawn = rng.random()
-            if drawn < 0.12:
-                return shuffle(rng, image)
-            if drawn < 0.2:
-                return blur_away(rng, image)
-            return draw_negative(rng, _SIDE)
+            return self._surround(self._negative(image, rng), Localization(), rng)[0]
         if kind == TWO:
-            return join_side_by_side(image, _shrink(self.images.image(other_id))[0], rng)
+            both = join_side_by_side(image, _shrink(self.images.image(other_id))[0], rng)
+            return self._surround(both, Localization(), rng)[0]
         if kind == CUT_OFF and Region.REGION_1 in found.boxes:
-            return cut_off(image, found, rng)
-        picture = trim(image, found, rng)
+            return self._surround(cut_off(image, found, rng), Localization(), rng)[0]
+        picture = trim(*self._surround(image, found, rng), rng)
         return spoil(picture, rng) if kind == EXPOSURE else picture
+
+    def _negative(self, image: Picture, rng: Rng) -> Picture:
+        drawn = rng.random()
+        if drawn < 0.12:
+            return shuffle(rng, image)
+        if drawn < 0.2:
+            return blur_away(rng, image)
+        return draw_negative(rng, _SIDE)
+
+    def _surround(self, picture: Picture, found: Localization, rng: Rng) -> tuple[Picture, Localization]:
+        """Draw overlays and another field around a picture of any kind: a plate or a border is no sign of a hand."""
+        if self.augmentation is None:
+            return picture, found
+        chances = self.augmentation
+        made = surround(picture, found, rng, overlays=chances.overlays, fields=chances.fields)
+        if not made.changed:
+            return picture, found
+        return made.image / np.float32(max(1.0, float(made.image.max()))), made.found
 
 
 def _shrink(image: ImageArray) -> tuple[Picture, float]:

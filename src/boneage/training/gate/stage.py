@@ -39,7 +39,8 @@ def train_gate(run: TrainingRun, settings: GateSettings, regions: RegionsTable, 
     if not stage.complete:
         stage.begin()
         torch.manual_seed(run.recipe.seed)
-        data = run.data(GateData, [], FromTable(regions), size=settings.size, augmentation=NO_AUGMENTATION)
+        chances = dataclasses.replace(NO_AUGMENTATION, overlays=settings.overlays, fields=settings.fields)
+        data = run.data(GateData, [], FromTable(regions), size=settings.size, augmentation=chances)
         gate = run.fit(
             GateNetwork(settings, start=run.recipe.pretrained),
             lambda network, steps: GateLearner(network, settings, seed=run.recipe.seed, steps_per_epoch=steps),

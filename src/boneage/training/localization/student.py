@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from boneage.pipeline.localization import Localization
 from boneage.regions import Region
 from boneage.training.data.augmentation import augment_photometry, degrade_image, draw_geometric
+from boneage.training.data.surroundings import augment_surroundings
 from boneage.training.data.views_data import Example, ViewsData
 from boneage.training.networks.backbone import Features
 from boneage.training.recipes.settings import StudentSettings
@@ -57,9 +58,11 @@ class StudentData(ViewsData):
     def make_views(
         self, image: ImageArray, found: Localization, size: int, rng: np.random.Generator | None
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        if rng is not None and self.augmentation is not None:
+            image, found = augment_surroundings(image, found, rng, self.augmentation)
+            if rng.random() < self.augmentation.degrade:
+                image = degrade_image(image, rng, self.augmentation.jpeg)
         box = whole(image)
-        if rng is not None and self.augmentation is not None and rng.random() < self.augmentation.degrade:
-            image = degrade_image(image, rng, self.augmentation.jpeg)
         geometric = (
             draw_geometric(rng, self.augmentation) if rng is not None and self.augmentation is not None else None
         )

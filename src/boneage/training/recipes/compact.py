@@ -147,7 +147,16 @@ RECIPE = Recipe(
         tau=None,
         average_mirror=True,
         augmentation=Augmentation(
-            degrees=30.0, zoom=0.25, shift=0.1, mirror=True, gamma=0.35, brightness=0.15, degrade=0.5, jpeg=0.4
+            degrees=30.0,
+            zoom=0.25,
+            shift=0.1,
+            mirror=True,
+            gamma=0.35,
+            brightness=0.15,
+            degrade=0.5,
+            jpeg=0.4,
+            overlays=0.35,
+            fields=0.3,
         ),
         schedule=Schedule(
             epochs=2,
@@ -175,7 +184,16 @@ RECIPE = Recipe(
         label_sd=10.0,
         average_mirror=True,
         augmentation=Augmentation(
-            degrees=20.0, zoom=0.2, shift=0.06, mirror=True, gamma=0.35, brightness=0.15, degrade=0.5, jpeg=0.4
+            degrees=20.0,
+            zoom=0.2,
+            shift=0.06,
+            mirror=True,
+            gamma=0.35,
+            brightness=0.15,
+            degrade=0.5,
+            jpeg=0.4,
+            overlays=0.35,
+            fields=0.3,
         ),
         schedule=Schedule(
             epochs=40,
@@ -196,6 +214,8 @@ RECIPE = Recipe(
         backbone=Backbone("mobilenetv2_100", stages=6),
         refused=0.004,
         tilt_degrees=12.0,
+        overlays=0.35,
+        fields=0.3,
         schedule=Schedule(
             epochs=4,
             batch=32,

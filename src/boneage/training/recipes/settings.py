@@ -96,6 +96,9 @@ class Augmentation:
         brightness: gray values times 1 +- brightness.
         degrade: chance that the image is degraded before views are cut (`augmentation.degrade_image`).
         jpeg: chance that a degraded image is also saved as a JPEG.
+        overlays: chance that plates, text or rulers are drawn on the image before views are cut.
+        fields: chance that the field around the hand is another one: collimated, padded, larger, with a border
+            (for both `surroundings.augment_surroundings`).
     """
 
     degrees: float = 20.0
@@ -106,6 +109,8 @@ class Augmentation:
     brightness: float = 0.15
     degrade: float = 0.0
     jpeg: float = 0.4
+    overlays: float = 0.0
+    fields: float = 0.0
 
     def __post_init__(self) -> None:
         _check("augmentation.degrees", self.degrees, 0.0 <= self.degrees <= 180.0, "from 0 to 180")
@@ -115,6 +120,8 @@ class Augmentation:
         _check("augmentation.brightness", self.brightness, 0.0 <= self.brightness <= 1.0, "from 0 to 1")
         _check("augmentation.degrade", self.degrade, 0.0 <= self.degrade <= 1.0, "a chance from 0 to 1")
         _check("augmentation.jpeg", self.jpeg, 0.0 <= self.jpeg <= 1.0, "a chance from 0 to 1")
+        _check("augmentation.overlays", self.overlays, 0.0 <= self.overlays <= 1.0, "a chance from 0 to 1")
+        _check("augmentation.fields", self.fields, 0.0 <= self.fields <= 1.0, "a chance from 0 to 1")
 
 
 NO_AUGMENTATION = Augmentation(degrees=0.0, zoom=0.0, shift=0.0, mirror=False, gamma=0.0, brightness=0.0)
@@ -321,15 +328,21 @@ class GateSettings:
         size: side of its view in pixels.
         refused: share of the plain images of *validation* that the thresholds may refuse.
         tilt_degrees: a hand that is tilted by less is assessed as it is.
+        overlays, fields: chances as in `Augmentation`, for pictures of every kind: what surrounds a hand is no sign of
+            one.
     """
 
     size: int = 128
     backbone: Backbone = field(default_factory=lambda: Backbone("mobilenetv2_100", stages=6))
     refused: float = 0.004
     tilt_degrees: float = 12.0
+    overlays: float = 0.0
+    fields: float = 0.0
     schedule: Schedule = field(default_factory=lambda: Schedule(epochs=4, batch=32, validate_every=4))
 
     def __post_init__(self) -> None:
         _check_size(self.size)
         _check("refused", self.refused, 0.0 <= self.refused < 1.0, "a share from 0 to under 1")
         _check("tilt_degrees", self.tilt_degrees, 0.0 <= self.tilt_degrees <= 180.0, "from 0 to 180")
+        _check("overlays", self.overlays, 0.0 <= self.overlays <= 1.0, "a chance from 0 to 1")
+        _check("fields", self.fields, 0.0 <= self.fields <= 1.0, "a chance from 0 to 1")
