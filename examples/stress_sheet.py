@@ -20,7 +20,7 @@ from boneage.phantom import phantom
 from boneage.radiograph import Radiograph
 from boneage.regions import Region
 
-AGE_MONTHS, SEX, SEED = 108, "female", 61
+AGE_MONTHS, SEX, SEED = 108, "female", 66
 SIDE = 400
 WIDTH, HEIGHT, LABEL = 170, 208, 34
 COLUMNS = 8

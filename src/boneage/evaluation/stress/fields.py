@@ -138,7 +138,7 @@ def _continue(small: Pixels, margins: tuple[int, int, int], ground: float) -> Pi
     coarse = np.asarray(Image.fromarray(small).resize(part, Image.Resampling.BILINEAR))
     sides = ((top // 4, 0), (left // 4, right // 4))
     # A marker or a finger at the edge does not go on.
-    limit = np.percentile(_edges(small), 75)
+    limit = np.percentile(_edges(small), 60)
     spread = np.pad(coarse, sides, mode="edge").clip(None, max(float(limit), ground))
     away = ndimage.distance_transform_edt(np.pad(np.zeros(coarse.shape, bool), sides, constant_values=True))
     kept = np.exp(-away / (_FADING * min(part)))
