@@ -91,16 +91,16 @@ def test_a_long_forearm_goes_on_below_and_leaves_the_hand_in_place() -> None:
     image = np.full((100, 80), 0.1, dtype=np.float32)
     image[:, 30:50] = 0.9
     image[:70, 10:70] = 0.6
-    made = lengthen_forearm(image, Box(10, 0, 70, 75), 0.5, chance())
+    made = lengthen_forearm(image, Box(10, 0, 70, 75), share=0.5, rng=chance())
     assert (made.shape, made.dtype) == ((150, 80), np.float32)
     np.testing.assert_array_equal(made[:75], image[:75])
     np.testing.assert_allclose(made[75:], np.broadcast_to(image[-1], (75, 80)), atol=0.02)
-    np.testing.assert_array_equal(lengthen_forearm(image, Box(10, 0, 70, 75), 0.0, chance()), image)
+    np.testing.assert_array_equal(lengthen_forearm(image, Box(10, 0, 70, 75), share=0.0, rng=chance()), image)
 
 
 def test_the_stretch_begins_gently() -> None:
     ramp = np.repeat(np.linspace(0.0, 1.0, 100, dtype=np.float32)[:, None], 80, axis=1)
-    made = lengthen_forearm(ramp, Box(0, 0, 80, 70), 0.3, chance())[:, 40]
+    made = lengthen_forearm(ramp, Box(0, 0, 80, 70), share=0.3, rng=chance())[:, 40]
     steps = np.diff(made[68:])
     assert steps[0] == pytest.approx(1 / 99, rel=0.02)
     assert steps[3] == pytest.approx(1 / 99, rel=0.25)
@@ -108,4 +108,4 @@ def test_the_stretch_begins_gently() -> None:
 
 
 def test_a_hand_that_fills_the_image_still_gets_a_forearm() -> None:
-    assert lengthen_forearm(HALF, Box(0, 0, 80, 100), 0.4, chance()).shape == (140, 80)
+    assert lengthen_forearm(HALF, Box(0, 0, 80, 100), share=0.4, rng=chance()).shape == (140, 80)

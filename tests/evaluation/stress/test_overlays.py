@@ -57,15 +57,15 @@ def test_blocks_go_where_nothing_is_hidden() -> None:
     image = BLACK.copy()
     image[:140, 40:120] = 1.0
     for seed in range(10):
-        row, column = place_block(image, (20, 30), HAND, chance(seed), site="beside")
+        row, column = place_block(image, (20, 30), hand=HAND, rng=chance(seed), site="beside")
         assert image[row : row + 20, column : column + 30].max() == 0.0
-        row, column = place_block(image, (20, 30), HAND, chance(seed), site="forearm")
+        row, column = place_block(image, (20, 30), hand=HAND, rng=chance(seed), site="forearm")
         assert row >= 140
         assert 20 <= column <= 110
     # A hand that reaches the lower edge leaves no forearm: the block goes beside it.
-    row, column = place_block(image, (20, 30), Box(40, 10, 120, 195), chance(), site="forearm")
+    row, column = place_block(image, (20, 30), hand=Box(40, 10, 120, 195), rng=chance(), site="forearm")
     assert image[row : row + 20, column : column + 30].max() == 0.0
-    places = {place_block(image, (20, 30), HAND, chance(seed), site="anywhere") for seed in range(30)}
+    places = {place_block(image, (20, 30), hand=HAND, rng=chance(seed), site="anywhere") for seed in range(30)}
     assert any(row < 140 and 40 <= column <= 90 for row, column in places)
 
 
@@ -74,7 +74,7 @@ def test_what_is_to_be_avoided_counts_more_than_brightness() -> None:
     image[:, :80] = 1.0
     for seed in range(10):
         _, column = place_block(
-            image, (20, 20), Box(0, 0, 1, 1), chance(seed), site="beside", avoid=[Box(80, 0, 160, 200)]
+            image, (20, 20), hand=Box(0, 0, 1, 1), rng=chance(seed), site="beside", avoid=[Box(80, 0, 160, 200)]
         )
         assert column <= 62
 

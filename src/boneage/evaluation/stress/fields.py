@@ -156,7 +156,7 @@ def _edges(image: Pixels) -> Pixels:
     return np.concatenate([image[0], image[:, 0], image[:, -1]])
 
 
-def lengthen_forearm(image: Pixels, hand: Box, share: float, rng: Rng) -> Pixels:
+def lengthen_forearm(image: Pixels, hand: Box, *, share: float, rng: Rng) -> Pixels:
     """A longer forearm, so that the hand fills less of the height: the lowest strip is stretched downwards.
 
     Shafts run along the strip, so they go on without a seam: the stretch grows smoothly from none at the strip's upper

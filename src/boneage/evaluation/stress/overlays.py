@@ -35,7 +35,7 @@ _LETTERS: Final = "ABCDEFGHJKLMNPRSTUW"
 
 
 def place_block(
-    image: Pixels, block: tuple[int, int], hand: Box, rng: Rng, *, site: Site, avoid: Sequence[Box] = ()
+    image: Pixels, block: tuple[int, int], *, hand: Box, rng: Rng, site: Site, avoid: Sequence[Box] = ()
 ) -> tuple[int, int]:
     """(row, column) of the upper left pixel of a block that lies inside the image.
 
@@ -108,7 +108,7 @@ def draw_plates(
         ground, letters = (layer[:height, :width] for layer in (ground, letters))
         site = sites[int(rng.integers(len(sites)))]
         shape = (ground.shape[0], ground.shape[1])
-        row, column = place_block(drawn, shape, hand, rng, site=site, avoid=taken)
+        row, column = place_block(drawn, shape, hand=hand, rng=rng, site=site, avoid=taken)
         taken.append(Box(column, row, column + shape[1], row + shape[0]))
         ink = level * 0.2 if level > 0.4 else min(1.0, level + 0.65)
         part = drawn[row : row + shape[0], column : column + shape[1]]

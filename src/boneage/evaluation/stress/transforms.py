@@ -234,7 +234,7 @@ def with_patient_line(image: Pixels, rng: np.random.Generator) -> Pixels:
     return draw_patient_line(image, rng, edge=edge, level=WHITE) / np.float32(WHITE)
 
 
-def collimated(image: Pixels, hand: Box, level: float, degrees: float = 0.0) -> Pixels:
+def collimated(image: Pixels, hand: Box, *, level: float, degrees: float = 0.0) -> Pixels:
     """Exposed only in a rectangle around the hand, on a detector that is larger by a tenth at each side.
 
     The rectangle is wider than the hand's box by 12 % at each side, and longer by a quarter at the forearm.
@@ -320,8 +320,9 @@ def _suite() -> Sequence[Transform]:
             lambda p, h, rng: with_plates(p, h, rng, area=area / 100, light=light),
         )
 
-    def tilted(image: Pixels, hand: Box, level: float, rng: np.random.Generator) -> Pixels:
-        return collimated(image, hand, level, float(rng.choice([-1.0, 1.0]) * rng.uniform(6.0, 14.0)))
+    def tilted(image: Pixels, hand: Box, rng: np.random.Generator) -> Pixels:
+        degrees = float(rng.choice([-1.0, 1.0]) * rng.uniform(6.0, 14.0))
+        return collimated(image, hand, level=0.5, degrees=degrees)
 
     return (
         *(turn(degrees) for degrees in (15, -15, 30, -30, 45, -45, 90, -90, 180)),
@@ -350,16 +351,21 @@ def _suite() -> Sequence[Transform]:
         of("text", "text_corner", "8 lines in a corner", lambda p, hand, rng: with_text(p, rng)),
         of("text", "patient_line", "line along an edge", lambda p, hand, rng: with_patient_line(p, rng)),
         of("ruler", "ruler", "along an edge", lambda p, hand, rng: with_ruler(p, rng)),
-        of("collimation", "collimation_black", "black around", lambda p, hand, rng: collimated(p, hand, 0.0)),
-        of("collimation", "collimation_gray", "gray around", lambda p, hand, rng: collimated(p, hand, 0.5)),
-        of("collimation", "collimation_bright", "bright around", lambda p, hand, rng: collimated(p, hand, WHITE)),
-        of("collimation", "collimation_tilted", "gray around, tilted", lambda p, hand, rng: tilted(p, hand, 0.5, rng)),
+        of("collimation", "collimation_black", "black around", lambda p, hand, rng: collimated(p, hand, level=0.0)),
+        of("collimation", "collimation_gray", "gray around", lambda p, hand, rng: collimated(p, hand, level=0.5)),
+        of("collimation", "collimation_bright", "bright around", lambda p, hand, rng: collimated(p, hand, level=WHITE)),
+        of("collimation", "collimation_tilted", "gray around, tilted", lambda p, hand, rng: tilted(p, hand, rng)),
         of("padding", "padding", "+60 % each side", lambda p, hand, rng: padded(p, 0.6)),
         of(
             "padding", "white_border", "inverted, white border", lambda p, hand, rng: inverted_with_white_border(p, 0.1)
         ),
         of("small hand", "small_hand", "half as large", lambda p, hand, rng: zoom_out(p, 0.5, rng).image),
-        of("forearm", "long_forearm", "+50 % of the height", lambda p, hand, rng: lengthen_forearm(p, hand, 0.5, rng)),
+        of(
+            "forearm",
+            "long_forearm",
+            "+50 % of the height",
+            lambda p, hand, rng: lengthen_forearm(p, hand, share=0.5, rng=rng),
+        ),
         of("mask", MASKED, "outside the hand", lambda p, hand, rng: masked_outside(p, hand)),
     )
 

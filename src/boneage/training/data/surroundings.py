@@ -136,7 +136,7 @@ def _change_field(image: Pixels, found: Localization, rng: Rng) -> tuple[Pixels,
     if kind == 2:
         return _moved(zoom_out(image, float(rng.uniform(0.4, 0.85)), rng, across=float(rng.uniform(0.1, 0.9))), found)
     if kind == 3:
-        return lengthen_forearm(image, _hand_of(image, found), float(rng.uniform(0.1, 0.7)), rng), found
+        return lengthen_forearm(image, _hand_of(image, found), share=float(rng.uniform(0.1, 0.7)), rng=rng), found
     # A border: that of a print, or of a film that lay a little askew on the scanner.
     level = _draw_level(rng, dark=0.4)
     if rng.random() < 0.5:
