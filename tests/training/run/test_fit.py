@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
+import signal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -119,6 +121,15 @@ def test_resumed_it_sees_the_images_in_the_same_order(
     resumed = fitted(toy, tmp_path / "broken", settings, machine).state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert [row["loss"] for row in rows(tmp_path / "whole")] == [row["loss"] for row in rows(tmp_path / "broken")]
+
+
+def test_a_training_that_the_system_ends_does_not_look_finished(
+    toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RegressorLearner, "on_train_epoch_start", lambda self: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        fitted(toy, tmp_path, changed(epochs=2))
+    assert ended.value.code == 128 + signal.SIGTERM
 
 
 def test_mixed_precision_on_a_cpu_clips_gradients_too(toy: ModuleType, tmp_path: Path) -> None:

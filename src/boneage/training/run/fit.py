@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -55,6 +57,7 @@ def fit(
 
     Raises:
         TrainingError: a split is empty, the loss is not finite, or a checkpoint does not fit.
+        SystemExit: with status 143, the system asked the process to end (SIGTERM).
     """
     if len(train) == 0 or len(validation) == 0:
         raise TrainingError(
@@ -110,6 +113,9 @@ def fit(
         _filter_warnings()
         try:
             trainer.fit(learner, feed, ckpt_path=last, weights_only=False)
+        except SIGTERMException as error:
+            # Lightning's carries no status: whoever waits for the training would take it for finished.
+            raise SystemExit(128 + signal.SIGTERM) from error
         except (RuntimeError, KeyError, EOFError) as error:
             if last is None or "state_dict" not in str(error):
                 raise
