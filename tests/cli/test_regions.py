@@ -68,7 +68,7 @@ def test_wrong_models_and_folders_are_found_before_the_work(tmp_path: Path, stan
     (tmp_path / "file").write_text("")
     result = regions(folder, "--out", tmp_path / "file" / "out", "--model", standin_model)
     assert result.exit_code == 1
-    assert "could not be written" in result.output
+    assert "cannot be written" in result.output
     assert "Assessing" not in result.output
 
 
