@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from inspect import signature
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 from boneage.ages import Sex, is_missing, parse_sex
 from boneage.datasets.columns import ColumnIndices, Columns, Row, find_columns, read_rows
@@ -63,11 +62,7 @@ class Request:
         # Here, not above: the readers load pydicom and Pillow's plug-ins.
         from boneage.formats import read_radiograph
 
-        # Readers before `refuse` take no such argument.
-        options: dict[str, Any] = (
-            {} if refuse or "refuse" not in signature(read_radiograph).parameters else {"refuse": False}
-        )
-        return replace(read_radiograph(self.path, **options), file=self.file)
+        return replace(read_radiograph(self.path, refuse=refuse), file=self.file)
 
 
 def gather_requests(files: Iterable[str], sex: str | None, table: Path | None) -> tuple[list[Request], list[str]]:
