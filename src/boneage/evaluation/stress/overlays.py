@@ -191,8 +191,8 @@ def draw_ruler(image: Pixels, rng: Rng, *, edge: Edge, level: float) -> Pixels:
     It covers 40 to 90 % of the edge's length.
     """
     rows, columns = image.shape
-    upright = edge in ("left", "right")
-    long_side = rows if upright else columns
+    is_vertical = edge in ("left", "right")
+    long_side = rows if is_vertical else columns
     size = 0.02 * max(rows, columns)
     length = long_side * float(rng.uniform(0.4, 0.9))
     start = (long_side - length) * float(rng.uniform(0.2, 0.8))
@@ -203,7 +203,7 @@ def draw_ruler(image: Pixels, rng: Rng, *, edge: Edge, level: float) -> Pixels:
 
     def at(along: float, deep: float) -> tuple[float, float]:
         """A point so far along the edge and so far from it."""
-        if upright:
+        if is_vertical:
             return (deep if edge == "left" else columns - 1 - deep), along
         return along, (deep if edge == "top" else rows - 1 - deep)
 

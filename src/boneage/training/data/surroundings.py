@@ -137,7 +137,7 @@ def _change_field(image: Pixels, found: Localization, rng: Rng) -> tuple[Pixels,
         return _moved(zoom_out(image, float(rng.uniform(0.4, 0.85)), rng, across=float(rng.uniform(0.1, 0.9))), found)
     if kind == 3:
         return lengthen_forearm(image, _hand_of(image, found), share=float(rng.uniform(0.1, 0.7)), rng=rng), found
-    # A border: that of a print, or of a film that lay a little askew on the scanner.
+    # A border: that of a print, or of a sheet that lay a little askew on the scanner.
     level = _draw_level(rng, dark=0.4)
     if rng.random() < 0.5:
         rows, columns = (max(1, round(side * rng.uniform(0.01, 0.1))) for side in image.shape)

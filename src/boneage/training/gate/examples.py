@@ -71,7 +71,7 @@ class GateData(ViewsData):
         return draw_negative(rng, _SIDE)
 
     def _surround(self, picture: Picture, found: Localization, rng: Rng) -> tuple[Picture, Localization]:
-        """Draw overlays and another field around a picture of any kind: a plate or a border is no sign of a hand."""
+        """Draw overlays and another field around a picture of any kind: a plate or a border does not mark a hand."""
         if self.augmentation is None:
             return picture, found
         chances = self.augmentation
