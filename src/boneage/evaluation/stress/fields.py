@@ -72,7 +72,7 @@ def collimate(image: Pixels, field: Box, *, level: float, degrees: float = 0.0, 
 
     Args:
         field: the rectangle, in pixels, before it is rotated by `degrees` about its centre (counter-clockwise as seen).
-        level: gray outside: 0 black, 1 as bright as bone, more for an unexposed film that shows brighter.
+        level: gray outside: 0 black, 1 as bright as bone, more where what was not exposed is shown brighter.
         scatter: share of the image that shows through; 0 for a shutter that was set afterwards.
     """
     height, width = image.shape

@@ -46,7 +46,7 @@ def place_block(
         block: (height, width) in pixels, no larger than the image.
         hand: box of the hand, in pixels of the image.
         site: "beside" is wherever the image is dark; "forearm" lies below the hand's box, around its middle ("beside"
-            takes its place where there is no room for 60 % of the block); "anywhere" takes the first random place.
+            takes its place where less than 60 % of the block has room); "anywhere" takes the first random place.
         avoid: further boxes, such as those of blocks that lie there.
     """
     height, width = image.shape
