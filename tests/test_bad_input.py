@@ -310,10 +310,10 @@ def test_what_nobody_foresaw_stops_one_file_only(
 
     read = boneage.formats.read_radiograph
 
-    def surprising(path: Path) -> Any:
+    def surprising(path: Path, *, refuse: bool = True) -> Any:
         if path.name == "strange.png":
             raise ZeroDivisionError("division by zero")
-        return read(path)
+        return read(path, refuse=refuse)
 
     monkeypatch.setattr(boneage.formats, "read_radiograph", surprising)
     result = assess(hand_file.with_name("strange.png"), hand_file, "--model", standin_model)

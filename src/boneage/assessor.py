@@ -64,7 +64,7 @@ class Assessor:
 
         Args:
             radiograph: a `Radiograph`, or the path of a file to read.
-            sex: wins over the header's. None (or an empty word): the header's, and unknown where there is none.
+            sex: wins over the header's. None (NaN, an empty word): the header's, and unknown where there is none.
                 "unknown": both sexes are assessed, whatever the header says.
 
         Returns:
@@ -138,7 +138,7 @@ def _weigh(radiograph: Radiograph, remarks: tuple[Remark, ...]) -> tuple[Remark,
 
 def _settle_sex(radiograph: Radiograph, sex: Sex | str | None) -> tuple[Sex | None, tuple[Remark, ...]]:
     """The sex to assess for, and a remark where it contradicts the header."""
-    if sex is None or not sex.strip():
+    if sex is None or sex != sex or (isinstance(sex, str) and not sex.strip()):  # NaN is not itself
         return radiograph.sex, ()
     asked, header = parse_sex(sex), radiograph.sex
     if header is None or header is asked:
