@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from boneage.ages import Sex
 from boneage.assessment import Assessment, SexAnswer
@@ -91,3 +92,16 @@ def test_unforeseen_errors_become_failures_of_the_file(error: Exception, code: s
 def test_own_errors_stay_as_they_are() -> None:
     error = UnsuitableRadiograph("two_hands", "two hands")
     assert as_error(error, "a.png") is error
+
+
+@pytest.mark.parametrize(("refuse", "assessed"), [(True, False), (False, True)])
+def test_an_assessor_that_does_not_refuse_gets_colour_pictures_too(
+    tmp_path: Path, refuse: bool, assessed: bool
+) -> None:
+    gray = np.add.outer(np.arange(80), np.arange(80)).astype(np.uint8)
+    file = tmp_path / "sepia.png"
+    Image.fromarray(np.dstack([gray, gray // 2, gray // 3])).save(file)
+    assessor = ByWidth()
+    assessor.refuse = refuse  # type: ignore[attr-defined]
+    ((_, outcome),) = assess_many([file], assessor, radiograph=lambda item: item, sex=lambda _: None)
+    assert isinstance(outcome, Assessment) is assessed

@@ -85,7 +85,8 @@ def attempt(assessor: Assessing, radiograph: Callable[[], Radiograph | str | Pat
             from boneage.formats import read_radiograph
 
             file = source
-            source = read_radiograph(source)
+            # Whoever overrules the gate overrules the refusals of the readers, too.
+            source = read_radiograph(source, refuse=getattr(assessor, "refuse", True))
         assessment = assessor.assess(source, sex)
     except Exception as error:
         return as_error(error, file)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from boneage.datasets.columns import IMAGE_SUFFIXES, TABLE_SUFFIXES, Row, stem_of
-from boneage.datasets.folder_search import ARCHIVE_SUFFIXES, has_radiograph_content, walk_files
 from boneage.datasets.table import Split
+from boneage.formats.folder_search import ARCHIVE_SUFFIXES, has_radiograph_content, walk_files
 
 _DEEPEST_TABLE: Final = 3
 """Folders below the root in which tables are searched."""

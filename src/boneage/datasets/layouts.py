@@ -29,11 +29,11 @@ from typing import Final
 
 from boneage.ages import Sex
 from boneage.datasets.columns import TABLE_SUFFIXES, Columns, Row, find_columns, normalize_name, read_rows, stem_of
-from boneage.datasets.folder_search import ARCHIVE_SUFFIXES
 from boneage.datasets.image_matching import ImageFinder, find_archives, find_files, split_in_folders, split_in_name
 from boneage.datasets.table import Case, Dataset, Dropped, Split, split_of
 from boneage.datasets.tabular import read_sheet
 from boneage.errors import DatasetError, UsageError
+from boneage.formats.folder_search import ARCHIVE_SUFFIXES
 
 _ATLAS_FOLDER: Final = re.compile(r"(ASI|BLK|CAU|HIS)([FM])(\d\d)", re.IGNORECASE)
 _EXPECTED: Final = (

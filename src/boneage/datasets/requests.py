@@ -10,10 +10,10 @@ from typing import Final
 
 from boneage.ages import Sex, is_missing, parse_sex
 from boneage.datasets.columns import ColumnIndices, Columns, Row, find_columns, read_rows
-from boneage.datasets.folder_search import ARCHIVE_SUFFIXES, count_in_words, find_radiographs_and_others
 from boneage.datasets.image_matching import ImageFinder, find_files
 from boneage.datasets.tabular import Sheet, read_sheet
 from boneage.errors import DatasetError, UnreadableRadiograph, UsageError
+from boneage.formats.folder_search import ARCHIVE_SUFFIXES, count_in_words, find_radiographs_and_others
 from boneage.radiograph import Radiograph
 
 _OLDEST_MONTHS: Final = 1200

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from boneage.errors import RadiographError, UnreadableRadiograph, UsageError
 from boneage.formats.dicom import MAGIC, MAGIC_OFFSET, is_phantom_dicom, looks_like_dicom, read_dicom
+from boneage.formats.folder_search import EXTENSIONS, find_radiographs_and_others
 from boneage.formats.raster import is_phantom_picture, picture_kind, read_picture
 from boneage.radiograph import Radiograph
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = ["EXTENSIONS", "find_radiographs", "is_phantom", "read_radiograph"]
-
-EXTENSIONS: Final = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".dcm", ".dicom"})
 
 _GIVE_KNOWN_FORMAT: Final = "Give a PNG, JPEG, TIFF, WebP or DICOM file"
 _COPY_AGAIN: Final = "Copy or export the file again from its source"
@@ -119,9 +118,9 @@ def is_phantom(path: str | Path) -> bool:
 def find_radiographs(folder: str | Path) -> list[Path]:
     """Find the radiographs below a folder.
 
-    These are files with one of `EXTENSIONS` (in any case), and DICOM files (by content) without an extension or with a
-    number as extension, as in `1.2.840.113619`. Hidden files and folders and DICOMDIR are left out. Links to folders
-    are followed; each folder is searched once.
+    These are files with one of `EXTENSIONS` (in any case), and files without an extension, or with a number as one,
+    whose content is a known format. Hidden files, and what systems leave behind, are left out. Links to folders are
+    followed; each folder is searched once.
 
     Returns:
         The paths, each beginning with `folder` as given, sorted.
@@ -133,46 +132,13 @@ def find_radiographs(folder: str | Path) -> list[Path]:
     root = Path(folder)
     if not root.is_dir():
         raise UsageError(f"{folder}: there is no such folder. Check the path.", code="no_such_folder")
-
-    def refuse(error: OSError) -> None:
-        raise UsageError(
-            f"{error.filename}: the folder cannot be listed ({error.strerror}). Check its permissions.",
-            code="cannot_open",
-        )
-
-    found: list[Path] = []
-    seen: set[str] = set()
-    for place, folders, names in os.walk(root, onerror=refuse, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found.extend(Path(place, name) for name in names if _is_radiograph(Path(place, name)))
-    if not found:
+    files = find_radiographs_and_others(root).files
+    if not files:
         raise UsageError(
             f"{folder}: the folder holds no radiograph. Give one with PNG, JPEG, TIFF, WebP or DICOM files in it.",
             code="no_radiograph",
         )
-    return sorted(found)
-
-
-def _is_radiograph(path: Path) -> bool:
-    if path.name.startswith(".") or path.name.upper() == "DICOMDIR":
-        return False
-    extension = path.suffix.lower()
-    if extension in EXTENSIONS:
-        return True
-    if extension and not extension[1:].isdigit():
-        return False
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as stream:
-            return stream.read(MAGIC_OFFSET + len(MAGIC))[MAGIC_OFFSET:] == MAGIC
-    except OSError:
-        return False
+    return list(files)
 
 
 def _read(path: Path, file: str, *, refuse: bool) -> Radiograph:

@@ -141,11 +141,13 @@ def _whole_cases(journal: Journal) -> dict[str, list[StressRow]]:
         row = parse_stress_row(cells, f"{journal.file}, line {number}")
         if row.transform == UNTRANSFORMED:
             by_case[row.prediction.id] = []
-        by_case[row.prediction.id].append(row)
+        by_case.setdefault(row.prediction.id, []).append(row)
     return {case: found for case, found in by_case.items() if _is_whole(found)}
 
 
 def _is_whole(found: Sequence[StressRow]) -> bool:
+    if found[0].transform != UNTRANSFORMED:
+        return False
     names = [row.transform for row in found[1:]]
     if found[0].prediction.predicted_months is None:
         return not names

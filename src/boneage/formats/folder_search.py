@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from boneage.errors import UsageError
+from boneage.formats.dicom import MAGIC, MAGIC_OFFSET
+from boneage.formats.raster import picture_kind
 
 ARCHIVE_SUFFIXES: Final = frozenset({".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz"})
-_ALSO_RADIOGRAPHS: Final = frozenset({".jpe", ".jfif", ".jif"})
+EXTENSIONS: Final = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".tif", ".tiff", ".webp", ".dcm", ".dicom"}
+)
 _OFTEN_DICOM: Final = frozenset({".dic", ".ima", ".img"})
 _SYSTEM_FOLDERS: Final = frozenset({"__macosx", "$recycle.bin", "system volume information", "@eadir", "lost+found"})
 _SYSTEM_FILES: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "dicomdir"})
@@ -42,8 +46,6 @@ def find_radiographs_and_others(folder: Path) -> FoundRadiographs:
     Raises:
         UsageError: a folder that cannot be listed (code `cannot_open`).
     """
-    # Here, not above: the readers load pydicom and Pillow's plug-ins.
-    from boneage.formats import EXTENSIONS
 
     def refuse(error: OSError) -> None:
         raise UsageError(
@@ -54,7 +56,7 @@ def find_radiographs_and_others(folder: Path) -> FoundRadiographs:
     files: list[Path] = []
     left_out: Counter[str] = Counter()
     for path in walk_files(folder, refuse):
-        if path.suffix.lower() in EXTENSIONS | _ALSO_RADIOGRAPHS or has_radiograph_content(path):
+        if path.suffix.lower() in EXTENSIONS or has_radiograph_content(path):
             files.append(path)
         else:
             left_out[path.suffix.lower()] += 1
@@ -96,9 +98,6 @@ def has_radiograph_content(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix and not suffix[1:].isdigit() and suffix not in _OFTEN_DICOM:
         return False
-    from boneage.formats.dicom import MAGIC, MAGIC_OFFSET
-    from boneage.formats.raster import picture_kind
-
     try:
         # Not a pipe or a device: reading one may never end.
         if not path.is_file():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boneage.datasets.folder_search import count_in_words, find_radiographs_and_others
+from boneage.formats.folder_search import count_in_words, find_radiographs_and_others
 
 
 def _save(path: Path, kind: str = "PNG") -> None:
